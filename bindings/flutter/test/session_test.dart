@@ -160,6 +160,39 @@ void main() {
       expect(HappyLibrary.liveHandles, 0);
     });
 
+    test('a conversation goes on from its file, and its last answer is given again', () async {
+      final folder = await Directory.systemTemp.createTemp('happy');
+      final file = '${folder.path}/chat.happy';
+      String? first;
+      await withSession((session) async {
+        expect(await session.file(), isNull);
+        await session.save(file);
+        first = await answerOf(session.send('Say hello.', options: greedy));
+        expect((await session.file())!.messages, 2);
+      });
+      await withSession((session) async {
+        await session.restore(file);
+        expect((await session.messages()).map((message) => message['role']), ['user', 'assistant']);
+        expect(await session.branch(), 2);
+        await session.regenerate();
+        expect(await answerOf(session.answer(options: greedy)), first);
+        expect((await session.lastFinish()).promptTokens, 1);
+        await session.edit(0);
+        expect(await session.messages(), isEmpty);
+        await session.goToBranch(1);
+        expect(await session.messages(), hasLength(2));
+        await session.trim(HappyTrimLevel.sequences);
+        expect((await session.memory()).positions, 0);
+        expect(await answerOf(session.send('Again.', options: greedy)), isNotEmpty);
+        expect((await session.reuse()).reusedTokens, greaterThan(0));
+        expect((await session.file())!.problem, isNull);
+        await session.closeFile();
+        await expectLater(session.append(), fails(HappyStatus.invalidArgument));
+        await expectLater(session.pin(), fails(HappyStatus.invalidArgument));
+      });
+      await folder.delete(recursive: true);
+    });
+
     test('a wrong grammar is an error of the turn, and leaves the conversation as it was', () {
       return withSession((session) async {
         final turn = session.send('Hello', options: const HappyGenerateOptions(grammar: 'root ::= ('));

@@ -76,3 +76,33 @@ fn a_session_of_another_model_is_computed_again_or_refused() {
     assert!(!done.status.success() && stderr.contains("this is not a session"), "{stderr}");
     assert!(std::fs::read_to_string(none).unwrap().starts_with("no session"), "it is left alone");
 }
+
+#[test]
+fn a_sealed_session_needs_its_key() {
+    let folder = Folder::new();
+    let tiny = folder.file("tiny.gguf", Tiny::default().bytes());
+    let file = folder.path("chat.happy");
+    let [key, other, wrong] =
+        [("a.key", "07".repeat(32) + "\n"), ("b.key", "\x08".repeat(32)), ("c.key", "secret".to_owned())]
+            .map(|(name, content)| {
+                std::fs::write(folder.path(name), content).unwrap();
+                folder.path(name)
+            });
+    let sealed = ["-m", &tiny, "--session", &file, "--session-key", &key];
+    chat(&sealed, "my secret\n");
+    let bytes = std::fs::read(&file).unwrap();
+    assert!(!bytes.windows(6).any(|part| part == b"secret"), "it is sealed");
+    let notes = chat(&sealed, "again\n/stats\n");
+    assert!(notes.contains("2 messages"), "{notes}");
+    let before = std::fs::read(&file).unwrap();
+    for (key, expected) in
+        [(None, "open it with its key"), (Some(&other), "another key"), (Some(&wrong), "is not a key")]
+    {
+        let mut args = vec!["chat", "-m", &tiny, "--session", &file];
+        args.extend(key.iter().flat_map(|key| ["--session-key", key.as_str()]));
+        let done = output(&mut happy(&args), b"x\n");
+        let stderr = String::from_utf8_lossy(&done.stderr);
+        assert!(!done.status.success() && stderr.contains(expected), "{expected}: {stderr}");
+    }
+    assert!(std::fs::read(&file).unwrap() == before, "it is left alone");
+}

@@ -5,7 +5,7 @@
 use happy::Failure;
 use happy::core::model::{Model, Place};
 use happy::core::registry;
-use happy::core::session::{Coalesce, ConversationOptions, Session, TurnSettings};
+use happy::core::session::{Coalesce, Session, SessionSettings, TurnSettings};
 use happy_engine::Event;
 use std::io::Write;
 use std::time::Duration;
@@ -26,7 +26,7 @@ fn chat(path: &str, question: &str) -> Result<(), Failure> {
     let place = Place::path(path)?;
     let model = Model::open(&place, &Default::default(), None, None)?;
     // What the other language holds is a number.
-    let handle = registry::insert(Session::new(&model, &ConversationOptions::default())?)?;
+    let handle = registry::insert(Session::new(&model, &SessionSettings::default())?)?;
     let coalesce = Coalesce { time: Duration::from_millis(50), bytes: 0 };
     let settings = TurnSettings { coalesce, ..TurnSettings::default() };
     let session = registry::get::<Session>(handle)?;

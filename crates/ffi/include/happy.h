@@ -100,6 +100,16 @@ enum HappyStatus
    * An error of this library, which was contained: please report it. The session it happened in has to be freed.
    */
   HAPPY_INTERNAL = 14,
+  /**
+   * The session's file is damaged, of another version, sealed with another key, or its token ids mean something else here: another
+   * file or key is needed.
+   */
+  HAPPY_SESSION_FILE = 15,
+  /**
+   * The session's file was computed with another model, adapter, kind of KV cache or version of the library, with the same
+   * vocabulary: `happy_session_replay` computes its tokens again.
+   */
+  HAPPY_REPLAY = 16,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -302,6 +312,32 @@ typedef int32_t HappyPooling;
 #endif // __cplusplus
 
 /**
+ * What `happy_session_trim` gives back.
+ */
+enum HappyTrimLevel
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /**
+   * Snapshots: conversations of models with windows or recurrent layers can go on, but going back computes them again. Their memory
+   * is used again and stays with the process.
+   */
+  HAPPY_TRIM_SNAPSHOTS = 0,
+  /**
+   * The whole KV cache, with all branches, also those that were pinned.
+   */
+  HAPPY_TRIM_SEQUENCES = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum HappyTrimLevel HappyTrimLevel;
+#else
+typedef int32_t HappyTrimLevel;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * A flag that ends loading, generating or embedding early. Any thread may raise it, even from within callbacks.
  */
 typedef struct HappyCancel HappyCancel;
@@ -452,6 +488,20 @@ typedef struct HappyLoadOptions {
    * models that need none. Default: 33554432 (32 MiB); 0: no snapshots.
    */
   uint64_t snapshot_bytes;
+  /**
+   * Prompts that a session keeps computed beside its conversation's own, for branches, edits and pinned prefixes.
+   * Default: 0.
+   */
+  uint32_t branches;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * Bytes of keys and values for what these don't share with the conversation. With fewer than they need, those that
+   * were used least recently are given up. Default: 0.
+   */
+  uint64_t branch_bytes;
 } HappyLoadOptions;
 
 /**
@@ -743,6 +793,17 @@ typedef struct HappySessionOptions {
    * A JSON object with more variables for the template, like `{"enable_thinking": false}`. Empty: no variables.
    */
   struct HappyText template_vars;
+  /**
+   * What happens when the messages leave too little of the context for an answer: `stop` (the turn fails with
+   * `HAPPY_CONTEXT_FULL`) or `drop-oldest` (the prompt leaves the oldest turns out; `happy_session_reuse` tells how
+   * many messages). Empty: `stop`.
+   */
+  struct HappyText context_policy;
+  /**
+   * Key that seals the session's files (XChaCha20-Poly1305): 32 random bytes as 64 hexadecimal digits. Empty: files
+   * are not sealed.
+   */
+  struct HappyText file_key;
 } HappySessionOptions;
 
 /**
@@ -794,6 +855,40 @@ typedef struct HappyMemory {
    */
   uint64_t positions;
 } HappyMemory;
+
+/**
+ * What the turns of a session did not have to compute. Set `size` before the call.
+ */
+typedef struct HappyReuse {
+  /**
+   * `sizeof(HappyReuse)`.
+   */
+  uint32_t size;
+  /**
+   * Sequences that are kept beside the conversation's own: see the load option `branches`.
+   */
+  uint32_t branches;
+  /**
+   * Prompts so far.
+   */
+  uint64_t prompts;
+  /**
+   * Tokens of those prompts.
+   */
+  uint64_t prompt_tokens;
+  /**
+   * Tokens among them that were there already.
+   */
+  uint64_t reused_tokens;
+  /**
+   * Branches that were given up, for want of memory or of branches.
+   */
+  uint64_t evicted_branches;
+  /**
+   * Messages that the last turn's prompt left out, as the option `context_policy` says.
+   */
+  uint64_t dropped_messages;
+} HappyReuse;
 
 /**
  * How to generate. Begin with `happy_generate_options_init`.
@@ -1374,6 +1469,122 @@ HappyStatus happy_session_memory(const struct HappySession *session,
                                  struct HappyError **error);
 
 /**
+ * Writes the session into a new file (`*.happy`), which replaces one at the same path, and appends every turn that ends from
+ * now on: its messages, its tokens and what was computed of them. The file survives the end of the process at any time, with the
+ * turns that had ended. It is sealed if the session's options have a `file_key`. A turn that cannot be saved does not fail:
+ * `happy_session_file` says why it was not saved, and the next turn tries again.
+ */
+HappyStatus happy_session_save(const struct HappySession *session,
+                               const char *path,
+                               size_t path_len,
+                               struct HappyError **error);
+
+/**
+ * Goes on with the conversation of a file, in the place of the session's own, and appends every turn to it. Nothing is computed: the
+ * next turn answers with the same bits as if the process had never ended. Tools, variables and sampling are this session's. After
+ * an error the conversation is as it was; `HAPPY_REPLAY` says that `happy_session_replay` helps.
+ */
+HappyStatus happy_session_restore(const struct HappySession *session,
+                                  const char *path,
+                                  size_t path_len,
+                                  struct HappyError **error);
+
+/**
+ * As `happy_session_restore`, for a file that was computed with something else, as after an update of the model or of the library:
+ * its tokens are computed again, and the file is written anew. `cancel`, which may be NULL, ends that with `HAPPY_CANCELLED`; the
+ * file is then as it was.
+ */
+HappyStatus happy_session_replay(const struct HappySession *session,
+                                 const char *path,
+                                 size_t path_len,
+                                 const struct HappyCancel *cancel,
+                                 struct HappyError **error);
+
+/**
+ * Saves what is new now, as the end of a turn does: for messages that were added or taken back between two turns, and to try again
+ * after a full disk. Without a file: `HAPPY_INVALID_ARGUMENT`.
+ */
+HappyStatus happy_session_append(const struct HappySession *session,
+                                 struct HappyError **error);
+
+/**
+ * Writes the session's file anew, without what later turns replaced. A file of more than 4 MiB, half of which was replaced, is
+ * written anew at the end of a turn by itself.
+ */
+HappyStatus happy_session_compact(const struct HappySession *session,
+                                  struct HappyError **error);
+
+/**
+ * Goes on without the file, which stays as it is. Freeing the session does the same.
+ */
+HappyStatus happy_session_close_file(const struct HappySession *session, struct HappyError **error);
+
+/**
+ * What is in the session's file, as a JSON object: `path`, `turns`, `tokens`, `messages`, `bytes`, `sealed` (a boolean), and
+ * `problem`: why the last turn could not be saved, or null. `{}` without a file.
+ */
+HappyStatus happy_session_file(const struct HappySession *session,
+                               struct HappyString *out,
+                               struct HappyError **error);
+
+/**
+ * Takes the answer to the last message of the user back: `happy_chat` or `happy_start` without a text answer it again, and compute
+ * next to nothing before the first token.
+ */
+HappyStatus happy_session_regenerate(const struct HappySession *session,
+                                     struct HappyError **error);
+
+/**
+ * Goes back to before message `number` of the user, from 1; 0: the last one. The next turn says it otherwise, and computes only what
+ * follows the part that stays.
+ */
+HappyStatus happy_session_edit(const struct HappySession *session,
+                               uint32_t number,
+                               struct HappyError **error);
+
+/**
+ * Keeps the conversation as it is, goes on in a copy, and gives the number of that branch. The first conversation has number 1. With
+ * the load option `branches`, what was computed of them stays, too.
+ */
+HappyStatus happy_session_branch(const struct HappySession *session,
+                                 uint32_t *out,
+                                 struct HappyError **error);
+
+/**
+ * Keeps the conversation as it is, and goes on with branch `number`.
+ */
+HappyStatus happy_session_go_to_branch(const struct HappySession *session,
+                                       uint32_t number,
+                                       struct HappyError **error);
+
+/**
+ * Keeps what is computed now, such as a long system prompt, until `happy_session_unpin`: it is not given up for other branches. Needs
+ * the load option `branches`.
+ */
+HappyStatus happy_session_pin(const struct HappySession *session,
+                              struct HappyError **error);
+
+/**
+ * What was pinned goes like the rest when memory for branches is short.
+ */
+HappyStatus happy_session_unpin(const struct HappySession *session, struct HappyError **error);
+
+/**
+ * What the turns of the session did not have to compute.
+ */
+HappyStatus happy_session_reuse(const struct HappySession *session,
+                                struct HappyReuse *out,
+                                struct HappyError **error);
+
+/**
+ * Gives memory back to the system, as much as the `HappyTrimLevel` says: for an app that goes to the background, or is told that memory
+ * is short. The conversation stays. With a file, what was computed is read from it for the next turn; else it is computed again.
+ */
+HappyStatus happy_session_trim(const struct HappySession *session,
+                               int32_t level,
+                               struct HappyError **error);
+
+/**
  * Sets all fields to their defaults; `size` is `sizeof(HappyGenerateOptions)`.
  */
 HappyStatus happy_generate_options_init(struct HappyGenerateOptions *options,
@@ -1423,22 +1634,6 @@ HappyStatus happy_stop(const struct HappySession *session, struct HappyError **e
 HappyStatus happy_session_finish(const struct HappySession *session,
                                  struct HappyFinish *out,
                                  struct HappyError **error);
-
-/**
- * Writes the session to a file. Not supported yet: gives `HAPPY_UNSUPPORTED`.
- */
-HappyStatus happy_session_save(const struct HappySession *session,
-                               const char *path,
-                               size_t path_len,
-                               struct HappyError **error);
-
-/**
- * Reads a session from a file. Not supported yet: gives `HAPPY_UNSUPPORTED`.
- */
-HappyStatus happy_session_restore(const struct HappySession *session,
-                                  const char *path,
-                                  size_t path_len,
-                                  struct HappyError **error);
 
 /**
  * Sets all fields to their defaults; `size` is `sizeof(HappyEmbedOptions)`.

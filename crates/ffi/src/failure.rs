@@ -3,6 +3,7 @@
 use crate::status::Status;
 use happy_engine::EngineError;
 use happy_engine::chat::TemplateError;
+use happy_engine::session::SessionError;
 use happy_gguf::FileError;
 use happy_kernels::isa::IsaError;
 use happy_model::{BatchError, ForwardError, KvError};
@@ -65,6 +66,7 @@ impl From<EngineError> for Failure {
             E::Grammar(_) | E::Parts(_) | E::Schema(_) | E::Match(_) | E::Vocabulary(_) => Status::Grammar,
             E::PromptTooLong { .. } | E::TextTooLong { .. } => Status::ContextFull,
             E::Cancelled => Status::Cancelled,
+            E::Session(session) => status_of_session(session),
             // An id that somebody gave, or that a text became.
             E::Batch(
                 BatchError::Token { .. } | BatchError::AdapterRank { .. } | BatchError::OtherAdapters,
@@ -106,6 +108,16 @@ fn status_of_file(error: &FileError) -> Status {
         FileError::Io { .. } | FileError::Map { .. } => Status::File,
         FileError::Cancelled { .. } => Status::Cancelled,
         _ => Status::Model,
+    }
+}
+
+fn status_of_session(error: &SessionError) -> Status {
+    match error {
+        SessionError::File { .. } | SessionError::Storage { .. } => Status::File,
+        SessionError::Other { mismatch } if mismatch.can_replay() => Status::Replay,
+        SessionError::TooLong { .. } => Status::ContextFull,
+        SessionError::UnknownAdapter => Status::Internal,
+        _ => Status::SessionFile,
     }
 }
 

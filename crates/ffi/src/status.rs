@@ -34,4 +34,10 @@ pub enum Status {
     System = 13,
     /// An error of this library, which was contained: please report it. The session it happened in has to be freed.
     Internal = 14,
+    /// The session's file is damaged, of another version, sealed with another key, or its token ids mean something else here: another
+    /// file or key is needed.
+    SessionFile = 15,
+    /// The session's file was computed with another model, adapter, kind of KV cache or version of the library, with the same
+    /// vocabulary: `happy_session_replay` computes its tokens again.
+    Replay = 16,
 }

@@ -130,6 +130,34 @@ fn embeddings_ranks_and_adapters_sanitized() {
     }
 }
 
+/// The arguments of `saved`: a model, another one with the same vocabulary, and a place for a file.
+fn saved_arguments(folder: &Folder) -> Vec<String> {
+    let other = format!("{TEMPLATE}{{# another model #}}");
+    vec![
+        folder.file("tiny.gguf", tiny_model(Some(TEMPLATE))),
+        folder.file("other.gguf", tiny_model(Some(&other))),
+        folder.path("chat.happy").display().to_string(),
+    ]
+}
+
+#[test]
+fn saved_sessions_and_branches() {
+    if have("cc") {
+        let folder = Folder::new("saved");
+        let text = succeed(compile(&folder, "saved", &[]).args(saved_arguments(&folder)));
+        assert!(text.ends_with("saved: passed\n"), "{text}");
+    }
+}
+
+#[test]
+fn saved_sessions_and_branches_sanitized() {
+    if have("cc") {
+        let folder = Folder::new("saved-asan");
+        let text = succeed(compile(&folder, "saved", &SANITIZED).args(saved_arguments(&folder)));
+        assert!(text.ends_with("saved: passed\n"), "{text}");
+    }
+}
+
 /// A hundred cycles here; `docs/embedding-in-an-app.md` has the figures of a thousand with a real model.
 #[test]
 fn cycles_leave_nothing_behind() {

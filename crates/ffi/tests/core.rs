@@ -7,7 +7,7 @@ use happy::core::CancelToken;
 use happy::core::model::{Model, Place};
 use happy::core::registry;
 use happy::core::sampler::{Sampler, SamplerSettings};
-use happy::core::session::{ConversationOptions, Session, TurnSettings};
+use happy::core::session::{ConversationOptions, Session, SessionSettings, TurnSettings};
 use happy_engine::chat::ToolChoice;
 use happy_engine::{Event, FinishReason, Form, LoadOptions};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -54,7 +54,7 @@ fn turns_are_cancelled_before_anything_is_computed() {
         ("rendering", endless, rendering),
     ] {
         let model = model_with(template);
-        let session = Session::new(&model, &ConversationOptions::default()).unwrap();
+        let session = Session::new(&model, &SessionSettings::default()).unwrap();
         let mut ended = false;
         for n in [1, 2, 4, 8, 16] {
             let cancel = Arc::new(CancelToken::new());
@@ -89,7 +89,7 @@ fn tool_choices_and_unused_options() {
     let mut greedy = SamplerSettings::default();
     greedy.params.temperature.t = 0.0;
     let sampler = Arc::new(Sampler::new(greedy).unwrap());
-    let chat = |settings: &ConversationOptions, choice: &str, max_tokens| {
+    let chat = |settings: &SessionSettings, choice: &str, max_tokens| {
         let session = Session::new(&model, settings).unwrap();
         let turn = TurnSettings {
             tool_choice: choice.parse().unwrap(),
@@ -100,9 +100,9 @@ fn tool_choices_and_unused_options() {
         session.chat(Some("Hi"), &turn, &mut |_| true)
     };
     // The template shows no tools.
-    let strict = ConversationOptions { tools: tools.clone(), ..ConversationOptions::default() };
+    let strict = with_tools(tools.clone(), false);
     assert_eq!(chat(&strict, "auto", Some(2)).unwrap_err().status, Status::Template);
-    let lenient = ConversationOptions { tools, ignore_unused: true, ..ConversationOptions::default() };
+    let lenient = with_tools(tools, true);
     for (choice, unfinished) in [("auto", false), ("none", false), ("required", true), ("f", true)] {
         let done = chat(&lenient, choice, Some(2)).unwrap();
         let found = matches!(done.reason, FinishReason::Unfinished(_));
@@ -110,8 +110,13 @@ fn tool_choices_and_unused_options() {
     }
     let failure = chat(&lenient, "g", None).unwrap_err();
     assert!(failure.status == Status::InvalidArgument && failure.message.contains("`g`"), "{failure}");
-    let failure = chat(&ConversationOptions::default(), "required", None).unwrap_err();
+    let failure = chat(&SessionSettings::default(), "required", None).unwrap_err();
     assert_eq!(failure.status, Status::InvalidArgument, "{failure}");
+}
+
+fn with_tools(tools: Option<Vec<serde_json::Value>>, ignore_unused: bool) -> SessionSettings {
+    let conversation = ConversationOptions { tools, ignore_unused, ..ConversationOptions::default() };
+    SessionSettings { conversation, key: None }
 }
 
 fn saying(text: &str) -> TurnSettings {
@@ -122,7 +127,7 @@ fn saying(text: &str) -> TurnSettings {
 #[test]
 fn a_panic_poisons_its_session_only() {
     let model = model();
-    let new = || Session::new(&model, &ConversationOptions::default()).unwrap();
+    let new = || Session::new(&model, &SessionSettings::default()).unwrap();
     let (broken, whole) = (new(), new());
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         broken.chat(Some("Hi"), &saying("Hello"), &mut |_| panic!("in a callback"))
@@ -190,8 +195,7 @@ fn pushed_and_pulled_events_agree() {
     let session = || {
         let tools = Some(vec![serde_json::json!({"name": "f"})]);
         // The template shows no tools.
-        let settings = ConversationOptions { tools, ignore_unused: true, ..ConversationOptions::default() };
-        Session::new(&model, &settings).unwrap()
+        Session::new(&model, &with_tools(tools, true)).unwrap()
     };
     let mut pushed = Vec::new();
     let first = session();

@@ -76,6 +76,20 @@ fn java_embeds_ranks_and_swaps_adapters() {
     run(&folder, java);
 }
 
+#[test]
+fn java_saves_restores_and_branches() {
+    if !have("javac") || !have("java") {
+        return;
+    }
+    let folder = Folder::new("jvm-saved");
+    let classes = compile(&folder).display().to_string();
+    let mut java = java(&library_with_jni(), &classes, "dev.happyllm.SavedTest");
+    java.arg(folder.file("tiny.gguf", tiny_model(Some(TEMPLATE))));
+    java.arg(folder.file("other.gguf", tiny_model(Some(&format!("{TEMPLATE}{{# another model #}}")))));
+    java.arg(folder.path("chat.happy"));
+    run(&folder, java);
+}
+
 /// `HAPPY_CYCLES` says how often the model is loaded and closed, instead of 100 times.
 #[test]
 fn java_drives_everything() {

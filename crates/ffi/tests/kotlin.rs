@@ -1,5 +1,5 @@
-//! The Kotlin interface on this machine's virtual machine. Not a part of `cargo test`, because no package manager of ours has a
-//! Kotlin compiler: `cargo test -p happy-ffi --features jni --test kotlin` runs it.
+//! The Kotlin interface on this machine's virtual machine. Not a part of `cargo test`, because it needs a
+//! Kotlin compiler, which the step `kotlin` of `cargo xtask test --all` fetches: `cargo test -p happy-ffi --features jni --test kotlin` runs it.
 //!
 //! `HAPPY_KOTLIN` is a class path with Kotlin's compiler, its library and kotlinx-coroutines.
 #![cfg(target_os = "linux")]

@@ -3,7 +3,7 @@
 mod support;
 
 use happy::core::model::{Model, OpenPart, Place};
-use happy::core::session::{ConversationOptions, Session, TurnSettings};
+use happy::core::session::{Session, SessionSettings, TurnSettings};
 use happy::{Failure, Outcome, Status};
 use happy_engine::Form;
 use happy_engine::LoadOptions;
@@ -56,7 +56,7 @@ fn refused_allocations_are_statuses() {
     for mmap in [true, false] {
         let whole = || -> Outcome<()> {
             let model = Model::open(&path, &options(mmap), None, None)?;
-            let session = Session::new(&model, &ConversationOptions::default())?;
+            let session = Session::new(&model, &SessionSettings::default())?;
             chat(&session, false)?;
             chat(&session, true)
         };
@@ -70,7 +70,7 @@ fn refused_allocations_are_statuses() {
         }
     }
     let model = Model::open(&path, &options(true), None, None).unwrap();
-    let session = Session::new(&model, &ConversationOptions::default()).unwrap();
+    let session = Session::new(&model, &SessionSettings::default()).unwrap();
     for schema in [false, true] {
         for n in 1.. {
             let (result, refused) = refusing(n, || chat(&session, schema));
@@ -115,7 +115,7 @@ fn split_models_and_their_plans() {
             assert!(planned.fits && planned.plan == model.plan().plan, "{place:?}");
             assert_eq!(model.plan().plan.kv_bytes, expected.plan().plan.kv_bytes);
             assert_eq!(model.info(false), expected.info(false));
-            let session = Session::new(&model, &ConversationOptions::default()).unwrap();
+            let session = Session::new(&model, &SessionSettings::default()).unwrap();
             chat(&session, false).unwrap();
         }
         let failure = open(&parts(&mut paths.iter().skip(1)), mmap).map(|_| ()).unwrap_err();

@@ -25,6 +25,7 @@ const SOURCES: &[&str] = &[
     "capi/text",
     "capi/sampler",
     "capi/session",
+    "capi/saved",
     "capi/turn",
     "capi/embed",
 ];
@@ -37,6 +38,7 @@ const ENUMS: &[(&str, &str)] = &[
     ("EventKind", "HappyEventKind"),
     ("FinishReason", "HappyFinishReason"),
     ("PoolingKind", "HappyPooling"),
+    ("TrimLevel", "HappyTrimLevel"),
 ];
 
 /// Prefixes of enum values as cbindgen makes them, and as C programs want to write them.
@@ -46,6 +48,7 @@ const VALUES: &[(&str, &str)] = &[
     ("HAPPY_LOG_LEVEL_", "HAPPY_LOG_"),
     ("HAPPY_EVENT_KIND_", "HAPPY_EVENT_"),
     ("HAPPY_FINISH_REASON_", "HAPPY_FINISH_"),
+    ("HAPPY_TRIM_LEVEL_", "HAPPY_TRIM_"),
 ];
 
 const INTRODUCTION: &str = "\
@@ -102,8 +105,9 @@ fn generate() -> Result<String> {
     config.enumeration.rename_variants = cbindgen::RenameRule::ScreamingSnakeCase;
     config.export.rename = ENUMS.iter().map(|(rust, c)| ((*rust).to_owned(), (*c).to_owned())).collect();
     // No function names these types: their fields are plain numbers, so that any number may come in.
-    config.export.include =
-        ["KvType", "LogLevel", "EventKind", "FinishReason", "PoolingKind"].map(str::to_owned).to_vec();
+    config.export.include = ["KvType", "LogLevel", "EventKind", "FinishReason", "PoolingKind", "TrimLevel"]
+        .map(str::to_owned)
+        .to_vec();
     let source = |name: &&str| -> PathBuf { paths::root().join(format!("crates/ffi/src/{name}.rs")) };
     let mut builder = cbindgen::Builder::new().with_config(config);
     for path in SOURCES.iter().map(source) {

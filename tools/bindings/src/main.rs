@@ -1,10 +1,11 @@
 //! Texts that are made from other texts: the C header from Rust, the Dart bindings from the C header, and the option
-//! classes and enums of Java and Dart from the list of options and the C header.
+//! classes and enums of Java and Dart from the list of options and the C header. And whether the Kotlin sources compile.
 
 #![forbid(unsafe_code)]
 
 mod dart;
 mod header;
+mod kotlin;
 mod options;
 
 use clap::{Parser, Subcommand};
@@ -39,6 +40,7 @@ enum Task {
 #[derive(Subcommand)]
 enum Step {
     Bindings,
+    Kotlin,
 }
 
 fn main() -> ExitCode {
@@ -47,5 +49,6 @@ fn main() -> ExitCode {
         Task::Options(args) => options::run(&args),
         Task::Dart(args) => dart::run(&args),
         Task::Step(Step::Bindings) => return outcome::tell(&dart::step()),
+        Task::Step(Step::Kotlin) => return outcome::tell(&kotlin::step()),
     })
 }

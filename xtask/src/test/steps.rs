@@ -125,6 +125,14 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step {
         when: Long,
+        name: "kotlin",
+        what: "the Kotlin sources with JetBrains' compiler from npm, warnings are errors",
+        advice: "mend what is named above; target/kotlin has the compiler",
+        beside: true,
+        run: || tools::step(tools::BINDINGS, "kotlin"),
+    },
+    Step {
+        when: Long,
         name: "test-clients",
         what: "cargo xtask test-clients: clients from PyPI and npm against `happy serve`",
         advice: "run `cargo xtask test-clients` alone",

@@ -44,6 +44,12 @@ abstract final class HappyStatus {
   static const int HAPPY_SYSTEM = 13;
   /// An error of this library, which was contained: please report it. The session it happened in has to be freed.
   static const int HAPPY_INTERNAL = 14;
+  /// The session's file is damaged, of another version, sealed with another key, or its token ids mean something else here: another
+  /// file or key is needed.
+  static const int HAPPY_SESSION_FILE = 15;
+  /// The session's file was computed with another model, adapter, kind of KV cache or version of the library, with the same
+  /// vocabulary: `happy_session_replay` computes its tokens again.
+  static const int HAPPY_REPLAY = 16;
 }
 
 /// Element type of the KV cache.
@@ -119,6 +125,15 @@ abstract final class HappyPooling {
   static const int HAPPY_POOLING_LAST = 4;
   /// The scores of the model's classifier: one for each label, mostly one.
   static const int HAPPY_POOLING_RANK = 5;
+}
+
+/// What `happy_session_trim` gives back.
+abstract final class HappyTrimLevel {
+  /// Snapshots: conversations of models with windows or recurrent layers can go on, but going back computes them again. Their memory
+  /// is used again and stays with the process.
+  static const int HAPPY_TRIM_SNAPSHOTS = 0;
+  /// The whole KV cache, with all branches, also those that were pinned.
+  static const int HAPPY_TRIM_SEQUENCES = 1;
 }
 
 /// A flag that ends loading, generating or embedding early. Any thread may raise it, even from within callbacks.
@@ -261,6 +276,20 @@ final class HappyLoadOptions extends ffi.Struct {
   /// models that need none. Default: 33554432 (32 MiB); 0: no snapshots.
   @ffi.Uint64()
   external int snapshot_bytes;
+
+  /// Prompts that a session keeps computed beside its conversation's own, for branches, edits and pinned prefixes.
+  /// Default: 0.
+  @ffi.Uint32()
+  external int branches;
+
+  /// 0.
+  @ffi.Uint32()
+  external int reserved;
+
+  /// Bytes of keys and values for what these don't share with the conversation. With fewer than they need, those that
+  /// were used least recently are given up. Default: 0.
+  @ffi.Uint64()
+  external int branch_bytes;
 }
 
 /// The memory that running a model takes. Set `size` before the call.
@@ -531,6 +560,15 @@ final class HappySessionOptions extends ffi.Struct {
 
   /// A JSON object with more variables for the template, like `{"enable_thinking": false}`. Empty: no variables.
   external HappyText template_vars;
+
+  /// What happens when the messages leave too little of the context for an answer: `stop` (the turn fails with
+  /// `HAPPY_CONTEXT_FULL`) or `drop-oldest` (the prompt leaves the oldest turns out; `happy_session_reuse` tells how
+  /// many messages). Empty: `stop`.
+  external HappyText context_policy;
+
+  /// Key that seals the session's files (XChaCha20-Poly1305): 32 random bytes as 64 hexadecimal digits. Empty: files
+  /// are not sealed.
+  external HappyText file_key;
 }
 
 /// The memory of a session and of the process, in bytes. Set `size` before the call.
@@ -578,6 +616,37 @@ final class HappyMemory extends ffi.Struct {
   /// Positions of the context that are taken.
   @ffi.Uint64()
   external int positions;
+}
+
+/// What the turns of a session did not have to compute. Set `size` before the call.
+final class HappyReuse extends ffi.Struct {
+  /// `sizeof(HappyReuse)`.
+  @ffi.Uint32()
+  external int size;
+
+  /// Sequences that are kept beside the conversation's own: see the load option `branches`.
+  @ffi.Uint32()
+  external int branches;
+
+  /// Prompts so far.
+  @ffi.Uint64()
+  external int prompts;
+
+  /// Tokens of those prompts.
+  @ffi.Uint64()
+  external int prompt_tokens;
+
+  /// Tokens among them that were there already.
+  @ffi.Uint64()
+  external int reused_tokens;
+
+  /// Branches that were given up, for want of memory or of branches.
+  @ffi.Uint64()
+  external int evicted_branches;
+
+  /// Messages that the last turn's prompt left out, as the option `context_policy` says.
+  @ffi.Uint64()
+  external int dropped_messages;
 }
 
 /// How to generate. Begin with `happy_generate_options_init`.
@@ -1037,6 +1106,96 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyMemory> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyMemory> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_memory');
 
+  /// Writes the session into a new file (`*.happy`), which replaces one at the same path, and appends every turn that ends from
+  /// now on: its messages, its tokens and what was computed of them. The file survives the end of the process at any time, with the
+  /// turns that had ended. It is sealed if the session's options have a `file_key`. A turn that cannot be saved does not fail:
+  /// `happy_session_file` says why it was not saved, and the next turn tries again.
+  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_save = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, ffi.Size path_len, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_save');
+
+  /// Goes on with the conversation of a file, in the place of the session's own, and appends every turn to it. Nothing is computed: the
+  /// next turn answers with the same bits as if the process had never ended. Tools, variables and sampling are this session's. After
+  /// an error the conversation is as it was; `HAPPY_REPLAY` says that `happy_session_replay` helps.
+  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_restore = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, ffi.Size path_len, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_restore');
+
+  /// As `happy_session_restore`, for a file that was computed with something else, as after an update of the model or of the library:
+  /// its tokens are computed again, and the file is written anew. `cancel`, which may be NULL, ends that with `HAPPY_CANCELLED`; the
+  /// file is then as it was.
+  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_replay = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, ffi.Size path_len, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_replay');
+
+  /// Saves what is new now, as the end of a turn does: for messages that were added or taken back between two turns, and to try again
+  /// after a full disk. Without a file: `HAPPY_INVALID_ARGUMENT`.
+  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_append = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_append');
+
+  /// Writes the session's file anew, without what later turns replaced. A file of more than 4 MiB, half of which was replaced, is
+  /// written anew at the end of a turn by itself.
+  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_compact = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_compact');
+
+  /// Goes on without the file, which stays as it is. Freeing the session does the same.
+  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_close_file = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_close_file');
+
+  /// What is in the session's file, as a JSON object: `path`, `turns`, `tokens`, `messages`, `bytes`, `sealed` (a boolean), and
+  /// `problem`: why the last turn could not be saved, or null. `{}` without a file.
+  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_file = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_file');
+
+  /// Takes the answer to the last message of the user back: `happy_chat` or `happy_start` without a text answer it again, and compute
+  /// next to nothing before the first token.
+  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_regenerate = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_regenerate');
+
+  /// Goes back to before message `number` of the user, from 1; 0: the last one. The next turn says it otherwise, and computes only what
+  /// follows the part that stays.
+  late final int Function(ffi.Pointer<HappySession> session, int number, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_edit = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Uint32 number, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, int number, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_edit');
+
+  /// Keeps the conversation as it is, goes on in a copy, and gives the number of that branch. The first conversation has number 1. With
+  /// the load option `branches`, what was computed of them stays, too.
+  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Uint32> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_branch = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Uint32> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Uint32> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_branch');
+
+  /// Keeps the conversation as it is, and goes on with branch `number`.
+  late final int Function(ffi.Pointer<HappySession> session, int number, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_go_to_branch = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Uint32 number, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, int number, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_go_to_branch');
+
+  /// Keeps what is computed now, such as a long system prompt, until `happy_session_unpin`: it is not given up for other branches. Needs
+  /// the load option `branches`.
+  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_pin = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_pin');
+
+  /// What was pinned goes like the rest when memory for branches is short.
+  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_unpin = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_unpin');
+
+  /// What the turns of the session did not have to compute.
+  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyReuse> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_reuse = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyReuse> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyReuse> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_reuse');
+
+  /// Gives memory back to the system, as much as the `HappyTrimLevel` says: for an app that goes to the background, or is told that memory
+  /// is short. The conversation stays. With a file, what was computed is read from it for the next turn; else it is computed again.
+  late final int Function(ffi.Pointer<HappySession> session, int level, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_trim = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Int32 level, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, int level, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_trim');
+
   /// Sets all fields to their defaults; `size` is `sizeof(HappyGenerateOptions)`.
   late final int Function(ffi.Pointer<HappyGenerateOptions> options, int size, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_generate_options_init = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyGenerateOptions> options, ffi.Size size, ffi.Pointer<ffi.Pointer<HappyError>> error),
@@ -1072,16 +1231,6 @@ class HappyBindings {
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyFinish> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_finish = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyFinish> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyFinish> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_finish');
-
-  /// Writes the session to a file. Not supported yet: gives `HAPPY_UNSUPPORTED`.
-  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_save = library.lookupFunction<
-      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, ffi.Size path_len, ffi.Pointer<ffi.Pointer<HappyError>> error),
-      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_save');
-
-  /// Reads a session from a file. Not supported yet: gives `HAPPY_UNSUPPORTED`.
-  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_restore = library.lookupFunction<
-      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, ffi.Size path_len, ffi.Pointer<ffi.Pointer<HappyError>> error),
-      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_restore');
 
   /// Sets all fields to their defaults; `size` is `sizeof(HappyEmbedOptions)`.
   late final int Function(ffi.Pointer<HappyEmbedOptions> options, int size, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_embed_options_init = library.lookupFunction<

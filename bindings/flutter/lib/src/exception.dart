@@ -47,6 +47,13 @@ enum HappyStatus {
   /// An error of the library, which was contained. The session it happened in has to be disposed of.
   internal(c.HappyStatus.HAPPY_INTERNAL),
 
+  /// The session's file is damaged, of another version, sealed with another key, or its token ids mean something else here.
+  sessionFile(c.HappyStatus.HAPPY_SESSION_FILE),
+
+  /// The session's file was computed with another model, adapter, kind of KV cache or version of the library, with the same
+  /// vocabulary: [HappySession.replay] computes its tokens again.
+  replay(c.HappyStatus.HAPPY_REPLAY),
+
   /// A status of a newer library, or an error outside of it.
   other(-1);
 

@@ -89,6 +89,8 @@ final class HappyLoadOptions {
     this.adapterRank,
     this.embeddings = false,
     this.snapshotBytes,
+    this.branches,
+    this.branchBytes,
     // </HappyLoadOptions constructor>
   });
 
@@ -132,6 +134,14 @@ final class HappyLoadOptions {
   /// would be computed from the beginning otherwise. At most an eighth of the memory budget is taken, and nothing for
   /// models that need none. Default: 33554432 (32 MiB); 0: no snapshots.
   final int? snapshotBytes;
+
+  /// Prompts that a session keeps computed beside its conversation's own, for branches, edits and pinned prefixes.
+  /// Default: 0.
+  final int? branches;
+
+  /// Bytes of keys and values for what these don't share with the conversation. With fewer than they need, those that
+  /// were used least recently are given up. Default: 0.
+  final int? branchBytes;
   // </HappyLoadOptions fields>
 
   /// These options in memory of [allocator].
@@ -154,6 +164,8 @@ final class HappyLoadOptions {
     it.adapter_rank = adapterRank ?? it.adapter_rank;
     it.embeddings = embeddings ? 1 : 0;
     it.snapshot_bytes = snapshotBytes ?? it.snapshot_bytes;
+    it.branches = branches ?? it.branches;
+    it.branch_bytes = branchBytes ?? it.branch_bytes;
     // </HappyLoadOptions native>
     return native;
   }
@@ -168,6 +180,8 @@ final class HappySessionOptions {
     this.system,
     this.tools = const [],
     this.templateVariables = const {},
+    this.contextPolicy,
+    this.fileKey,
     // </HappySessionOptions constructor>
   });
 
@@ -184,6 +198,15 @@ final class HappySessionOptions {
 
   /// A JSON object with more variables for the template, like `{"enable_thinking": false}`. Empty: no variables.
   final Map<String, Object?> templateVariables;
+
+  /// What happens when the messages leave too little of the context for an answer: `stop` (the turn fails with
+  /// `HAPPY_CONTEXT_FULL`) or `drop-oldest` (the prompt leaves the oldest turns out; `happy_session_reuse` tells how many
+  /// messages). Empty: `stop`.
+  final String? contextPolicy;
+
+  /// Key that seals the session's files (XChaCha20-Poly1305): 32 random bytes as 64 hexadecimal digits. Empty: files are
+  /// not sealed.
+  final String? fileKey;
   // </HappySessionOptions fields>
 
   /// These options in memory of [allocator].
@@ -198,6 +221,10 @@ final class HappySessionOptions {
     if (system != null) setText(it.system, system, allocator);
     if (tools.isNotEmpty) setText(it.tools, jsonEncode(tools), allocator);
     if (templateVariables.isNotEmpty) setText(it.template_vars, jsonEncode(templateVariables), allocator);
+    final contextPolicy = this.contextPolicy;
+    if (contextPolicy != null) setText(it.context_policy, contextPolicy, allocator);
+    final fileKey = this.fileKey;
+    if (fileKey != null) setText(it.file_key, fileKey, allocator);
     // </HappySessionOptions native>
     return native;
   }

@@ -133,6 +133,102 @@ final class SetAdapters extends SessionAction {
   final List<String> adapters;
 }
 
+/// What is done with a session's file.
+enum FileStep {
+  /// Writes it, and appends every turn to it.
+  save,
+
+  /// Goes on with it.
+  restore,
+
+  /// Computes it again, and goes on with it.
+  replay,
+
+  /// Saves what is new.
+  append,
+
+  /// Writes it anew.
+  compact,
+
+  /// Goes on without it.
+  close,
+}
+
+/// Does something with the session's file.
+final class UseFile extends SessionAction {
+  /// [step], at [path] if it names a file; [cancel] is the address of the token that ends computing it again.
+  const UseFile(this.step, {this.path = '', this.cancel = 0});
+
+  /// What is done.
+  final FileStep step;
+
+  /// The file.
+  final String path;
+
+  /// The address of the cancel token; 0: none.
+  final int cancel;
+}
+
+/// Asks what is in the session's file, as JSON.
+final class ReadFile extends SessionAction {
+  /// The question.
+  const ReadFile();
+}
+
+/// Takes the last answer back.
+final class Regenerate extends SessionAction {
+  /// Takes it back.
+  const Regenerate();
+}
+
+/// Goes back to before a message of the user.
+final class Edit extends SessionAction {
+  /// Before message [number], from 1; 0: the last one.
+  const Edit(this.number);
+
+  /// Which message.
+  final int number;
+}
+
+/// Goes on in a copy of the conversation, and asks for its number.
+final class MakeBranch extends SessionAction {
+  /// Goes on in a copy.
+  const MakeBranch();
+}
+
+/// Goes on with a branch.
+final class GoToBranch extends SessionAction {
+  /// With branch [number].
+  const GoToBranch(this.number);
+
+  /// Which branch.
+  final int number;
+}
+
+/// Keeps what is computed, or lets it go.
+final class Pin extends SessionAction {
+  /// Keeps it if [pinned].
+  const Pin({required this.pinned});
+
+  /// Whether it is kept.
+  final bool pinned;
+}
+
+/// Asks what was reused.
+final class ReadReuse extends SessionAction {
+  /// The question.
+  const ReadReuse();
+}
+
+/// Gives memory back.
+final class Trim extends SessionAction {
+  /// As much as the level with the number [level] in C says.
+  const Trim(this.level);
+
+  /// The level.
+  final int level;
+}
+
 /// Asks for the tools that the last turn could not constrain, as JSON.
 final class ReadLeftOut extends SessionAction {
   /// The question.

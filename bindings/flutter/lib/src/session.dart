@@ -112,6 +112,68 @@ final class HappySession {
     return tools.map(HappyLeftOutTool.fromJson).toList();
   }
 
+  /// Writes the session into a new file (`*.happy`), which replaces one at the same path, and appends every turn that ends from now
+  /// on: its messages, its tokens and what was computed of them. The file survives the end of the app at any time, with the turns
+  /// that had ended. It is sealed with [HappySessionOptions.fileKey]. A turn that cannot be saved does not fail: [file] says why it
+  /// was not saved, and the next turn tries again.
+  Future<void> save(String path) => _ask(UseFile(FileStep.save, path: path));
+
+  /// Goes on with the conversation of a file, in the place of this one, and appends every turn to it. Nothing is computed: the next
+  /// turn answers with the same bits as if the app had never ended. After an error the conversation is as it was; with
+  /// [HappyStatus.replay], [replay] helps.
+  Future<void> restore(String path) => _ask(UseFile(FileStep.restore, path: path));
+
+  /// As [restore], for a file that was computed with something else, as after an update of the model: its tokens are computed again,
+  /// and the file is written anew. [dispose] ends that.
+  Future<void> replay(String path) {
+    if (_turnOver == null && _disposal == null) _cancel.lower();
+    return _ask(UseFile(FileStep.replay, path: path, cancel: _cancel.address));
+  }
+
+  /// Saves what is new now, as the end of a turn does: for messages that were added or taken back between two turns, and to try again
+  /// after a full disk.
+  Future<void> append() => _ask(const UseFile(FileStep.append));
+
+  /// Writes the session's file anew, without what later turns replaced. Wasteful files do that by themselves.
+  Future<void> compact() => _ask(const UseFile(FileStep.compact));
+
+  /// Goes on without the file, which stays as it is. [dispose] does the same.
+  Future<void> closeFile() => _ask(const UseFile(FileStep.close));
+
+  /// What is in the session's file; null without one.
+  Future<HappySessionFile?> file() async {
+    final json = jsonDecode(await _ask(const ReadFile()) as String) as Map<String, Object?>;
+    return json.isEmpty ? null : HappySessionFile.fromJson(json);
+  }
+
+  /// Takes the answer to the user's last message back: [answer] answers it again, nearly at once.
+  Future<void> regenerate() => _ask(const Regenerate());
+
+  /// Goes back to before message [number] of the user, from 1; 0: the last one. [send] then says it otherwise, and computes only
+  /// what follows the part that stays.
+  Future<void> edit(int number) => _ask(Edit(number));
+
+  /// Keeps the conversation as it is, goes on in a copy, and gives the number of that branch. The first conversation has number 1.
+  /// With [HappyLoadOptions.branches], what was computed of them stays, too.
+  Future<int> branch() async => await _ask(const MakeBranch()) as int;
+
+  /// Keeps the conversation as it is, and goes on with branch [number].
+  Future<void> goToBranch(int number) => _ask(GoToBranch(number));
+
+  /// Keeps what is computed now, such as a long system prompt, until [unpin]: it is not given up for other branches. Needs
+  /// [HappyLoadOptions.branches].
+  Future<void> pin() => _ask(const Pin(pinned: true));
+
+  /// What was pinned goes like the rest when memory for branches is short.
+  Future<void> unpin() => _ask(const Pin(pinned: false));
+
+  /// What the turns of the session did not have to compute.
+  Future<HappyReuse> reuse() async => await _ask(const ReadReuse()) as HappyReuse;
+
+  /// Gives memory back to the system: for an app that goes to the background, or is told that memory is short. The conversation
+  /// stays. With a file, what was computed is read from it for the next turn; else it is computed again.
+  Future<void> trim(HappyTrimLevel level) => _ask(Trim(level.code));
+
   /// What the session and the process take.
   Future<HappyMemory> memory() async => await _ask(const ReadMemory()) as HappyMemory;
 

@@ -130,6 +130,88 @@ final class HappyMemory {
   final int positions;
 }
 
+/// What [HappySession.trim] gives back.
+enum HappyTrimLevel {
+  // <HappyTrimLevel values>
+  /// Snapshots: conversations of models with windows or recurrent layers can go on, but going back computes them again.
+  /// Their memory is used again and stays with the process.
+  snapshots(c.HappyTrimLevel.HAPPY_TRIM_SNAPSHOTS),
+
+  /// The whole KV cache, with all branches, also those that were pinned.
+  sequences(c.HappyTrimLevel.HAPPY_TRIM_SEQUENCES),
+  // </HappyTrimLevel values>
+  ;
+
+  const HappyTrimLevel(this.code);
+
+  /// The number of the level in C.
+  final int code;
+}
+
+/// What the turns of a session did not have to compute.
+final class HappyReuse {
+  /// The values of a native report.
+  HappyReuse.read(c.HappyReuse reuse)
+      : branches = reuse.branches,
+        prompts = reuse.prompts,
+        promptTokens = reuse.prompt_tokens,
+        reusedTokens = reuse.reused_tokens,
+        evictedBranches = reuse.evicted_branches,
+        droppedMessages = reuse.dropped_messages;
+
+  /// Sequences that are kept beside the conversation's own: see [HappyLoadOptions.branches].
+  final int branches;
+
+  /// Prompts so far.
+  final int prompts;
+
+  /// Tokens of those prompts.
+  final int promptTokens;
+
+  /// Tokens among them that were there already.
+  final int reusedTokens;
+
+  /// Branches that were given up, for want of memory or of branches.
+  final int evictedBranches;
+
+  /// Messages that the last turn's prompt left out, as [HappySessionOptions.contextPolicy] says.
+  final int droppedMessages;
+}
+
+/// What is in a session's file.
+final class HappySessionFile {
+  /// The values of an object of the library.
+  HappySessionFile.fromJson(Map<String, Object?> json)
+      : path = json['path']! as String,
+        turns = json['turns']! as int,
+        tokens = json['tokens']! as int,
+        messages = json['messages']! as int,
+        bytes = json['bytes']! as int,
+        sealed = json['sealed']! as bool,
+        problem = json['problem'] as String?;
+
+  /// The file.
+  final String path;
+
+  /// Turns since it was written anew.
+  final int turns;
+
+  /// Tokens whose keys and values are saved.
+  final int tokens;
+
+  /// Messages.
+  final int messages;
+
+  /// Bytes.
+  final int bytes;
+
+  /// Whether it is sealed with a key.
+  final bool sealed;
+
+  /// Why the last turn could not be saved; null if it was.
+  final String? problem;
+}
+
 /// Why a turn ended.
 enum HappyFinishReason {
   // <HappyFinishReason values>

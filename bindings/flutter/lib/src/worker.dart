@@ -116,6 +116,50 @@ final class SessionWorker implements Finalizable {
         });
       case ReadLeftOut():
         return readString((out, error) => _bindings.happy_session_left_out(_session, out, error));
+      case UseFile(:final step, :final path, :final cancel):
+        using((arena) {
+          final (data, length) = encode(path, arena);
+          final token = Pointer<c.HappyCancel>.fromAddress(cancel);
+          check(
+            (error) => switch (step) {
+              FileStep.save => _bindings.happy_session_save(_session, data, length, error),
+              FileStep.restore => _bindings.happy_session_restore(_session, data, length, error),
+              FileStep.replay => _bindings.happy_session_replay(_session, data, length, token, error),
+              FileStep.append => _bindings.happy_session_append(_session, error),
+              FileStep.compact => _bindings.happy_session_compact(_session, error),
+              FileStep.close => _bindings.happy_session_close_file(_session, error),
+            },
+          );
+        });
+      case ReadFile():
+        return readString((out, error) => _bindings.happy_session_file(_session, out, error));
+      case Regenerate():
+        check((error) => _bindings.happy_session_regenerate(_session, error));
+      case Edit(:final number):
+        check((error) => _bindings.happy_session_edit(_session, number, error));
+      case MakeBranch():
+        return using((arena) {
+          final out = arena<Uint32>();
+          check((error) => _bindings.happy_session_branch(_session, out, error));
+          return out.value;
+        });
+      case GoToBranch(:final number):
+        check((error) => _bindings.happy_session_go_to_branch(_session, number, error));
+      case Pin(:final pinned):
+        check(
+          (error) => pinned
+              ? _bindings.happy_session_pin(_session, error)
+              : _bindings.happy_session_unpin(_session, error),
+        );
+      case ReadReuse():
+        return using((arena) {
+          final out = arena<c.HappyReuse>();
+          out.ref.size = sizeOf<c.HappyReuse>();
+          check((error) => _bindings.happy_session_reuse(_session, out, error));
+          return HappyReuse.read(out.ref);
+        });
+      case Trim(:final level):
+        check((error) => _bindings.happy_session_trim(_session, level, error));
       case ReadMemory():
         return using((arena) {
           final out = arena<c.HappyMemory>();

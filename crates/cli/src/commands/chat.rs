@@ -13,6 +13,7 @@ use crate::talk::{Talk, TalkArgs};
 use crate::{answer, load, output};
 use clap::Args;
 use happy_engine::chat::{Message, Reply};
+use happy_engine::session::SessionKey;
 use happy_engine::{Cancel, Context, Conversation, Engine, EngineError, Finish, Form, Session};
 use saved::Branches;
 use serde_json::Value;
@@ -24,6 +25,8 @@ Examples:
   happy chat -m model.gguf --system \"You are a patient teacher.\"
   happy chat -m qwen25 --tools tools.json
   happy chat -m qwen25 --session notes.happy
+  head -c 32 /dev/urandom > notes.key
+  happy chat -m qwen25 --session notes.happy --session-key notes.key
 
 In the chat, /help lists the commands. A message of several lines: end lines with
 \\ or Alt-Enter, or put it between two \"\"\".";
@@ -42,6 +45,9 @@ pub(crate) struct ChatArgs {
     /// Save the conversation in this file after each turn, and go on with it if it is there
     #[arg(long, value_name = "FILE.happy")]
     session: Option<PathBuf>,
+    /// Seal saved conversations with the key in this file: 32 random bytes, or 64 hexadecimal digits
+    #[arg(long, value_name = "FILE")]
+    session_key: Option<PathBuf>,
     #[command(flatten)]
     talk: TalkArgs,
     #[command(flatten)]
@@ -93,6 +99,8 @@ struct Chat<'a> {
     generated: usize,
     /// Where turns are saved.
     session: Option<Session>,
+    /// Seals what is saved.
+    key: Option<SessionKey>,
     branches: Branches,
 }
 
@@ -103,6 +111,7 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
     args.generation.check()?;
     let form = args.form.form()?;
     let talk = args.talk.read()?;
+    let key = args.session_key.as_deref().map(saved::read_key).transpose()?;
     let model = args.model.name();
     let note = |text: &str| {
         if args.quiet {
@@ -140,6 +149,7 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
         prefilled: 0,
         generated: 0,
         session: None,
+        key,
         branches: Branches::default(),
     };
     if let Some(path) = &args.session {

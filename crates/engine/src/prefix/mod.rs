@@ -159,6 +159,15 @@ impl PrefixTree {
         Ok(true)
     }
 
+    /// Gives up branches until a sequence can grow to its full length, as far as that is possible: for one that comes from elsewhere,
+    /// as from a [`Session`](crate::Session). [`prepare`](Self::prepare) does it by itself.
+    ///
+    /// # Errors
+    /// If the context is not the tree's.
+    pub fn give_way(&mut self, context: &mut Context, sequence: u32) -> Result<(), EngineError> {
+        self.make_room(context, sequence, 0, None)
+    }
+
     /// Branches that were pinned go like the others.
     pub fn unpin(&mut self) {
         self.branches.iter_mut().for_each(|branch| branch.pinned = false);

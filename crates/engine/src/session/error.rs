@@ -34,6 +34,15 @@ pub enum SessionError {
         /// What is wrong.
         problem: &'static str,
     },
+    /// The session is sealed, and no key was given.
+    #[error("the session is sealed: open it with its key")]
+    Sealed,
+    /// A key was given for a session that is not sealed: it might not be the one that was written with the key.
+    #[error("the session is not sealed: open it without a key")]
+    NotSealed,
+    /// Another key sealed the session.
+    #[error("the session was sealed with another key, or its beginning is damaged")]
+    WrongKey,
     /// The file has another version of the format.
     #[error("the session has version {found} of the format, expected {expected}: update the app to read it")]
     Version {

@@ -28,6 +28,9 @@
 //! **What is refused.** Every byte is checked before a sequence is touched. A session of another model, vocabulary, adapter, kind of
 //! KV cache or version of the numerics is refused with the reason, and [`Session::replay`] computes its tokens again.
 //!
+//! **What others see.** With the feature `encryption` a file is sealed with a key of 32 bytes: `SessionPath::sealed`, or `Sealed` around
+//! storage of the caller's own. Without the key it tells its size alone.
+//!
 //! The format is in `docs/session-format.md`.
 
 mod crc;
@@ -38,6 +41,8 @@ mod messages;
 mod record;
 mod restore;
 mod scan;
+#[cfg(feature = "encryption")]
+mod seal;
 mod spans;
 mod storage;
 mod writer;
@@ -46,5 +51,7 @@ pub use error::{Mismatch, SessionError};
 pub use identity::Identity;
 pub use messages::SavedMessages;
 pub use restore::{Restored, Saved};
-pub use storage::{MemoryStorage, SessionFile, Storage};
+#[cfg(feature = "encryption")]
+pub use seal::{Sealed, SessionKey};
+pub use storage::{MemoryStorage, SessionFile, SessionPath, Storage};
 pub use writer::{Appended, Session, Turn};

@@ -23,6 +23,12 @@ pub(crate) const VERSION: u32 = 1;
 /// A carriage return, a line feed and a control character: a file that was copied as text does not pass.
 const FILE_MAGIC: &[u8; 16] = b"happy-session\r\n\x1a";
 const RECORD_MAGIC: u32 = u32::from_le_bytes(*b"hRec");
+/// Where a preamble says that a session is sealed, and how; 0: it is not.
+const SEAL: usize = 20;
+/// XChaCha20-Poly1305.
+const XCHACHA: u32 = 1;
+/// Where the nonce of a sealed session's preamble is.
+const NONCE: usize = 24;
 /// Where the checksum of a preamble or a record's header is.
 const SUM: usize = 56;
 /// Bytes that are read at once.
@@ -90,10 +96,23 @@ pub(crate) fn preamble() -> ([u8; ALIGN], End) {
     (bytes, End { offset: ALIGN as u64, sum })
 }
 
+/// The preamble of a session that is sealed.
+#[cfg(feature = "encryption")]
+pub(crate) fn sealed_preamble(nonce: &[u8; 24]) -> [u8; ALIGN] {
+    let (mut bytes, _) = preamble();
+    LE::write_u32(&mut bytes[SEAL..], XCHACHA);
+    bytes[NONCE..NONCE + nonce.len()].copy_from_slice(nonce);
+    let sum = Crc::new().add(&bytes[..SUM]).sum();
+    LE::write_u32(&mut bytes[SUM..], sum);
+    bytes
+}
+
 /// What a file's first bytes are.
 pub(crate) enum Preamble {
     /// This version's.
     Known(End),
+    /// This version's, sealed: its nonce.
+    Sealed(#[cfg_attr(not(feature = "encryption"), allow(dead_code))] [u8; 24]),
     /// A session of another version.
     Version(u32),
     /// No session.
@@ -108,6 +127,9 @@ pub(crate) fn read_preamble(bytes: &[u8; ALIGN]) -> Preamble {
     match () {
         () if *bytes == known => Preamble::Known(end),
         () if bytes.starts_with(FILE_MAGIC) && whole && version != VERSION => Preamble::Version(version),
+        () if bytes.starts_with(FILE_MAGIC) && whole && LE::read_u32(&bytes[SEAL..]) == XCHACHA => {
+            Preamble::Sealed(bytes[NONCE..].first_chunk().copied().unwrap_or_default())
+        }
         () => Preamble::Other,
     }
 }
@@ -135,6 +157,14 @@ fn chained(before: End, header: &[u8; ALIGN]) -> Crc {
     Crc::new().add(&before.sum.to_le_bytes()).add(&header[..SUM])
 }
 
+/// Whether bytes were read: a storage that finds damage itself says so by `InvalidData`, and that ends the log.
+fn whole_bytes(read: io::Result<()>) -> io::Result<bool> {
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(false),
+        read => read.map(|()| true),
+    }
+}
+
 impl Record {
     /// Bytes of a record whose payload has `len`.
     pub(crate) fn whole(len: usize) -> usize {
@@ -160,7 +190,9 @@ impl Record {
             return Ok(None);
         }
         let mut header = [0; ALIGN];
-        storage.read_at(end.offset, &mut header)?;
+        if !whole_bytes(storage.read_at(end.offset, &mut header))? {
+            return Ok(None);
+        }
         let number = |at: usize| LE::read_u64(&header[at..]);
         let kind = LE::read_u32(&header[4..]);
         let record = Record {
@@ -183,7 +215,9 @@ impl Record {
             piece.clear();
             piece.try_reserve(n).map_err(|_| io::ErrorKind::OutOfMemory)?;
             piece.resize(n, 0);
-            storage.read_at(at, piece)?;
+            if !whole_bytes(storage.read_at(at, piece))? {
+                return Ok(None);
+            }
             crc = crc.add(piece);
             let own = usize::try_from(left).unwrap_or(n).min(n);
             each(&record, piece.get(..own).unwrap_or(&[]));

@@ -4,12 +4,11 @@ use super::SessionError;
 use super::header::Header;
 use super::messages::{SavedMessages, read_bytes};
 use super::scan::{Bytes, Log, scan};
-use super::storage::{SessionFile, Storage};
+use super::storage::{SessionFile, SessionPath, Storage};
 use super::writer::{Content, Session, Turn};
 use crate::reserve::reserve;
 use crate::{Cancel, Context, EngineError};
 use happy_tokenizer::TokenId;
-use std::path::Path;
 
 /// Bytes that are read at once.
 const PIECE: usize = 256 << 10;
@@ -41,8 +40,8 @@ impl Saved {
     ///
     /// # Errors
     /// If it cannot be read, is not a session, or is of a newer version.
-    pub fn read(path: impl AsRef<Path>) -> Result<Self, EngineError> {
-        Self::read_from(&mut SessionFile::read_only(path.as_ref())?)
+    pub fn read(path: impl Into<SessionPath>) -> Result<Self, EngineError> {
+        Self::read_from(&mut SessionFile::read_only(path.into())?)
     }
 
     /// As [`read`](Self::read), from storage of the caller's own.
@@ -165,11 +164,11 @@ impl Session<SessionFile> {
     /// If the file cannot be read, another process has it open, it is not a session, or it was computed with something else:
     /// [`SessionError::Other`] says with what. The sequence is then as it was.
     pub fn open(
-        path: impl AsRef<Path>,
+        path: impl Into<SessionPath>,
         context: &mut Context,
         sequence: u32,
     ) -> Result<(Self, Restored), EngineError> {
-        Self::open_in(SessionFile::open(path.as_ref())?, context, sequence)
+        Self::open_in(SessionFile::open(path.into())?, context, sequence)
     }
 
     /// Computes the tokens of a session again, with the model and the adapters of the sequence, and saves the result in the place
@@ -180,13 +179,13 @@ impl Session<SessionFile> {
     /// If the file cannot be read, its token ids mean something else here, they do not fit the context, or `cancel` is raised. The
     /// file is then as it was; the sequence is empty if the computation had begun.
     pub fn replay(
-        path: impl AsRef<Path>,
+        path: impl Into<SessionPath>,
         context: &mut Context,
         sequence: u32,
         cancel: &Cancel,
     ) -> Result<(Self, Restored), EngineError> {
-        let path = path.as_ref();
-        let saved = Saved::read(path)?;
+        let place = path.into();
+        let saved = Saved::read(place.clone())?;
         let here = Header::of(context, sequence)?;
         if saved.log.header.vocabulary != here.vocabulary {
             saved.log.header.check(&here)?;
@@ -198,7 +197,7 @@ impl Session<SessionFile> {
         }
         let Saved { restored, .. } = saved;
         let before = (&restored.messages, restored.app.as_slice());
-        let (session, _) = Self::rewrite(path, context, sequence, Turn::default(), before)?;
+        let (session, _) = Self::rewrite(place, context, sequence, Turn::default(), before)?;
         Ok((session, restored))
     }
 }
@@ -230,5 +229,15 @@ impl<S: Storage> Session<S> {
         };
         let live = content.live(context);
         Ok((Self { storage, sequence, saved: content, end: log.end, live, sync: true }, restored))
+    }
+
+    /// Puts the saved sequence into a context that lost it by [`Context::trim`]. What the context holds in its place is dropped.
+    ///
+    /// # Errors
+    /// As [`open`](Session::open). The session goes on in either case.
+    pub fn reload(&mut self, context: &mut Context) -> Result<Restored, EngineError> {
+        let saved = Saved::read_from(&mut self.storage)?;
+        saved.place(&mut self.storage, context, self.sequence)?;
+        Ok(saved.restored)
     }
 }

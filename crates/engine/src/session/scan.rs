@@ -16,6 +16,7 @@ use crate::EngineError;
 use crate::reserve::reserve;
 use happy_model::KvType;
 use happy_tokenizer::TokenId;
+use std::io;
 
 /// Bytes in the storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,9 +77,15 @@ pub(crate) fn scan(storage: &mut impl Storage) -> Result<Log, EngineError> {
         return Err(no_session("it is too short"));
     }
     let mut preamble = [0; ALIGN];
-    storage.read_at(0, &mut preamble).map_err(read())?;
+    match storage.read_at(0, &mut preamble) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            return Err(no_session("its beginning is damaged"));
+        }
+        done => done.map_err(read())?,
+    }
     let start = match read_preamble(&preamble) {
         Preamble::Known(end) => end,
+        Preamble::Sealed(_) => return Err(SessionError::Sealed.into()),
         Preamble::Version(found) => return Err(SessionError::Version { found, expected: VERSION }.into()),
         Preamble::Other => return Err(no_session("it does not begin like one")),
     };

@@ -1,6 +1,9 @@
-//! Where the bytes of a session are kept: a file, or storage of the app's own, which may encrypt them.
+//! Where the bytes of a session are kept: a file, or storage of the app's own.
 
 use super::SessionError;
+#[cfg(feature = "encryption")]
+use super::{Sealed, SessionKey};
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -27,7 +30,8 @@ pub trait Storage {
     /// Fills `to` with the bytes from `offset` on.
     ///
     /// # Errors
-    /// What the system says; fewer bytes are an error.
+    /// What the system says; fewer bytes are an error. [`InvalidData`](io::ErrorKind::InvalidData) says that the bytes are damaged: the
+    /// session then ends with the last turn before them.
     fn read_at(&mut self, offset: u64, to: &mut [u8]) -> io::Result<()>;
 
     /// Writes all of `bytes` from `offset` on, which is at most the length.
@@ -49,36 +53,102 @@ pub trait Storage {
     fn sync(&mut self) -> io::Result<()>;
 }
 
-/// A session's file, locked (flock) while it is open: another process that would write it is refused.
-#[derive(Debug)]
-pub struct SessionFile {
-    file: File,
+/// Where a session's file is, and the key that seals it. Made from any path; that is a file without a key.
+#[derive(Clone, Debug)]
+pub struct SessionPath {
     path: PathBuf,
+    #[cfg(feature = "encryption")]
+    key: Option<SessionKey>,
 }
 
-impl SessionFile {
-    /// Opens a file that is there.
-    pub(super) fn open(path: &Path) -> Result<Self, SessionError> {
-        let failed = |error| SessionError::io(path, "open", error);
-        let file = File::options().read(true).write(true).open(path).map_err(failed)?;
-        lock(&file).map_err(failed)?;
-        Ok(Self { file, path: path.to_owned() })
+impl<P: AsRef<Path>> From<P> for SessionPath {
+    fn from(path: P) -> Self {
+        Self {
+            path: path.as_ref().to_owned(),
+            #[cfg(feature = "encryption")]
+            key: None,
+        }
     }
+}
 
-    /// Opens a file to read it alone; another session may append to it.
-    pub(super) fn read_only(path: &Path) -> Result<Self, SessionError> {
-        let file = File::open(path).map_err(|error| SessionError::io(path, "open", error))?;
-        Ok(Self { file, path: path.to_owned() })
-    }
-
+impl SessionPath {
     /// The file's name.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// A file beside `path`, which takes its place by [`NewFile::place`]: a session's file has a whole header, or is not there.
-    pub(super) fn create(path: &Path) -> Result<NewFile, SessionError> {
-        let temporary = beside(path);
+    /// Seals the file with this key; `None`: it is not sealed.
+    #[cfg(feature = "encryption")]
+    pub fn sealed(mut self, key: Option<SessionKey>) -> Self {
+        self.key = key;
+        self
+    }
+
+    /// Whether there is a key.
+    #[cfg(feature = "encryption")]
+    pub fn is_sealed(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// The storage in a file that is there.
+    fn found_in(&self, file: RawFile) -> Result<Box<dyn Storage + Send>, SessionError> {
+        #[cfg(feature = "encryption")]
+        if let Some(key) = &self.key {
+            return Ok(Box::new(Sealed::open(file, key)?));
+        }
+        Ok(Box::new(file))
+    }
+
+    /// The storage in a new file.
+    fn new_in(&self, file: RawFile) -> Box<dyn Storage + Send> {
+        #[cfg(feature = "encryption")]
+        if let Some(key) = &self.key {
+            return Box::new(Sealed::create(file, key));
+        }
+        Box::new(file)
+    }
+}
+
+/// A session's file, locked (flock) while it is open: another process that would write it is refused.
+pub struct SessionFile {
+    storage: Box<dyn Storage + Send>,
+    place: SessionPath,
+}
+
+impl fmt::Debug for SessionFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionFile").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl SessionFile {
+    /// Opens a file that is there.
+    pub(super) fn open(place: SessionPath) -> Result<Self, SessionError> {
+        let failed = |error| SessionError::io(place.path(), "open", error);
+        let file = File::options().read(true).write(true).open(place.path()).map_err(failed)?;
+        lock(&file).map_err(failed)?;
+        Ok(Self { storage: place.found_in(RawFile(file))?, place })
+    }
+
+    /// Opens a file to read it alone; another session may append to it.
+    pub(super) fn read_only(place: SessionPath) -> Result<Self, SessionError> {
+        let file = File::open(place.path()).map_err(|error| SessionError::io(place.path(), "open", error))?;
+        Ok(Self { storage: place.found_in(RawFile(file))?, place })
+    }
+
+    /// The file's name.
+    pub fn path(&self) -> &Path {
+        self.place.path()
+    }
+
+    /// The file's name and its key.
+    pub fn place(&self) -> &SessionPath {
+        &self.place
+    }
+
+    /// A file beside its place, which it takes by [`NewFile::place`]: a session's file has a whole header, or is not there.
+    pub(super) fn create(place: SessionPath) -> Result<NewFile, SessionError> {
+        let temporary = beside(place.path());
         let failed = |error| SessionError::io(&temporary, "create", error);
         // What a process that was killed left; a lock tells whether another one is at work.
         let mut options = File::options();
@@ -90,39 +160,39 @@ impl SessionFile {
             return Err(failed(io::Error::new(io::ErrorKind::WouldBlock, "another session is being made")));
         }
         file.set_len(0).map_err(failed)?;
-        Ok(NewFile { file: SessionFile { file, path: temporary }, path: path.to_owned(), placed: false })
+        let file = Self { storage: place.new_in(RawFile(file)), place };
+        Ok(NewFile { file: Some(file), temporary })
     }
 }
 
 /// A file that is not in its place yet. Dropped before that, it is removed.
 pub(super) struct NewFile {
-    file: SessionFile,
-    path: PathBuf,
-    placed: bool,
+    /// `None`: it is in its place.
+    file: Option<SessionFile>,
+    temporary: PathBuf,
 }
 
 impl NewFile {
     /// The storage to write to.
-    pub(super) fn storage(&mut self) -> &mut SessionFile {
-        &mut self.file
+    pub(super) fn storage(&mut self) -> Result<&mut SessionFile, SessionError> {
+        self.file.as_mut().ok_or(SessionError::NotASession { problem: "it was moved already" })
     }
 
     /// Gives the file its name, in one step; its bytes were synced before.
     pub(super) fn place(mut self) -> Result<SessionFile, SessionError> {
-        let failed = |error| SessionError::io(&self.path, "move a new file to", error);
-        let file = self.file.file.try_clone().map_err(failed)?;
-        fs::rename(&self.file.path, &self.path).map_err(failed)?;
-        self.placed = true;
-        sync_folder(&self.path);
-        Ok(SessionFile { file, path: std::mem::take(&mut self.path) })
+        let path = self.storage()?.path().to_owned();
+        fs::rename(&self.temporary, &path)
+            .map_err(|error| SessionError::io(&path, "move a new file to", error))?;
+        sync_folder(&path);
+        self.file.take().ok_or(SessionError::NotASession { problem: "it was moved already" })
     }
 }
 
 impl Drop for NewFile {
     fn drop(&mut self) {
-        if !self.placed {
+        if self.file.is_some() {
             // If it cannot be removed, the next writer takes it over.
-            let _ = fs::remove_file(&self.file.path);
+            let _ = fs::remove_file(&self.temporary);
         }
     }
 }
@@ -172,26 +242,51 @@ fn sync_folder(path: &Path) {
 
 impl Storage for SessionFile {
     fn len(&mut self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
+        self.storage.len()
     }
 
     fn read_at(&mut self, offset: u64, to: &mut [u8]) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(offset))?;
-        self.file.read_exact(to)
+        self.storage.read_at(offset, to)
     }
 
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(offset))?;
-        self.file.write_all(bytes)
+        self.storage.write_at(offset, bytes)
     }
 
     fn set_len(&mut self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
+        self.storage.set_len(len)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.storage.sync()
+    }
+}
+
+/// The bytes of a file.
+struct RawFile(File);
+
+impl Storage for RawFile {
+    fn len(&mut self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read_at(&mut self, offset: u64, to: &mut [u8]) -> io::Result<()> {
+        self.0.seek(SeekFrom::Start(offset))?;
+        self.0.read_exact(to)
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.seek(SeekFrom::Start(offset))?;
+        self.0.write_all(bytes)
+    }
+
+    fn set_len(&mut self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
     }
 
     fn sync(&mut self) -> io::Result<()> {
         // The length counts: `sync_data` writes it where it changed.
-        self.file.sync_data()
+        self.0.sync_data()
     }
 }
 

@@ -5,7 +5,7 @@ use super::header::Header;
 use super::messages::SavedMessages;
 use super::record::{End, Kind, Record, encode, preamble};
 use super::spans::missing;
-use super::storage::{SessionFile, Storage};
+use super::storage::{SessionFile, SessionPath, Storage};
 use crate::reserve::{copied, reserve};
 use crate::{Context, Conversation, EngineError};
 use happy_tokenizer::TokenId;
@@ -72,10 +72,28 @@ impl Session<SessionFile> {
     /// # Errors
     /// If the file cannot be written, another process is making a session at the same path, or an adapter of the sequence has
     /// no identity.
-    pub fn create(path: impl AsRef<Path>, context: &Context, sequence: u32) -> Result<Self, EngineError> {
-        let mut file = SessionFile::create(path.as_ref())?;
-        let start = Start::write(file.storage(), Header::of(context, sequence)?)?;
+    pub fn create(
+        path: impl Into<SessionPath>,
+        context: &Context,
+        sequence: u32,
+    ) -> Result<Self, EngineError> {
+        let mut file = SessionFile::create(path.into())?;
+        let start = Start::write(file.storage()?, Header::of(context, sequence)?)?;
         Ok(start.session(file.place()?, sequence))
+    }
+
+    /// As [`create`](Self::create), with a first turn: the file is there with that turn, or is not there.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create) and [`append`](Self::append). A file at the same path is then as it was.
+    pub fn create_with(
+        path: impl Into<SessionPath>,
+        context: &Context,
+        sequence: u32,
+        turn: Turn<'_>,
+    ) -> Result<Self, EngineError> {
+        let before = (&SavedMessages::default(), &[][..]);
+        Ok(Self::rewrite(path.into(), context, sequence, turn, before)?.0)
     }
 
     /// Writes the session into a new file, which takes the place of the old one: without what later turns replaced. The turn is
@@ -85,7 +103,8 @@ impl Session<SessionFile> {
     /// As [`create`](Self::create) and [`append`](Self::append). The old file is then as it was.
     pub fn compact(&mut self, context: &Context, turn: Turn<'_>) -> Result<Appended, EngineError> {
         let before = (&self.saved.messages, self.saved.app.as_slice());
-        let (new, appended) = Self::rewrite(self.storage.path(), context, self.sequence, turn, before)?;
+        let (new, appended) =
+            Self::rewrite(self.storage.place().clone(), context, self.sequence, turn, before)?;
         *self = Self { sync: self.sync, ..new };
         Ok(appended)
     }
@@ -93,14 +112,14 @@ impl Session<SessionFile> {
     /// A new file with one turn, in the place of one that may be there. `before`: messages and bytes of the app that stay unless
     /// the turn has others.
     pub(super) fn rewrite(
-        path: &Path,
+        place: SessionPath,
         context: &Context,
         sequence: u32,
         turn: Turn<'_>,
         before: (&SavedMessages, &[u8]),
     ) -> Result<(Self, Appended), EngineError> {
-        let mut file = SessionFile::create(path)?;
-        let storage = file.storage();
+        let mut file = SessionFile::create(place)?;
+        let storage = file.storage()?;
         let Start { content, end } = Start::write(storage, Header::of(context, sequence)?)?;
         let (content, end, appended) = content.write(storage, end, context, sequence, turn, before)?;
         storage.sync().map_err(SessionError::storage("sync"))?;
@@ -111,6 +130,12 @@ impl Session<SessionFile> {
     /// The file.
     pub fn path(&self) -> &Path {
         self.storage.path()
+    }
+
+    /// Whether the file is sealed with a key.
+    #[cfg(feature = "encryption")]
+    pub fn is_sealed(&self) -> bool {
+        self.storage.place().is_sealed()
     }
 }
 

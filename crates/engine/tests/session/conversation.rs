@@ -99,6 +99,10 @@ fn a_context_that_was_trimmed_goes_on() {
         drop(session);
         (session, _) = Session::open(&path, &mut context, 0).unwrap();
         assert!(context.tokens(0).len() == 4 && next_logits(&mut context) == expected);
+        // Or without opening it again.
+        context.trim(TrimLevel::Sequences).unwrap();
+        assert_eq!(session.reload(&mut context).unwrap().tokens, 4);
+        assert!(next_logits(&mut context) == expected);
     }
 }
 

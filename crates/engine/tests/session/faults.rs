@@ -2,7 +2,7 @@
 
 use crate::common::Folder;
 use crate::support::{context, next_logits, turn};
-use happy_engine::session::{MemoryStorage, Saved, Session, SessionError, Storage, Turn};
+use happy_engine::session::{MemoryStorage, Saved, Session, SessionError, SessionPath, Storage, Turn};
 use happy_engine::{Conversation, EngineError};
 use std::io;
 use std::process::{Command, Stdio};
@@ -10,12 +10,24 @@ use std::time::Duration;
 
 /// A disk that takes so many bytes more, and then a part of a write.
 #[derive(Debug, Default)]
-struct Disk {
+pub(crate) struct Disk {
     bytes: MemoryStorage,
     room: usize,
     /// Whether it can be shortened when it is full.
     shortens: bool,
     syncs: bool,
+}
+
+#[cfg(feature = "encryption")]
+impl Disk {
+    /// A disk with these bytes and so much room.
+    pub(crate) fn of(bytes: &[u8], room: usize, shortens: bool) -> Self {
+        Self { bytes: MemoryStorage(bytes.to_vec()), room, shortens, syncs: true }
+    }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes.0
+    }
 }
 
 impl Storage for Disk {
@@ -106,6 +118,17 @@ fn a_failed_sync_is_a_failed_turn() {
 
 /// Names the file that a child process writes to.
 const CHILD: &str = "HAPPY_SESSION_TEST_FILE";
+/// Set if the file is sealed.
+const SEALED: &str = "HAPPY_SESSION_TEST_SEALED";
+
+/// The file of the killed process, with its key.
+fn place(path: impl AsRef<std::path::Path>, sealed: bool) -> SessionPath {
+    let place = SessionPath::from(path);
+    #[cfg(feature = "encryption")]
+    let place = place.sealed(sealed.then(|| happy_engine::session::SessionKey::new([9; 32])));
+    let _ = sealed;
+    place
+}
 
 /// Turn `i` of a process that is killed: as many tokens as it says, all different from those of other turns.
 fn tokens(turn: u64) -> Vec<u32> {
@@ -117,7 +140,8 @@ fn tokens(turn: u64) -> Vec<u32> {
 fn child_writes_turns() {
     let Some(path) = std::env::var_os(CHILD) else { return };
     let mut context = context();
-    let (mut session, _) = Session::open(path, &mut context, 0).unwrap();
+    let place = place(path, std::env::var_os(SEALED).is_some());
+    let (mut session, _) = Session::open(place, &mut context, 0).unwrap();
     session.set_sync(false);
     // Far more than there is time for; without a parent that kills it, the child ends.
     for _ in 0..5_000 {
@@ -132,27 +156,39 @@ fn child_writes_turns() {
     }
 }
 
-/// Killed at any time, a process leaves whole turns: the tokens that they had, and the logits of a fresh run.
+/// Killed at any time, a process leaves whole turns: the tokens that they had, and the logits of a fresh run. Every second file is
+/// sealed. If `HAPPY_SWEEP` is set, at 200 moments.
 #[cfg(unix)]
 #[test]
 fn a_killed_process_leaves_whole_turns() {
+    let sweep = std::env::var_os("HAPPY_SWEEP").is_some_and(|value| !value.is_empty());
     let folder = Folder::new("session-kill");
-    let path = folder.0.join("chat.happy");
     let mut context = context();
-    drop(Session::create(&path, &context, 0).unwrap());
+    let files = [false, true].map(|sealed| {
+        let path = folder.0.join(format!("{sealed}.happy"));
+        drop(Session::create(place(&path, sealed), &context, 0).unwrap());
+        path
+    });
     let mut most = 0;
-    for round in 0..12u64 {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+    for round in 0..if sweep { 200 } else { 12u64 } {
+        let sealed = round % 2 == 1;
+        let path = &files[usize::from(sealed)];
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        if sealed {
+            child.env(SEALED, "1");
+        }
+        let mut child = child
             .args(["--exact", "faults::child_writes_turns", "--test-threads=1"])
-            .env(CHILD, &path)
+            .env(CHILD, path)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_millis(40 + 7 * round));
+        // Moments of all kinds, a millisecond and a part of one apart.
+        std::thread::sleep(Duration::from_micros(40_000 + 7_300 * (round % 12) + 130 * (round / 12)));
         child.kill().unwrap();
         child.wait().unwrap();
-        let (session, restored) = Session::open(&path, &mut context, 0).unwrap();
+        let (session, restored) = Session::open(place(path, sealed), &mut context, 0).unwrap();
         most = most.max(restored.turns);
         let expected: Vec<u32> = (0..restored.turns).flat_map(tokens).collect();
         // After a compaction the first turn is the empty one.

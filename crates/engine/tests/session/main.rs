@@ -7,6 +7,8 @@ mod conversation;
 mod faults;
 #[path = "../../../model/tests/common/mod.rs"]
 mod models;
+#[cfg(feature = "encryption")]
+mod sealed;
 mod support;
 
 use happy_engine::model::{AdapterSet, KvType};
@@ -23,7 +25,7 @@ fn recipe_engine(file: &GgufFile) -> Engine {
 }
 
 /// Three turns, of which the last one takes a part of the second back.
-fn three_turns(context: &mut Context) -> (Vec<u8>, Vec<(usize, Vec<u32>)>) {
+fn turns_with_a_step_back(context: &mut Context) -> (Vec<u8>, Vec<(usize, Vec<u32>)>) {
     let n_vocab = context.engine().model().n_vocab() as u32;
     let mut session = Session::create_in(MemoryStorage::default(), context, 0).unwrap();
     let mut turns = Vec::new();
@@ -69,7 +71,7 @@ fn every_architecture_goes_on_with_the_same_bits() {
             continue;
         }
         let mut context = engine.context().unwrap();
-        let (bytes, turns) = three_turns(&mut context);
+        let (bytes, turns) = turns_with_a_step_back(&mut context);
         // As another process finds it: another engine, the turns so far, and some of the next one.
         let other = recipe_engine(&file);
         let mut context = other.context().unwrap();

@@ -2,7 +2,7 @@
 
 use crate::common::{self, Folder};
 use happy_engine::chat::Message;
-use happy_engine::session::{MemoryStorage, Session, Turn};
+use happy_engine::session::{MemoryStorage, Session, Storage, Turn};
 use happy_engine::{Context, Conversation, Engine, LoadOptions};
 use happy_gguf::{GgmlType, GgufWriter};
 use std::path::PathBuf;
@@ -41,7 +41,7 @@ pub(crate) fn next_logits(context: &mut Context) -> Vec<u32> {
 }
 
 /// A turn of the example.
-pub(crate) struct Saved {
+pub(crate) struct Turned {
     /// Where it ends in the file.
     pub(crate) end: usize,
     pub(crate) tokens: Vec<u32>,
@@ -52,23 +52,32 @@ pub(crate) struct Saved {
 /// Three turns of a conversation.
 pub(crate) struct Example {
     pub(crate) bytes: Vec<u8>,
-    pub(crate) turns: Vec<Saved>,
+    pub(crate) turns: Vec<Turned>,
 }
 
 impl Example {
     pub(crate) fn new() -> Self {
-        let mut context = context();
-        let mut conversation = Conversation::new(context.engine()).unwrap();
-        let mut session = Session::create_in(MemoryStorage::default(), &context, 0).unwrap();
-        let mut turns = Vec::new();
-        for (question, answer) in [("one?", "Yes."), ("and two?", "No, <call>x</call>."), ("three?", "Ok.")] {
-            turn(&mut conversation, &mut context, question, answer);
-            session.append(&context, Turn { conversation: Some(&conversation), app: None }).unwrap();
-            let tokens = context.tokens(0).to_vec();
-            turns.push(Saved { end: session.bytes() as usize, tokens, logits: next_logits(&mut context) });
-        }
+        let (session, turns) = three_turns(MemoryStorage::default(), |session| session.bytes() as usize);
         Self { bytes: session.into_storage().0, turns }
     }
+}
+
+/// The turns of the example in a storage; `end` tells where a turn that was just written ends.
+pub(crate) fn three_turns<S: Storage>(
+    storage: S,
+    end: impl Fn(&Session<S>) -> usize,
+) -> (Session<S>, Vec<Turned>) {
+    let mut context = context();
+    let mut conversation = Conversation::new(context.engine()).unwrap();
+    let mut session = Session::create_in(storage, &context, 0).unwrap();
+    let mut turns = Vec::new();
+    for (question, answer) in [("one?", "Yes."), ("and two?", "No, <call>x</call>."), ("three?", "Ok.")] {
+        turn(&mut conversation, &mut context, question, answer);
+        session.append(&context, Turn { conversation: Some(&conversation), app: None }).unwrap();
+        let tokens = context.tokens(0).to_vec();
+        turns.push(Turned { end: end(&session), tokens, logits: next_logits(&mut context) });
+    }
+    (session, turns)
 }
 
 /// A question and its answer, both added to the conversation. Returns how many tokens were reused.

@@ -9,7 +9,7 @@
 //! results.rs     the core's results -> C's structs
 //! callbacks.rs   calling the caller
 //! descriptor.rs  file descriptors
-//! error, library, load, text, sampler, session, turn, embed   the functions
+//! error, library, load, text, sampler, session, saved, turn, embed   the functions
 //! ```
 #![allow(unsafe_code)]
 
@@ -24,6 +24,7 @@ pub(crate) mod options;
 mod pointers;
 pub(crate) mod results;
 pub mod sampler;
+pub mod saved;
 pub mod session;
 mod structs;
 pub mod text;

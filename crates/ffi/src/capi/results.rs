@@ -2,11 +2,11 @@
 
 use super::types::{
     EventKind, FinishReason, HappyEmbedderInfo, HappyEmbedding, HappyEvent, HappyFinish, HappyMemory,
-    HappyPlan, HappyText, PoolingKind,
+    HappyPlan, HappyReuse, HappyText, PoolingKind,
 };
 use crate::core::embedder::EmbedderInfo;
 use crate::core::model::Planned;
-use crate::core::session::SessionMemory;
+use crate::core::session::{Reuse, SessionMemory};
 use happy_engine::{Embedding, Event, Finish, FinishReason as Reason};
 use std::mem::size_of;
 
@@ -56,6 +56,20 @@ impl From<SessionMemory> for HappyMemory {
             process_file_bytes: process.file_bytes,
             process_peak_bytes: process.peak_bytes,
             positions: memory.positions as u64,
+        }
+    }
+}
+
+impl From<Reuse> for HappyReuse {
+    fn from(reuse: Reuse) -> Self {
+        Self {
+            size: size_of::<Self>() as u32,
+            branches: count(reuse.kept),
+            prompts: reuse.stats.prompts,
+            prompt_tokens: reuse.stats.tokens,
+            reused_tokens: reuse.stats.reused,
+            evicted_branches: reuse.stats.evicted,
+            dropped_messages: reuse.dropped as u64,
         }
     }
 }

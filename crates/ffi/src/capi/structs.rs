@@ -5,7 +5,9 @@
 //! caller's struct larger:   what follows ours must be 0 (options), or becomes 0 (results)
 //! ```
 
-use super::types::{HappyEmbedderInfo, HappyEmbedding, HappyEvent, HappyFinish, HappyMemory, HappyPlan};
+use super::types::{
+    HappyEmbedderInfo, HappyEmbedding, HappyEvent, HappyFinish, HappyMemory, HappyPlan, HappyReuse,
+};
 use crate::failure::{Failure, Outcome};
 use std::mem::{offset_of, size_of};
 use std::ptr;
@@ -60,6 +62,7 @@ versioned! {
     HappyEvent first size_of::<HappyEvent>();
     HappyFinish first size_of::<HappyFinish>();
     HappyMemory first size_of::<HappyMemory>();
+    HappyReuse first size_of::<HappyReuse>();
     HappyEmbedderInfo first size_of::<HappyEmbedderInfo>();
     HappyEmbedding first size_of::<HappyEmbedding>();
 }
@@ -73,6 +76,7 @@ const _: () = {
     assert!(size_of::<HappyEvent>() == 4 * 4 + 2 * 8 + 3 * 16);
     assert!(size_of::<HappyFinish>() == 2 * 4 + 7 * 8);
     assert!(size_of::<HappyMemory>() == 2 * 4 + 9 * 8);
+    assert!(size_of::<HappyReuse>() == 2 * 4 + 5 * 8);
     assert!(size_of::<HappyEmbedderInfo>() == 4 * 4);
     assert!(size_of::<HappyEmbedding>() == 2 * 4 + 4 * 8);
 };

@@ -1,13 +1,12 @@
-//! Turns: push with a callback, pull event by event; and what does not exist yet.
+//! Turns: push with a callback, pull event by event.
 
 use super::barrier::guard;
 use super::callbacks;
 use super::options::settings;
-use super::pointers::{OutStruct, optional, text};
+use super::pointers::{OutStruct, optional};
 use super::session::session;
 use super::structs::initialize;
 use super::types::{HappyError, HappyEvent, HappyFinish, HappyGenerateOptions, HappyOnEvent, HappySession};
-use crate::failure::{Failure, Outcome};
 use crate::status::Status;
 use std::ffi::{c_char, c_void};
 
@@ -130,52 +129,6 @@ pub unsafe extern "C" fn happy_session_finish(
             let (out, session) = (OutStruct::new(out)?, self::session(session)?);
             out.set((&session.finish()?).into());
             Ok(())
-        })
-    }
-}
-
-fn not_yet(what: &str) -> Outcome<()> {
-    Err(Failure::new(Status::Unsupported, format!("{what}: not supported yet")))
-}
-
-/// Writes the session to a file. Not supported yet: gives `HAPPY_UNSUPPORTED`.
-///
-/// # Safety
-/// As for every function: pointers are NULL or point to what the header says.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn happy_session_save(
-    session: *const HappySession,
-    path: *const c_char,
-    path_len: usize,
-    error: *mut *mut HappyError,
-) -> Status {
-    // SAFETY: the caller keeps the header's contract.
-    unsafe {
-        guard(error, || {
-            self::session(session)?;
-            text(path, path_len, "path")?;
-            not_yet("saving a session")
-        })
-    }
-}
-
-/// Reads a session from a file. Not supported yet: gives `HAPPY_UNSUPPORTED`.
-///
-/// # Safety
-/// As for every function: pointers are NULL or point to what the header says.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn happy_session_restore(
-    session: *const HappySession,
-    path: *const c_char,
-    path_len: usize,
-    error: *mut *mut HappyError,
-) -> Status {
-    // SAFETY: the caller keeps the header's contract.
-    unsafe {
-        guard(error, || {
-            self::session(session)?;
-            text(path, path_len, "path")?;
-            not_yet("restoring a session")
         })
     }
 }

@@ -101,6 +101,17 @@ pub enum PoolingKind {
     Rank = 5,
 }
 
+/// What `happy_session_trim` gives back.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrimLevel {
+    /// Snapshots: conversations of models with windows or recurrent layers can go on, but going back computes them again. Their memory
+    /// is used again and stays with the process.
+    Snapshots = 0,
+    /// The whole KV cache, with all branches, also those that were pinned.
+    Sequences = 1,
+}
+
 /// What an event is about.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -304,6 +315,26 @@ pub struct HappyMemory {
     pub process_peak_bytes: u64,
     /// Positions of the context that are taken.
     pub positions: u64,
+}
+
+/// What the turns of a session did not have to compute. Set `size` before the call.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct HappyReuse {
+    /// `sizeof(HappyReuse)`.
+    pub size: u32,
+    /// Sequences that are kept beside the conversation's own: see the load option `branches`.
+    pub branches: u32,
+    /// Prompts so far.
+    pub prompts: u64,
+    /// Tokens of those prompts.
+    pub prompt_tokens: u64,
+    /// Tokens among them that were there already.
+    pub reused_tokens: u64,
+    /// Branches that were given up, for want of memory or of branches.
+    pub evicted_branches: u64,
+    /// Messages that the last turn's prompt left out, as the option `context_policy` says.
+    pub dropped_messages: u64,
 }
 
 /// The properties of an embedder. Set `size` before the call.

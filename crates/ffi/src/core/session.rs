@@ -1,5 +1,10 @@
 //! A conversation with its memory; one caller at a time.
 
+mod branches;
+mod saved;
+
+pub use branches::Reuse;
+
 use super::model::Model;
 use super::turn::Turn;
 use super::{json, log};
@@ -8,10 +13,12 @@ use crate::log_level::LogLevel;
 use crate::status::Status;
 use happy_engine::chat::Message;
 use happy_engine::memory::{self, MemoryUsage};
+use happy_engine::session::SessionKey;
 use happy_engine::{
     AdapterFile, Cancel, Context, Conversation, EngineError, Event, Finish, FinishReason, GenerateOptions,
-    Plan, Prepared,
+    Plan, PrefixTree, Prepared,
 };
+use saved::SavedFile;
 use serde_json::Value as Json;
 use std::mem::replace;
 use std::sync::{Mutex, MutexGuard, TryLockError};
@@ -19,6 +26,15 @@ use std::sync::{Mutex, MutexGuard, TryLockError};
 pub use super::coalesce::Coalesce;
 pub use super::turn::TurnSettings;
 pub use happy_engine::ConversationOptions;
+
+/// What a session begins with.
+#[derive(Clone, Debug, Default)]
+pub struct SessionSettings {
+    /// The conversation.
+    pub conversation: ConversationOptions,
+    /// Seals the session's files; `None`: they are not sealed.
+    pub key: Option<SessionKey>,
+}
 
 /// What a session and the process take.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +77,12 @@ struct State {
     finish: Option<Finish>,
     /// Tools that the last turn could not constrain, as JSON.
     left_out: Vec<Json>,
+    /// Messages that the last turn's prompt left out.
+    dropped: usize,
+    /// What was computed for other prompts.
+    tree: PrefixTree,
+    branches: branches::Branches,
+    file: SavedFile,
 }
 
 impl State {
@@ -99,8 +121,9 @@ impl State {
     fn begin(&mut self, said: Option<&str>, settings: &TurnSettings) -> Outcome<()> {
         let before = self.conversation.as_ref().map_or(0, |c| c.input().messages.len());
         let options = settings.options(self.idle()?.engine())?;
+        self.bring_back();
         let prepared = if settings.raw {
-            prepare_text(self.idle()?, said, options)
+            self.prepare_text(said, options)
         } else {
             self.prepare_answer(said, settings, options)
         };
@@ -115,6 +138,7 @@ impl State {
             Some(prepared) => {
                 let turn = Turn::new(prepared, context, settings.coalesce);
                 self.left_out = turn.left_out();
+                self.dropped = turn.dropped();
                 turn
             }
             None => Turn::cancelled(context),
@@ -137,10 +161,21 @@ impl State {
         if conversation.input().messages.is_empty() {
             return Err(Failure::argument("there is no message to answer: the text is NULL"));
         }
-        let Self { conversation: Ok(conversation), work: Work::Idle(context), .. } = self else {
+        let Self { conversation: Ok(conversation), work: Work::Idle(context), tree, .. } = self else {
             return Err(broken());
         };
-        Ok(conversation.prepare(context, 0, options)?)
+        let composed = conversation.compose(options)?;
+        tree.prepare(context, 0, composed.ids())?;
+        Ok(composed.prepare(context, 0)?)
+    }
+
+    /// Prepares to continue a text as it is; what the KV cache holds of it is not computed again.
+    fn prepare_text(&mut self, said: Option<&str>, options: GenerateOptions) -> Outcome<Prepared> {
+        let text = said.ok_or_else(|| Failure::argument("there is no text to continue: it is NULL"))?;
+        let Self { work: Work::Idle(context), tree, .. } = self else { return Err(broken()) };
+        let ids = context.engine().encode_prompt_until(text, &options.cancel)?;
+        let reused = tree.prepare(context, 0, &ids)?;
+        Ok(context.prepare(0, ids.get(reused..).unwrap_or_default(), options)?)
     }
 
     /// Returns the next event of the turn. The last one is [`Event::Done`]. After an error, the conversation is as it was before the
@@ -194,19 +229,12 @@ impl State {
                     }
                 }
                 self.finish = Some(finish.clone());
+                self.keep();
             }
             other => self.work = other,
         }
         Ok(())
     }
-}
-
-/// Prepares to continue a text as it is; what the KV cache holds of it is not computed again.
-fn prepare_text(context: &mut Context, said: Option<&str>, options: GenerateOptions) -> Outcome<Prepared> {
-    let text = said.ok_or_else(|| Failure::argument("there is no text to continue: it is NULL"))?;
-    let ids = context.engine().encode_prompt_until(text, &options.cancel)?;
-    let reused = context.keep_common_prefix(0, &ids)?;
-    Ok(context.prepare(0, ids.get(reused..).unwrap_or_default(), options)?)
 }
 
 /// Adapters as options write them: `FILE` or `FILE=SCALE`.
@@ -230,8 +258,8 @@ impl Session {
     /// # Errors
     /// If memory or threads cannot be had, or the model's template cannot take a system message or tools because it
     /// has no template.
-    pub fn new(model: &Model, options: &ConversationOptions) -> Outcome<Self> {
-        let engine = model.engine();
+    pub fn new(model: &Model, settings: &SessionSettings) -> Outcome<Self> {
+        let (engine, options) = (model.engine(), &settings.conversation);
         let needs_template = options.system.is_some() || options.tools.is_some();
         let conversation = Conversation::with_options(engine, options.clone()).map_err(|error| match error {
             EngineError::NoTemplate { .. } => Failure::new(
@@ -243,9 +271,19 @@ impl Session {
         if let (Err(failure), true) = (&conversation, needs_template) {
             return Err(failure.clone());
         }
-        let work = Work::Idle(Box::new(engine.context()?));
-        let fixed = usize::from(options.system.is_some());
-        let state = State { conversation, work, fixed, shown: None, finish: None, left_out: Vec::new() };
+        let context = Box::new(engine.context()?);
+        let state = State {
+            conversation,
+            tree: PrefixTree::new(&context),
+            work: Work::Idle(context),
+            fixed: usize::from(options.system.is_some()),
+            shown: None,
+            finish: None,
+            left_out: Vec::new(),
+            dropped: 0,
+            branches: branches::Branches::default(),
+            file: SavedFile::new(settings.key.clone()),
+        };
         Ok(Self { state: Mutex::new(state), closing: Cancel::new() })
     }
 
@@ -346,6 +384,9 @@ impl Session {
         let mut state = self.idle()?;
         let fixed = state.fixed;
         state.take_back(fixed);
+        state.branches = branches::Branches::default();
+        // What was saved is not to come back.
+        state.file.trimmed = false;
         state.idle()?.truncate(0, 0)?;
         Ok(())
     }

@@ -112,6 +112,14 @@ impl Turn {
         names.chain(schemas).collect()
     }
 
+    /// Messages that the prompt leaves out.
+    pub(super) fn dropped(&self) -> usize {
+        match &self.run {
+            Run::Going(generation) => generation.dropped(),
+            Run::Nothing(_) => 0,
+        }
+    }
+
     /// Lets the turn end soon, as if its cancel token had been raised.
     pub(super) fn stop(&mut self) {
         if let Run::Going(generation) = &mut self.run {

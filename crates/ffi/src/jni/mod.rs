@@ -6,7 +6,7 @@
 //! options.rs   JSON -> the core's options
 //! events.rs    the core's events -> arrays of bytes
 //! numbers.rs   plans and memory reports -> arrays of longs
-//! library, model, session, embed   the methods
+//! library, model, session, saved, embed   the methods
 //! ```
 //! Java calls down only, but for the progress of loading, which is heard on the thread that loads. No thread of the library
 //! ever enters the virtual machine. The one thing unsafe here is that exported names could clash.
@@ -20,4 +20,5 @@ pub mod library;
 pub mod model;
 mod numbers;
 mod options;
+pub mod saved;
 pub mod session;

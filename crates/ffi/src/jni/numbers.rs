@@ -1,8 +1,9 @@
-//! Plans and memory reports as Java reads them: arrays of numbers, in the order of `HappyPlan.java` and `HappyMemory.java`.
+//! Plans and memory reports as Java reads them: arrays of numbers, in the order of `HappyPlan.java`, `HappyMemory.java` and
+//! `HappyReuse.java`.
 
-use crate::capi::types::{HappyMemory, HappyPlan};
+use crate::capi::types::{HappyMemory, HappyPlan, HappyReuse};
 use crate::core::model::Planned;
-use crate::core::session::SessionMemory;
+use crate::core::session::{Reuse, SessionMemory};
 
 /// The fields of a `HappyPlan`.
 pub(super) fn plan(planned: Planned) -> [i64; 17] {
@@ -42,6 +43,19 @@ pub(super) fn memory(memory: SessionMemory) -> [i64; 10] {
         long(memory.process_file_bytes),
         long(memory.process_peak_bytes),
         long(memory.positions),
+    ]
+}
+
+/// The fields of a `HappyReuse`.
+pub(super) fn reuse(reuse: Reuse) -> [i64; 6] {
+    let reuse = HappyReuse::from(reuse);
+    [
+        reuse.branches.into(),
+        long(reuse.prompts),
+        long(reuse.prompt_tokens),
+        long(reuse.reused_tokens),
+        long(reuse.evicted_branches),
+        long(reuse.dropped_messages),
     ]
 }
 

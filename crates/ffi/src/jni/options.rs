@@ -5,7 +5,7 @@ use crate::capi::options::{
 };
 use crate::core::embedder::EmbedOptions;
 use crate::core::json;
-use crate::core::session::{ConversationOptions, TurnSettings};
+use crate::core::session::{SessionSettings, TurnSettings};
 use crate::failure::Outcome;
 use happy_engine::LoadOptions;
 
@@ -19,7 +19,7 @@ pub(super) fn load(text: &str) -> Outcome<LoadOptions> {
 }
 
 /// What a session begins with.
-pub(super) fn session(text: &str) -> Outcome<ConversationOptions> {
+pub(super) fn session(text: &str) -> Outcome<SessionSettings> {
     read::<HappySessionOptions>(text)
 }
 
@@ -37,8 +37,8 @@ pub(super) fn embed(text: &str) -> Outcome<EmbedOptions> {
 mod tests {
     use super::*;
     use crate::failure::Failure;
-    use happy_engine::TooLong;
     use happy_engine::chat::ToolChoice;
+    use happy_engine::{ContextPolicy, TooLong};
     use happy_kernels::Isa;
     use happy_model::{KvType, Pooling};
     use std::time::Duration;
@@ -86,8 +86,13 @@ mod tests {
         };
         assert_eq!(embed(set).unwrap(), expected);
         assert_eq!(embed(r#"{"pooling":"model"}"#).unwrap().pooling, None);
-        assert!(session(r#"{"ignore_unused":true}"#).unwrap().ignore_unused);
-        assert!(!session("{}").unwrap().ignore_unused);
+        let unused = |text| session(text).unwrap().conversation.ignore_unused;
+        assert!(unused(r#"{"ignore_unused":true}"#) && !unused("{}"));
+        let set = format!(r#"{{"context_policy":"drop-oldest","file_key":"{}"}}"#, "0f".repeat(32));
+        let found = session(&set).unwrap();
+        assert_eq!((found.conversation.policy, found.key.is_some()), (ContextPolicy::DropOldest, true));
+        let branches = LoadOptions { branches: 3, branch_bytes: 1 << 20, ..LoadOptions::default() };
+        assert_eq!(load(r#"{"branches":3,"branch_bytes":1048576}"#).unwrap(), branches);
     }
 
     #[test]
@@ -96,7 +101,7 @@ mod tests {
         let (l, s, t): (Read, Read, Read) =
             (|text| load(text).err(), |text| session(text).err(), |text| turn(text).err());
         let e: Read = |text| embed(text).err();
-        let cases: [(Read, &str, &str); 18] = [
+        let cases: [(Read, &str, &str); 20] = [
             (e, r#"{"pooling":"max"}"#, "option pooling: \"max\", expected model, none, mean"),
             (l, r#"{"snapshot_bytes":-1}"#, "option snapshot_bytes: -1"),
             (l, "", ""),
@@ -108,6 +113,8 @@ mod tests {
             (l, r#"{"memory_budget":-5}"#, "option memory_budget: -5"),
             (l, r#"{"isa":"z80"}"#, "z80"),
             (l, r#"{"kv_type":"f8"}"#, "option kv_type: \"f8\""),
+            (s, r#"{"context_policy":"shift"}"#, "context_policy: unknown context policy `shift`"),
+            (s, r#"{"file_key":"secret"}"#, "file_key is 6 bytes of text, expected 64 hexadecimal digits"),
             (s, r#"{"tools":"{}"}"#, "tools: expected a JSON array"),
             (s, r#"{"template_vars":"[]"}"#, "template_vars: expected a JSON object"),
             (t, r#"{"grammar":"root ::= \"a\"","json_schema":"{}"}"#, "expected at most one of them"),

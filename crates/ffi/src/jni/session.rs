@@ -13,7 +13,8 @@ use jni::objects::{JByteArray, JClass, JLongArray};
 use jni::sys::jlong;
 use std::sync::Arc;
 
-fn session(handle: jlong) -> Outcome<Arc<Session>> {
+/// The session of a handle.
+pub(super) fn session(handle: jlong) -> Outcome<Arc<Session>> {
     registry::get::<Session>(from_java(handle))
 }
 

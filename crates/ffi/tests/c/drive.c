@@ -284,8 +284,6 @@ static void turns(void) {
   OK(happy_chat(session, TEXT("Hi"), &options, on_event, &heard, &finish, &error));
   CHECK(finish.reason == HAPPY_FINISH_STOP_STRING && strcmp(heard.text, "Hello") == 0);
 
-  FAILS(HAPPY_UNSUPPORTED, "not supported yet", happy_session_save(session, TEXT("x"), &error));
-  FAILS(HAPPY_UNSUPPORTED, "not supported yet", happy_session_restore(session, TEXT("x"), &error));
   OK(happy_session_free(session));
 }
 

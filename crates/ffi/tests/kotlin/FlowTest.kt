@@ -162,6 +162,33 @@ fun main(args: Array<String>) {
             }
         }
     }
+    check.run("a conversation is resumed, and computed again by another cache") {
+        runBlocking {
+            val file = java.io.File.createTempFile("chat", ".happy")
+            val said = model.newSession().use { session ->
+                Check.equal(failure { session.resume("/nowhere/chat.happy") }, HappyStatus.FILE)
+                session.save(file.path)
+                answer(session)
+                session.messages()
+            }
+            model.newSession().use { session ->
+                session.resume(file.path)
+                Check.equal(session.messages(), said)
+                session.regenerate()
+                val again = session.chatFlow(null, greedy(24)).toList().last().finish()
+                Check.equal(again.promptTokens(), 1L)
+                session.trim(HappySession.TrimLevel.SEQUENCES)
+            }
+            loadModel(path, small().kvType(HappyLoadOptions.KvType.F32)).use { other ->
+                other.newSession().use { session ->
+                    Check.equal(failure { session.restore(file.path) }, HappyStatus.REPLAY)
+                    session.resume(file.path)
+                    Check.equal(session.messages(), said)
+                }
+            }
+            file.delete()
+        }
+    }
     model.close()
     check.run("nothing is left") { Check.equal(Happy.liveHandles(), 0L) }
     exitProcess(check.end())

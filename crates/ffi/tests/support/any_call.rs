@@ -13,6 +13,12 @@ use happy::capi::embed::{
 use happy::capi::error::{happy_error_free, happy_error_message, happy_error_status, happy_string_free};
 use happy::capi::load::{happy_model_open_file, happy_plan_file};
 use happy::capi::sampler::{happy_sampler_free, happy_sampler_new};
+use happy::capi::saved::{
+    happy_session_append, happy_session_branch, happy_session_close_file, happy_session_compact,
+    happy_session_edit, happy_session_file, happy_session_go_to_branch, happy_session_pin,
+    happy_session_regenerate, happy_session_replay, happy_session_restore, happy_session_reuse,
+    happy_session_save, happy_session_trim, happy_session_unpin,
+};
 use happy::capi::session::{
     happy_session_clear, happy_session_free, happy_session_left_out, happy_session_new,
     happy_session_set_adapters,
@@ -21,12 +27,12 @@ use happy::capi::text::{happy_apply_template, happy_detokenize, happy_tokenize};
 use happy::capi::turn::{happy_chat, happy_next};
 use happy::capi::types::{
     HappyCancel, HappyEmbedOptions, HappyEmbedder, HappyEmbedding, HappyEmbeddings, HappyError, HappyEvent,
-    HappyGenerateOptions, HappyLoadOptions, HappyModel, HappyPlan, HappyRank, HappySampler,
+    HappyGenerateOptions, HappyLoadOptions, HappyModel, HappyPlan, HappyRank, HappyReuse, HappySampler,
     HappySamplerOptions, HappySession, HappySessionOptions, HappyString, HappyText,
 };
 use happy::core::embedder::{EmbedOptions, Embedder};
 use happy::core::model::{Model, Place};
-use happy::core::session::{ConversationOptions, Session};
+use happy::core::session::{Session, SessionSettings};
 use happy::core::{registry, strings};
 use happy_engine::LoadOptions;
 use happy_engine::model::Pooling;
@@ -71,10 +77,15 @@ fn made() -> (usize, usize) {
         let path = std::env::temp_dir().join(format!("happy-fuzz-{}.gguf", std::process::id()));
         std::fs::write(&path, tiny::tiny_model(Some(tiny::TEMPLATE))).expect("a file");
         let place = Place::path(path.to_str().expect("UTF-8")).expect("a path");
-        let options =
-            LoadOptions { threads: Some(1), context: Some(64), mmap: false, ..LoadOptions::default() };
+        let options = LoadOptions {
+            threads: Some(1),
+            context: Some(64),
+            mmap: false,
+            branches: 2,
+            ..LoadOptions::default()
+        };
         let model = Model::open(&place, &options, None, None).expect("a model");
-        let session = Session::new(&model, &ConversationOptions::default()).expect("a session");
+        let session = Session::new(&model, &SessionSettings::default()).expect("a session");
         std::fs::remove_file(&path).expect("the file");
         (registry::insert(model).expect("a handle"), registry::insert(session).expect("a handle"))
     })
@@ -97,6 +108,56 @@ fn made_for_texts() -> [usize; 3] {
         });
         [registry::insert(model).expect("a handle"), embedders[0], embedders[1]]
     })
+}
+
+/// Saving, and restoring what may be anything, in a file of the temporary folder.
+///
+/// # Safety
+/// The text is what it says.
+unsafe fn saved_call(
+    session: *const HappySession,
+    content: HappyText,
+    [a, b]: [u8; 2],
+    any: usize,
+    error: &mut *mut HappyError,
+) -> Status {
+    let path = std::env::temp_dir().join(format!("happy-any-{}.happy", std::process::id()));
+    let name = path.to_str().expect("UTF-8");
+    let (data, len) = (name.as_ptr().cast::<c_char>(), name.len());
+    // SAFETY: the caller's promise; an empty text may have no address.
+    let bytes = match content.len {
+        0 => &[][..],
+        len => unsafe { std::slice::from_raw_parts(content.data.cast::<u8>(), len) },
+    };
+    // SAFETY: the name lives as long as the calls.
+    let status = unsafe {
+        match b % 8 {
+            // Each is synced: few of them.
+            0 if a % 4 == 0 => {
+                let saved = happy_session_save(session, data, len, error);
+                if saved == Status::Ok {
+                    let mut more = ptr::null_mut();
+                    check(happy_session_restore(session, data, len, &mut more), more);
+                    let mut more = ptr::null_mut();
+                    check(happy_session_close_file(session, &mut more), more);
+                }
+                saved
+            }
+            0..=2 => happy_session_restore(session, data, len, error),
+            3 => happy_session_save(session, data, 0, error),
+            n => {
+                std::fs::write(&path, bytes).expect("a temporary file");
+                let cancel = if n == 4 { ptr::null() } else { any as *const HappyCancel };
+                if n < 6 {
+                    happy_session_replay(session, data, len, cancel, error)
+                } else {
+                    happy_session_restore(session, data, len, error)
+                }
+            }
+        }
+    };
+    let _ = std::fs::remove_file(&path);
+    status
 }
 
 /// Checks a status against the error, and frees that.
@@ -143,7 +204,7 @@ pub fn any_call(data: &[u8]) {
     let path = b"/dev/null".as_ptr().cast::<c_char>();
     // SAFETY: every pointer points to as much as is said, or is NULL.
     let status = unsafe {
-        match kind % 16 {
+        match kind % 24 {
             0 => {
                 let mut out = ptr::null_mut::<HappySampler>();
                 size_is(&mut caller, size_of::<HappySamplerOptions>());
@@ -179,6 +240,11 @@ pub fn any_call(data: &[u8]) {
                 caller
                     .set(offset_of!(HappySessionOptions, system), if b & 1 == 0 { view } else { none })
                     .set(offset_of!(HappySessionOptions, tools), if b & 2 == 0 { view } else { none })
+                    .set(
+                        offset_of!(HappySessionOptions, context_policy),
+                        if b & 8 == 0 { view } else { none },
+                    )
+                    .set(offset_of!(HappySessionOptions, file_key), if b & 16 == 0 { view } else { none })
                     .set(
                         offset_of!(HappySessionOptions, template_vars),
                         if b & 4 == 0 { view } else { none },
@@ -273,6 +339,34 @@ pub fn any_call(data: &[u8]) {
                 assert_eq!(happy_string_free(&mut out), Status::Ok);
                 status
             }
+            15 => saved_call(session, view, [a, b], any, &mut error),
+            16 => match b % 4 {
+                0 => happy_session_append(session, &mut error),
+                1 => happy_session_compact(session, &mut error),
+                2 => happy_session_close_file(session, &mut error),
+                _ => {
+                    let mut out = HappyString { data: ptr::null_mut(), len: 0 };
+                    let status = happy_session_file(session, &mut out, &mut error);
+                    assert_eq!(happy_string_free(&mut out), Status::Ok);
+                    status
+                }
+            },
+            17 => happy_session_regenerate(session, &mut error),
+            18 => happy_session_edit(session, u32::from(b % 4), &mut error),
+            19 => {
+                // A branch for each call would be thousands of conversations.
+                let mut number = 0;
+                let out = if b % 64 == 0 { &raw mut number } else { ptr::null_mut() };
+                happy_session_branch(session, out, &mut error)
+            }
+            20 => happy_session_go_to_branch(session, u32::from(b % 8), &mut error),
+            21 if b % 2 == 0 => happy_session_pin(session, &mut error),
+            21 => happy_session_unpin(session, &mut error),
+            22 => {
+                size_is(&mut caller, size_of::<HappyReuse>());
+                happy_session_reuse(session, caller.get_mut::<HappyReuse>(), &mut error)
+            }
+            23 if b % 8 == 0 => happy_session_trim(session, i32::from(a) - 1, &mut error),
             _ => happy::capi::load::happy_cancel_raise(any as *const HappyCancel, &mut error),
         }
     };

@@ -11,6 +11,8 @@ pub(super) const FILES: &[(&str, &str, &str)] = &[
     ("HappyPooling", "bindings/android/src/main/java/dev/happyllm/HappyEmbedOptions.java", "HappyPooling"),
     ("HappyPooling", "bindings/flutter/lib/src/values.dart", "HappyPooling"),
     ("HappyFinishReason", "bindings/flutter/lib/src/values.dart", "HappyFinishReason"),
+    ("HappyTrimLevel", "bindings/android/src/main/java/dev/happyllm/HappySession.java", "HappyTrimLevel"),
+    ("HappyTrimLevel", "bindings/flutter/lib/src/values.dart", "HappyTrimLevel"),
 ];
 
 /// The values of an enum, as the language of a file writes them.

@@ -35,6 +35,8 @@ const KINDS: &[(&str, &str)] = &[
     ("Grammar", "HappyText"),
     ("JsonSchema", "HappyText"),
     ("Choice", "HappyText"),
+    ("Policy", "HappyText"),
+    ("FileKey", "HappyText"),
     ("JsonArray", "HappyText"),
     ("JsonObject", "HappyText"),
     ("Steps", "HappyText"),

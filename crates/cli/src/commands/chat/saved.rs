@@ -5,8 +5,10 @@ use crate::error::{CliError, CliResult};
 use crate::output;
 use happy_engine::EngineError;
 use happy_engine::chat::Message;
-use happy_engine::session::{SavedMessages, Session, SessionError, Turn};
+use happy_engine::session::{SavedMessages, Session, SessionError, SessionKey, SessionPath, Turn};
 use serde_json::Value;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 /// The branches of a chat. What is said in the current one is in the conversation.
@@ -20,18 +22,39 @@ fn role(message: &Value) -> Option<&str> {
     message.get("role")?.as_str()
 }
 
+/// The key in a file: 32 bytes, or 64 hexadecimal digits, which may end with a line end.
+pub(super) fn read_key(path: &Path) -> CliResult<SessionKey> {
+    // Nothing longer is a key: a wrong name may be that of a model.
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(128).read_to_end(&mut bytes));
+    read.map_err(|error| CliError::new(format!("cannot read the key `{}`: {error}", path.display())))?;
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
+    let key = bytes.as_slice().try_into().ok().map(SessionKey::new);
+    key.or_else(|| SessionKey::from_hex(text.trim_end())).ok_or_else(|| {
+        CliError::new(format!(
+            "`{}` is not a key: expected 32 bytes or 64 hexadecimal digits",
+            path.display()
+        ))
+    })
+}
+
 impl Chat<'_> {
     /// Goes on with the file if it is there, else makes it.
     pub(super) fn open(&mut self, path: &Path) -> CliResult {
         if path.exists() { self.load(path) } else { self.save(path) }
     }
 
+    /// A file with the chat's key.
+    fn place(&self, path: &Path) -> SessionPath {
+        SessionPath::from(path).sealed(self.key.clone())
+    }
+
     /// Saves the conversation, now and after each turn.
     pub(super) fn save(&mut self, path: &Path) -> CliResult {
         // The file may be the one that is open.
         self.session = None;
-        let mut session = Session::create(path, &self.context, 0)?;
-        session.append(&self.context, Turn { conversation: Some(&self.conversation), app: None })?;
+        let turn = Turn { conversation: Some(&self.conversation), app: None };
+        let session = Session::create_with(self.place(path), &self.context, 0, turn)?;
         self.note(&format!("saved in {}, as every turn from now on", path.display()));
         self.session = Some(session);
         Ok(())
@@ -40,11 +63,11 @@ impl Chat<'_> {
     /// Goes on with a saved conversation.
     pub(super) fn load(&mut self, path: &Path) -> CliResult {
         self.session = None;
-        let opened = match Session::open(path, &mut self.context, 0) {
+        let opened = match Session::open(self.place(path), &mut self.context, 0) {
             Err(EngineError::Session(SessionError::Other { mismatch })) if mismatch.can_replay() => {
                 self.note(&format!("{mismatch}: its tokens are computed again"));
                 self.cancel.clear();
-                Session::replay(path, &mut self.context, 0, &self.cancel)
+                Session::replay(self.place(path), &mut self.context, 0, &self.cancel)
             }
             opened => opened,
         };

@@ -9,7 +9,8 @@ use crate::core::session::adapters;
 use crate::core::{CancelToken, json, registry, sampler};
 use crate::failure::{Failure, Outcome};
 use happy_engine::chat::ToolChoice;
-use happy_engine::{AdapterFile, Form, LoadOptions, TooLong};
+use happy_engine::session::SessionKey;
+use happy_engine::{AdapterFile, ContextPolicy, Form, LoadOptions, TooLong};
 use happy_kernels::Isa;
 use happy_sampler::{MirostatVersion, StepKind};
 use serde_json::{Map, Value as Json};
@@ -322,6 +323,15 @@ texts! {
     JsonSchema: Option<Form>, read |_, text, to| form(to, Form::json_schema(text));
     /// Whether tools are called.
     Choice: ToolChoice, read |_, text, to| set(to, text.parse().unwrap_or_default());
+    /// The name of a context policy.
+    Policy: ContextPolicy, read |name, text, to| {
+        set(to, text.parse().map_err(|e| Failure::argument(format!("{name}: {e}")))?)
+    };
+    /// A key. It is not quoted in errors.
+    FileKey: Option<SessionKey>, read |name, text, to| match SessionKey::from_hex(text) {
+        None => wrong(name, format_args!("{} bytes of text", text.len()), "64 hexadecimal digits"),
+        key => set(to, key),
+    };
     /// A JSON array.
     JsonArray: Option<Vec<Json>>, read |name, text, to| set(to, json::array(text, name)?);
     /// A JSON object.

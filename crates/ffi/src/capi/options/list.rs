@@ -6,7 +6,7 @@ use super::{Loading, Options, options, place};
 use crate::capi::structs::{Defaults, Versioned};
 use crate::core::embedder::EmbedOptions;
 use crate::core::sampler::SamplerSettings;
-use crate::core::session::{ConversationOptions, TurnSettings};
+use crate::core::session::{SessionSettings, TurnSettings};
 use crate::failure::Outcome;
 use serde_json::{Map, Value as Json};
 
@@ -51,6 +51,13 @@ options! {
             /// states, which would be computed from the beginning otherwise. At most an eighth of the memory budget is
             /// taken, and nothing for models that need none. Default: 33554432 (32 MiB); 0: no snapshots.
             snapshot_bytes: Size => options.snapshot_bytes;
+            /// Prompts that a session keeps computed beside its conversation's own, for branches, edits and pinned prefixes. Default: 0.
+            branches: Count => options.branches;
+            /// 0.
+            reserved: Reserved;
+            /// Bytes of keys and values for what these don't share with the conversation. With fewer than they need, those that were used
+            /// least recently are given up. Default: 0.
+            branch_bytes: Size => options.branch_bytes;
         }
     }
 
@@ -97,21 +104,29 @@ options! {
     }
 
     /// The settings of a session. Begin with `happy_session_options_init`.
-    struct HappySessionOptions for ConversationOptions {
+    struct HappySessionOptions for SessionSettings {
         first {
             /// 1: answer although the chat template has no place for the system message, the tools or a variable, which
             /// the model then never sees. 0: such a turn fails with `HAPPY_TEMPLATE`.
-            ignore_unused: Flag => ignore_unused;
+            ignore_unused: Flag => conversation.ignore_unused;
             /// The system message. Empty: no system message.
-            system: Text => system;
+            system: Text => conversation.system;
             /// A JSON array of tools that the model may call, as its template takes them (mostly OpenAI's form). Empty:
             /// no tools.
-            tools: JsonArray => tools;
+            tools: JsonArray => conversation.tools;
             /// A JSON object with more variables for the template, like `{"enable_thinking": false}`. Empty: no
             /// variables.
-            template_vars: JsonObject => vars;
+            template_vars: JsonObject => conversation.vars;
         }
-        later {}
+        later {
+            /// What happens when the messages leave too little of the context for an answer: `stop` (the turn fails
+            /// with `HAPPY_CONTEXT_FULL`) or `drop-oldest` (the prompt leaves the oldest turns out;
+            /// `happy_session_reuse` tells how many messages). Empty: `stop`.
+            context_policy: Policy => conversation.policy;
+            /// Key that seals the session's files (XChaCha20-Poly1305): 32 random bytes as 64 hexadecimal digits.
+            /// Empty: files are not sealed.
+            file_key: FileKey => key;
+        }
     }
 
     /// How to generate. Begin with `happy_generate_options_init`.

@@ -102,6 +102,24 @@ public final class HappyLoadOptions {
         json.put("snapshot_bytes", value);
         return this;
     }
+
+    /**
+     * Prompts that a session keeps computed beside its conversation's own, for branches, edits and pinned prefixes.
+     * Default: 0.
+     */
+    public HappyLoadOptions branches(int value) {
+        json.put("branches", value);
+        return this;
+    }
+
+    /**
+     * Bytes of keys and values for what these don't share with the conversation. With fewer than they need, those that
+     * were used least recently are given up. Default: 0.
+     */
+    public HappyLoadOptions branchBytes(long value) {
+        json.put("branch_bytes", value);
+        return this;
+    }
     // </HappyLoadOptions setters>
 
     /** Ends loading early; null: nothing does. */

@@ -7,6 +7,19 @@ import java.util.Arrays;
  * {@link #cancel} and {@link #close} may be called from everywhere.
  */
 public final class HappySession implements AutoCloseable {
+    /** What {@link #trim} gives back. Made from the C header by {@code cargo xtask options}. */
+    public enum TrimLevel {
+        // <HappyTrimLevel values>
+        /**
+         * Snapshots: conversations of models with windows or recurrent layers can go on, but going back computes them
+         * again. Their memory is used again and stays with the process.
+         */
+        SNAPSHOTS,
+        /** The whole KV cache, with all branches, also those that were pinned. */
+        SEQUENCES,
+        // </HappyTrimLevel values>
+    }
+
     private final Handle handle;
 
     /** Guards the next two. */
@@ -69,6 +82,115 @@ public final class HappySession implements AutoCloseable {
      */
     public String leftOut() {
         return Text.string(Native.sessionLeftOut(handle.get()));
+    }
+
+    /**
+     * Writes the session into a new file ({@code *.happy}), which replaces one at the same path, and appends every turn that ends
+     * from now on: its messages, its tokens and what was computed of them. The file survives the end of the process at any time,
+     * with the turns that had ended. It is sealed with {@link HappySessionOptions#fileKey}. A turn that cannot be saved does not fail:
+     * {@link #file} says why it was not saved, and the next turn tries again.
+     */
+    public void save(String path) {
+        Native.sessionSave(handle.get(), Text.utf8("path", path));
+    }
+
+    /**
+     * Goes on with the conversation of a file, in the place of this one, and appends every turn to it. Nothing is computed: the
+     * next turn answers with the same bits as if the process had never ended. Tools, variables and sampling are this session's.
+     *
+     * @throws HappyException the conversation is then as it was; with {@link HappyStatus#REPLAY} {@link #replay} helps
+     */
+    public void restore(String path) {
+        Native.sessionRestore(handle.get(), Text.utf8("path", path));
+    }
+
+    /**
+     * As {@link #restore}, for a file that was computed with something else, as after an update of the model: its tokens are computed
+     * again, and the file is written anew. Not for the main thread.
+     *
+     * @param cancel may be null; raised, it ends the call with {@link HappyStatus#CANCELLED}, and the file is as it was
+     */
+    public void replay(String path, HappyCancel cancel) {
+        long token = cancel == null ? 0 : cancel.handle();
+        Native.sessionReplay(handle.get(), Text.utf8("path", path), token);
+    }
+
+    /**
+     * Saves what is new now, as the end of a turn does: for messages that were added or taken back between two turns, and to try
+     * again after a full disk.
+     */
+    public void append() {
+        Native.sessionAppend(handle.get());
+    }
+
+    /** Writes the session's file anew, without what later turns replaced. Wasteful files do that by themselves. */
+    public void compact() {
+        Native.sessionCompact(handle.get());
+    }
+
+    /** Goes on without the file, which stays as it is. {@link #close} does the same. */
+    public void closeFile() {
+        Native.sessionCloseFile(handle.get());
+    }
+
+    /**
+     * What is in the session's file, as a JSON object: {@code path}, {@code turns}, {@code tokens}, {@code messages}, {@code bytes},
+     * {@code sealed}, and {@code problem}: why the last turn could not be saved, or null. Empty without a file.
+     */
+    public String file() {
+        return Text.string(Native.sessionFile(handle.get()));
+    }
+
+    /** Takes the answer to the user's last message back: a turn without a text answers it again, nearly at once. */
+    public void regenerate() {
+        Native.sessionRegenerate(handle.get());
+    }
+
+    /**
+     * Goes back to before message {@code number} of the user, from 1; 0: the last one. The next turn says it otherwise, and computes
+     * only what follows the part that stays.
+     */
+    public void edit(int number) {
+        Native.sessionEdit(handle.get(), number);
+    }
+
+    /**
+     * Keeps the conversation as it is, goes on in a copy, and returns the number of that branch. The first conversation has number
+     * 1. With {@link HappyLoadOptions#branches}, what was computed of them stays, too.
+     */
+    public int branch() {
+        return Native.sessionBranch(handle.get());
+    }
+
+    /** Keeps the conversation as it is, and goes on with branch {@code number}. */
+    public void goToBranch(int number) {
+        Native.sessionGoToBranch(handle.get(), number);
+    }
+
+    /**
+     * Keeps what is computed now, such as a long system prompt, until {@link #unpin}: it is not given up for other branches. Needs
+     * {@link HappyLoadOptions#branches}.
+     */
+    public void pin() {
+        Native.sessionPin(handle.get());
+    }
+
+    /** What was pinned goes like the rest when memory for branches is short. */
+    public void unpin() {
+        Native.sessionUnpin(handle.get());
+    }
+
+    /** What the turns of the session did not have to compute. */
+    public HappyReuse reuse() {
+        return new HappyReuse(Native.sessionReuse(handle.get()));
+    }
+
+    /**
+     * Gives memory back to the system: for an app that goes to the background, or is told that memory is short. The conversation
+     * stays. With a file, what was computed is read from it for the next turn; else it is computed again.
+     */
+    public void trim(TrimLevel level) {
+        Native.sessionTrim(handle.get(), level.ordinal());
     }
 
     /** What the session and the process take. */

@@ -35,6 +35,25 @@ public final class HappySessionOptions {
         json.put("template_vars", Text.text("templateVars", value));
         return this;
     }
+
+    /**
+     * What happens when the messages leave too little of the context for an answer: {@code stop} (the turn fails with
+     * {@code HAPPY_CONTEXT_FULL}) or {@code drop-oldest} (the prompt leaves the oldest turns out; {@code
+     * happy_session_reuse} tells how many messages). Empty: {@code stop}.
+     */
+    public HappySessionOptions contextPolicy(String value) {
+        json.put("context_policy", Text.text("contextPolicy", value));
+        return this;
+    }
+
+    /**
+     * Key that seals the session's files (XChaCha20-Poly1305): 32 random bytes as 64 hexadecimal digits. Empty: files are
+     * not sealed.
+     */
+    public HappySessionOptions fileKey(String value) {
+        json.put("file_key", Text.text("fileKey", value));
+        return this;
+    }
     // </HappySessionOptions setters>
 
     byte[] utf8() {

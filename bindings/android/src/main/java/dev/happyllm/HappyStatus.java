@@ -29,7 +29,17 @@ public enum HappyStatus {
     /** The system refused something else, like a thread. */
     SYSTEM(13),
     /** An error of the library, which was contained: please report it, and close the session it happened in. */
-    INTERNAL(14);
+    INTERNAL(14),
+    /**
+     * The session's file is damaged, of another version, sealed with another key, or its token ids mean something else here:
+     * another file or key is needed.
+     */
+    SESSION_FILE(15),
+    /**
+     * The session's file was computed with another model, adapter, kind of KV cache or version of the library, with the same
+     * vocabulary: {@link HappySession#replay} computes its tokens again.
+     */
+    REPLAY(16);
 
     private final int code;
 

@@ -100,6 +100,37 @@ final class Native {
 
     static native byte[] sessionLeftOut(long session);
 
+    static native void sessionSave(long session, byte[] path);
+
+    static native void sessionRestore(long session, byte[] path);
+
+    static native void sessionReplay(long session, byte[] path, long cancel);
+
+    static native void sessionAppend(long session);
+
+    static native void sessionCompact(long session);
+
+    static native void sessionCloseFile(long session);
+
+    static native byte[] sessionFile(long session);
+
+    static native void sessionRegenerate(long session);
+
+    static native void sessionEdit(long session, int number);
+
+    static native int sessionBranch(long session);
+
+    static native void sessionGoToBranch(long session, int number);
+
+    static native void sessionPin(long session);
+
+    static native void sessionUnpin(long session);
+
+    /** The fields of a {@link HappyReuse}. */
+    static native long[] sessionReuse(long session);
+
+    static native void sessionTrim(long session, int level);
+
     /** {@code text} may be null: the messages are answered as they are. */
     static native void start(long session, byte[] text, byte[] options, long cancel);
 

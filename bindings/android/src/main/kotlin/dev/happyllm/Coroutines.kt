@@ -97,6 +97,23 @@ public suspend fun HappyEmbedder.embedding(texts: List<String>): List<HappyEmbed
 public suspend fun HappyEmbedder.ranking(query: String, documents: List<String>): List<HappyRank> =
     cancellable { cancel -> rank(query, documents, cancel) }
 
+/**
+ * Goes on with a saved conversation, off the caller's thread: [HappySession.restore], or, if the file was computed with something
+ * else, [HappySession.replay]. Cancelling the coroutine ends computing at once.
+ *
+ * @throws HappyException the conversation is then as it was
+ */
+public suspend fun HappySession.resume(path: String) {
+    cancellable { cancel ->
+        try {
+            restore(path)
+        } catch (e: HappyException) {
+            if (e.status() != HappyStatus.REPLAY) throw e
+            replay(path, cancel)
+        }
+    }
+}
+
 /** What a blocking call gives that a cancel token ends. */
 private suspend fun <T : Any> cancellable(call: (HappyCancel) -> T): T {
     var found: T? = null

@@ -1,0 +1,266 @@
+//! Files of sessions, branches of conversations, and what they need not compute again.
+
+use super::barrier::guard;
+use super::pointers::{Out, OutStruct, give, text};
+use super::results::count;
+use super::session::session;
+use super::types::{HappyCancel, HappyError, HappyReuse, HappySession, HappyString, TrimLevel};
+use crate::core::{CancelToken, registry};
+use crate::failure::{Failure, Outcome};
+use crate::status::Status;
+use std::ffi::c_char;
+
+/// Writes the session into a new file (`*.happy`), which replaces one at the same path, and appends every turn that ends from
+/// now on: its messages, its tokens and what was computed of them. The file survives the end of the process at any time, with the
+/// turns that had ended. It is sealed if the session's options have a `file_key`. A turn that cannot be saved does not fail:
+/// `happy_session_file` says why it was not saved, and the next turn tries again.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_save(
+    session: *const HappySession,
+    path: *const c_char,
+    path_len: usize,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe { guard(error, || self::session(session)?.save(text(path, path_len, "path")?)) }
+}
+
+/// Goes on with the conversation of a file, in the place of the session's own, and appends every turn to it. Nothing is computed: the
+/// next turn answers with the same bits as if the process had never ended. Tools, variables and sampling are this session's. After
+/// an error the conversation is as it was; `HAPPY_REPLAY` says that `happy_session_replay` helps.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_restore(
+    session: *const HappySession,
+    path: *const c_char,
+    path_len: usize,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe { guard(error, || self::session(session)?.restore(text(path, path_len, "path")?)) }
+}
+
+/// As `happy_session_restore`, for a file that was computed with something else, as after an update of the model or of the library:
+/// its tokens are computed again, and the file is written anew. `cancel`, which may be NULL, ends that with `HAPPY_CANCELLED`; the
+/// file is then as it was.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_replay(
+    session: *const HappySession,
+    path: *const c_char,
+    path_len: usize,
+    cancel: *const HappyCancel,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            let session = self::session(session)?;
+            let cancel = registry::get_optional::<CancelToken>(cancel as usize)?;
+            session.replay(text(path, path_len, "path")?, cancel.as_deref())
+        })
+    }
+}
+
+/// Saves what is new now, as the end of a turn does: for messages that were added or taken back between two turns, and to try again
+/// after a full disk. Without a file: `HAPPY_INVALID_ARGUMENT`.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_append(
+    session: *const HappySession,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe { guard(error, || self::session(session)?.append()) }
+}
+
+/// Writes the session's file anew, without what later turns replaced. A file of more than 4 MiB, half of which was replaced, is
+/// written anew at the end of a turn by itself.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_compact(
+    session: *const HappySession,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe { guard(error, || self::session(session)?.compact()) }
+}
+
+/// Goes on without the file, which stays as it is. Freeing the session does the same.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_close_file(
+    session: *const HappySession,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe { guard(error, || self::session(session)?.close_file()) }
+}
+
+/// What is in the session's file, as a JSON object: `path`, `turns`, `tokens`, `messages`, `bytes`, `sealed` (a boolean), and
+/// `problem`: why the last turn could not be saved, or null. `{}` without a file.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_file(
+    session: *const HappySession,
+    out: *mut HappyString,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            let (out, session) = (Out::new(out, "out")?, self::session(session)?);
+            give(out, session.file()?)
+        })
+    }
+}
+
+/// Takes the answer to the last message of the user back: `happy_chat` or `happy_start` without a text answer it again, and compute
+/// next to nothing before the first token.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_regenerate(
+    session: *const HappySession,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe { guard(error, || self::session(session)?.regenerate()) }
+}
+
+/// Goes back to before message `number` of the user, from 1; 0: the last one. The next turn says it otherwise, and computes only what
+/// follows the part that stays.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_edit(
+    session: *const HappySession,
+    number: u32,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe { guard(error, || self::session(session)?.edit(number as usize)) }
+}
+
+/// Keeps the conversation as it is, goes on in a copy, and gives the number of that branch. The first conversation has number 1. With
+/// the load option `branches`, what was computed of them stays, too.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_branch(
+    session: *const HappySession,
+    out: *mut u32,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            let (out, session) = (Out::new(out, "out")?, self::session(session)?);
+            out.set(count(session.branch()?));
+            Ok(())
+        })
+    }
+}
+
+/// Keeps the conversation as it is, and goes on with branch `number`.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_go_to_branch(
+    session: *const HappySession,
+    number: u32,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe { guard(error, || self::session(session)?.go_to_branch(number as usize)) }
+}
+
+/// Keeps what is computed now, such as a long system prompt, until `happy_session_unpin`: it is not given up for other branches. Needs
+/// the load option `branches`.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_pin(
+    session: *const HappySession,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe { guard(error, || self::session(session)?.pin()) }
+}
+
+/// What was pinned goes like the rest when memory for branches is short.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_unpin(
+    session: *const HappySession,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe { guard(error, || self::session(session)?.unpin()) }
+}
+
+/// What the turns of the session did not have to compute.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_reuse(
+    session: *const HappySession,
+    out: *mut HappyReuse,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            let (out, session) = (OutStruct::new(out)?, self::session(session)?);
+            out.set(session.reuse()?.into());
+            Ok(())
+        })
+    }
+}
+
+/// Gives memory back to the system, as much as the `HappyTrimLevel` says: for an app that goes to the background, or is told that memory
+/// is short. The conversation stays. With a file, what was computed is read from it for the next turn; else it is computed again.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_trim(
+    session: *const HappySession,
+    level: i32,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe { guard(error, || self::session(session)?.trim(trim_level(level)?)) }
+}
+
+/// The level of a number of the header, or of Java.
+pub(crate) fn trim_level(level: i32) -> Outcome<happy_engine::TrimLevel> {
+    match level {
+        level if level == TrimLevel::Snapshots as i32 => Ok(happy_engine::TrimLevel::Snapshots),
+        level if level == TrimLevel::Sequences as i32 => Ok(happy_engine::TrimLevel::Sequences),
+        other => Err(Failure::argument(format!("level is {other}, expected 0 or 1, a HappyTrimLevel"))),
+    }
+}

@@ -1,0 +1,165 @@
+//! What was said otherwise, the branches of a conversation, and what was computed for them: edits, answers that are generated again.
+
+use super::{Session, State, Work, broken};
+use crate::failure::{Failure, Outcome};
+use happy_engine::session::SavedMessages;
+use happy_engine::{PrefixStats, TrimLevel};
+use serde_json::Value as Json;
+
+/// The branches of a conversation. What is said in the current one is in the conversation.
+#[derive(Default)]
+pub(super) struct Branches {
+    all: Vec<SavedMessages>,
+    current: usize,
+}
+
+/// What was reused in the turns of a session.
+#[derive(Clone, Copy, Debug)]
+pub struct Reuse {
+    /// Prompts and their tokens.
+    pub stats: PrefixStats,
+    /// Sequences that are kept beside the conversation's own.
+    pub kept: usize,
+    /// Messages that the last turn's prompt left out.
+    pub dropped: usize,
+}
+
+impl State {
+    /// The places of the messages that the user wrote.
+    fn questions(&mut self) -> Outcome<Vec<usize>> {
+        let fixed = self.fixed;
+        let messages = self.conversation()?.input().messages.iter().enumerate().skip(fixed);
+        let asked =
+            messages.filter(|(_, message)| message.get("role").and_then(Json::as_str) == Some("user"));
+        Ok(asked.map(|(at, _)| at).collect())
+    }
+}
+
+impl Session {
+    /// Takes the answer to the last message of the user back, so that a turn without a text answers it again.
+    ///
+    /// # Errors
+    /// If the user wrote no message, the model has no template, or the session is busy.
+    pub fn regenerate(&self) -> Outcome<()> {
+        let mut state = self.idle()?;
+        let last = state.questions()?.pop();
+        let last =
+            last.ok_or_else(|| Failure::argument("there is no message of the user to answer again"))?;
+        state.take_back(last + 1);
+        Ok(())
+    }
+
+    /// Goes back to before a message of the user, from 1 (0: the last one), so that the next turn says it otherwise.
+    ///
+    /// # Errors
+    /// If there is no such message, the model has no template, or the session is busy.
+    pub fn edit(&self, number: usize) -> Outcome<()> {
+        let mut state = self.idle()?;
+        let questions = state.questions()?;
+        let found = if number == 0 { questions.last() } else { questions.get(number - 1) };
+        let Some(at) = found else {
+            let n = questions.len();
+            return Err(Failure::argument(format!(
+                "there is no message {number} of the user: expected 0, the last one, or 1 to {n}"
+            )));
+        };
+        state.take_back(*at);
+        Ok(())
+    }
+
+    /// Keeps the conversation as it is, goes on in a copy, and returns the number of that branch; the first one has number 1.
+    ///
+    /// # Errors
+    /// If memory is refused, the model has no template, or the session is busy.
+    pub fn branch(&self) -> Outcome<usize> {
+        let mut state = self.idle()?;
+        let now = state.conversation()?.saved()?;
+        let Branches { all, current } = &mut state.branches;
+        all.try_reserve(2).map_err(|_| no_room())?;
+        match all.get_mut(*current) {
+            Some(kept) => kept.clone_from(&now),
+            None => all.push(now.clone()),
+        }
+        all.push(now);
+        *current = all.len() - 1;
+        Ok(all.len())
+    }
+
+    /// Keeps the conversation as it is, and goes on with a branch.
+    ///
+    /// # Errors
+    /// If there is no such branch, memory is refused, the model has no template, or the session is busy.
+    pub fn go_to_branch(&self, number: usize) -> Outcome<()> {
+        let mut state = self.idle()?;
+        let now = state.conversation()?.saved()?;
+        let Branches { all, current } = &mut state.branches;
+        let n = all.len();
+        let Some(wanted) = number.checked_sub(1).filter(|wanted| *wanted < n) else {
+            return Err(Failure::argument(format!("there is no branch {number}: expected 1 to {n}")));
+        };
+        if let Some(kept) = all.get_mut(*current) {
+            *kept = now;
+        }
+        let messages = all.get(wanted).cloned().unwrap_or_default();
+        state.conversation()?.resume(&messages)?;
+        state.branches.current = wanted;
+        Ok(())
+    }
+
+    /// Keeps what is computed now until [`unpin`](Self::unpin), also when memory for branches is short.
+    ///
+    /// # Errors
+    /// If nothing is computed, no branch is free, or the session is busy.
+    pub fn pin(&self) -> Outcome<()> {
+        let mut state = self.idle()?;
+        let State { work: Work::Idle(context), tree, .. } = &mut *state else { return Err(broken()) };
+        let computed = context.tokens(0).len();
+        if tree.pin(context, 0)? {
+            return Ok(());
+        }
+        let planned = context.engine().plan().branches;
+        Err(Failure::argument(format!(
+            "nothing was pinned: {computed} tokens are computed, and none of {planned} branches (load option `branches`) is free"
+        )))
+    }
+
+    /// What was pinned goes like the rest.
+    ///
+    /// # Errors
+    /// If the session is busy.
+    pub fn unpin(&self) -> Outcome<()> {
+        self.idle()?.tree.unpin();
+        Ok(())
+    }
+
+    /// What was reused.
+    ///
+    /// # Errors
+    /// If the session is busy.
+    pub fn reuse(&self) -> Outcome<Reuse> {
+        let state = self.lock()?;
+        Ok(Reuse { stats: state.tree.stats(), kept: state.tree.len(), dropped: state.dropped })
+    }
+
+    /// Gives memory back. With a file, what is computed is saved first, and read again for the next turn.
+    ///
+    /// # Errors
+    /// If memory cannot be reserved anew, or the session is busy.
+    pub fn trim(&self, level: TrimLevel) -> Outcome<()> {
+        let mut state = self.idle()?;
+        if level == TrimLevel::Sequences {
+            state.bring_back();
+            state.keep();
+            state.file.trimmed = state.file.is_whole();
+        }
+        let State { work: Work::Idle(context), tree, .. } = &mut *state else { return Err(broken()) };
+        if level == TrimLevel::Sequences {
+            tree.clear(context)?;
+        }
+        Ok(context.trim(level)?)
+    }
+}
+
+fn no_room() -> Failure {
+    Failure::new(crate::Status::Memory, "no memory for another branch")
+}
