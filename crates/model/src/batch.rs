@@ -164,7 +164,7 @@ impl Batch {
     }
 
     /// Returns the sequence and the position at which the pass takes a snapshot.
-    pub(crate) fn snapshot(&self) -> Option<(u32, u32)> {
+    pub fn snapshot(&self) -> Option<(u32, u32)> {
         self.snapshot
     }
 

@@ -46,3 +46,11 @@ impl<'a> Output<'a> {
         self.stopped
     }
 }
+
+impl Scratch {
+    /// Returns the outputs of the last pass, for a caller that could not keep the [`Output`] itself. They mean something only if that
+    /// pass succeeded and no hook stopped it.
+    pub fn output(&self) -> Output<'_> {
+        Output::new(self, None)
+    }
+}

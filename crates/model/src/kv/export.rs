@@ -91,7 +91,19 @@ impl KvCache {
     /// # Errors
     /// If the sequence is unknown, or memory cannot be reserved.
     pub fn export(&self, sequence: u32, out: &mut Vec<u8>) -> Result<(), KvError> {
-        let len = self.sequence(sequence)?;
+        self.export_first(sequence, self.len(sequence), out)
+    }
+
+    /// Appends the first `len` positions of a sequence to `out`, as [`export`](Self::export) does. [`truncate`](Self::truncate) must be
+    /// able to go back to exactly `len`.
+    ///
+    /// # Errors
+    /// As for [`export`](Self::export), and if the pages or the state at `len` are gone.
+    pub fn export_first(&self, sequence: u32, len: usize, out: &mut Vec<u8>) -> Result<(), KvError> {
+        let found = self.sequence(sequence)?;
+        if len > found || len < found && !self.reach(sequence, len).1 {
+            return Err(KvError::Import { problem: "the sequence does not hold these positions" });
+        }
         let (start, bytes) = (out.len(), self.exported_bytes(len));
         out.try_reserve_exact(bytes).map_err(|_| KvError::Memory { bytes, what: "exported sequence" })?;
         out.extend(self.header(len).iter().flat_map(|n| n.to_le_bytes()));
@@ -110,7 +122,7 @@ impl KvCache {
                 }
             }
         }
-        if let Some(state) = self.states.current(sequence) {
+        if let Some(state) = self.state_at(sequence, len) {
             out.extend(self.states.values(state).iter().flat_map(|x| x.to_le_bytes()));
         }
         let checksum = checksum(out.get(start..).unwrap_or(&[]));

@@ -206,6 +206,16 @@ impl KvCache {
         (if exact { len } else { self.snapshots.nearest(sequence, len).unwrap_or(0) }, exact)
     }
 
+    /// Returns the state of a sequence after its first `len` positions: the current one, or that of a row of the last pass, if that pass
+    /// was speculative.
+    fn state_at(&self, sequence: u32, len: usize) -> Option<u32> {
+        if len == self.len(sequence) {
+            self.states.current(sequence)
+        } else {
+            self.states.row(sequence, len).filter(|_| len > 0)
+        }
+    }
+
     /// Returns whether another `n` positions of a sequence fit in its context and in the free pages. Layers with a window always have room.
     pub fn has_room(&self, sequence: u32, n: usize) -> bool {
         let (len, n_ctx) = (self.len(sequence), self.options.n_ctx);

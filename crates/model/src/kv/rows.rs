@@ -108,19 +108,20 @@ impl KvCache {
         Ok(())
     }
 
-    /// Appends a part of a sequence's state to `out`: the f32 values with these indices.
+    /// Appends a part of the state of a sequence after its first `len` positions to `out`: the f32 values with these indices.
     ///
     /// # Errors
     /// If the sequence is unknown or its state doesn't have these values, or memory can't be reserved.
     pub fn export_state(
         &self,
         sequence: u32,
+        len: usize,
         values: Range<usize>,
         out: &mut Vec<u8>,
     ) -> Result<(), KvError> {
         self.sequence(sequence)?;
-        let state =
-            self.states.current(sequence).and_then(|state| self.states.values(state).get(values.clone()));
+        let state = self.state_at(sequence, len);
+        let state = state.and_then(|state| self.states.values(state).get(values.clone()));
         let Some(state) = state else {
             return Err(KvError::Import { problem: "the sequence has no such state" });
         };
