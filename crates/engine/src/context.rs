@@ -2,6 +2,7 @@
 
 use crate::adapters::SequenceAdapters;
 use crate::reserve::copied;
+use crate::speculation::{Guesses, Speculator};
 use crate::{Cancel, Engine, EngineError};
 use happy_kernels::{Ctx, Pool};
 use happy_model::{
@@ -16,13 +17,17 @@ use std::sync::atomic::AtomicBool;
 /// Nothing is allocated after it was made. One caller at a time; make several for independent work.
 pub struct Context {
     pub(crate) engine: Engine,
-    pool: Pool,
-    kv: KvCache,
-    scratch: Scratch,
-    batch: Batch,
-    histories: Vec<Vec<TokenId>>,
+    pub(crate) pool: Pool,
+    pub(crate) kv: KvCache,
+    pub(crate) scratch: Scratch,
+    pub(crate) batch: Batch,
+    pub(crate) histories: Vec<Vec<TokenId>>,
     /// Of each sequence.
     adapters: Vec<SequenceAdapters>,
+    /// What guesses tokens ahead, if something does.
+    pub(crate) speculator: Option<Box<Speculator>>,
+    /// Guesses of the last pass. While some wait, the KV cache is longer than the history of their sequence.
+    pub(crate) guesses: Guesses,
 }
 
 impl Context {
@@ -53,7 +58,8 @@ impl Context {
             what: "adapters of a sequence",
         })?;
         adapters.resize(n, first);
-        Ok(Self { engine, pool, kv, scratch, batch, histories, adapters })
+        let guesses = Guesses::default();
+        Ok(Self { engine, pool, kv, scratch, batch, histories, adapters, speculator: None, guesses })
     }
 
     /// The engine that this computes with.
@@ -120,6 +126,7 @@ impl Context {
         want: Want,
         cancel: &Cancel,
     ) -> Result<Output<'_>, EngineError> {
+        self.settle()?;
         self.batch.clear();
         let first = self.tokens(sequence).len();
         for (i, token) in tokens.iter().enumerate() {
@@ -197,6 +204,10 @@ impl Context {
                 None => self.push(batch.tokens()[i], position as usize, sequence, batch.wants()[i])?,
             }
         }
+        self.batch.set_speculative(batch.is_speculative());
+        if let Some((sequence, position)) = batch.snapshot() {
+            self.batch.set_snapshot(sequence, position);
+        }
         if batch.len() > self.batch.len() {
             let (found, planned) = (batch.len(), self.batch.capacity());
             return Err(BatchError::TooLarge { what: "tokens", found, planned }.into());
@@ -210,14 +221,31 @@ impl Context {
     /// # Errors
     /// If it does not exist or is shorter.
     pub fn truncate(&mut self, sequence: u32, len: usize) -> Result<usize, EngineError> {
+        let found = self.tokens(sequence).len();
+        if self.guesses.waiting(sequence) == 0 {
+            self.settle()?;
+        } else if len > found {
+            return Err(KvError::Truncate { sequence, len: found, to: len }.into());
+        } else {
+            // The cache goes back over the guesses, too.
+            self.guesses = Guesses::default();
+        }
         let left = self.kv.truncate(sequence, len)?;
+        self.forget_after(sequence, left);
+        Ok(left)
+    }
+
+    /// The cache has no more than `left` positions of a sequence.
+    pub(crate) fn forget_after(&mut self, sequence: u32, left: usize) {
         if let Some(history) = self.histories.get_mut(sequence as usize) {
+            if let (Some(speculator), Some(gone)) = (&mut self.speculator, history.get(left..)) {
+                speculator.keep(gone);
+            }
             history.truncate(left);
         }
         if let Some(adapters) = self.adapters.get_mut(sequence as usize) {
             adapters.truncate(left);
         }
-        Ok(left)
     }
 
     /// The tokens that [`truncate`](Self::truncate) to `len` would leave: all of them where every layer sees everything, else those up
@@ -237,7 +265,8 @@ impl Context {
 
     /// Whether `n` tokens more of a sequence fit the context and the pages that are free.
     pub fn has_room(&self, sequence: u32, n: usize) -> bool {
-        self.kv.has_room(sequence, n)
+        // Guesses that wait have room, and give it back.
+        self.kv.has_room(sequence, n.saturating_sub(self.guesses.waiting(sequence)))
     }
 
     /// Takes a snapshot of a sequence as it is, to which [`truncate`](Self::truncate) can go back: see [`KvCache::snapshot`].
@@ -246,6 +275,7 @@ impl Context {
     /// # Errors
     /// If the sequence does not exist.
     pub fn snapshot(&mut self, sequence: u32) -> Result<bool, EngineError> {
+        self.settle()?;
         Ok(self.kv.snapshot(sequence)?)
     }
 
@@ -255,6 +285,10 @@ impl Context {
     /// # Errors
     /// Memory that cannot be reserved anew; the sequences are then as they were.
     pub fn trim(&mut self, level: TrimLevel) -> Result<(), EngineError> {
+        self.settle()?;
+        if let Some(speculator) = &mut self.speculator {
+            speculator.trim(level)?;
+        }
         match level {
             TrimLevel::Snapshots => self.kv.drop_snapshots(),
             TrimLevel::Sequences => {
@@ -273,7 +307,7 @@ impl Context {
     /// If it does not exist or has adapters, or memory cannot be reserved.
     pub fn export(&self, sequence: u32, out: &mut Vec<u8>) -> Result<(), EngineError> {
         self.check_model_alone(sequence)?;
-        Ok(self.kv.export(sequence, out)?)
+        Ok(self.kv.export_first(sequence, self.tokens(sequence).len(), out)?)
     }
 
     /// Replaces a sequence by one of the same model that was exported with these tokens. It goes on with the same bits.
@@ -283,6 +317,7 @@ impl Context {
     /// is then as it was.
     pub fn import(&mut self, sequence: u32, tokens: &[TokenId], bytes: &[u8]) -> Result<(), EngineError> {
         self.check_model_alone(sequence)?;
+        self.settle()?;
         let n_vocab = self.engine.model().n_vocab();
         if self.kv.exported_positions(bytes)? != tokens.len()
             || tokens.iter().any(|id| *id as usize >= n_vocab)
@@ -326,6 +361,7 @@ impl Context {
         invoked: Option<usize>,
         fill: impl FnOnce(&mut KvRestore<'_>) -> Result<(), EngineError>,
     ) -> Result<(), EngineError> {
+        self.settle()?;
         let mut restore = self.kv.restore(sequence, tokens.len())?;
         let index = sequence as usize;
         let (history, adapters) = (self.histories.get_mut(index), self.adapters.get_mut(index));
@@ -345,6 +381,7 @@ impl Context {
     /// # Errors
     /// If one does not exist.
     pub fn fork(&mut self, from: u32, to: u32) -> Result<(), EngineError> {
+        self.settle()?;
         self.kv.fork(from, to)?;
         let [from, to] = [from as usize, to as usize];
         if let Ok([from, to]) = self.histories.get_disjoint_mut([from, to]) {
@@ -427,7 +464,7 @@ impl Context {
     }
 
     /// Adds a token with the adapters of its sequence and position.
-    fn push(
+    pub(crate) fn push(
         &mut self,
         token: TokenId,
         position: usize,
@@ -451,6 +488,7 @@ impl Context {
 
     /// Computes the batch and writes the histories on.
     fn run(&mut self, cancel: &AtomicBool, hook: &mut dyn LayerHook) -> Result<Output<'_>, EngineError> {
+        self.settle()?;
         let cx = Ctx::new(&self.pool, &self.engine.0.kernels);
         let (model, batch) = (&self.engine.0.model, &self.batch);
         let output = model.forward_until(cx, batch, &mut self.kv, &mut self.scratch, hook, cancel)?;

@@ -143,14 +143,18 @@ impl DecodeLoop {
                 }
                 State::Compute(token) => {
                     let started = Instant::now();
-                    let output = match context.decode_until(&[(self.sequence, token)], &self.cancel) {
+                    // Guesses beyond the last token that may come are of no use.
+                    let most = self
+                        .max_tokens
+                        .map_or(usize::MAX, |most| most.saturating_sub(self.generated).saturating_sub(1));
+                    let logits = match context.advance(self.sequence, token, most, &self.cancel) {
                         Err(EngineError::Cancelled) => {
                             self.ending = Some(FinishReason::Cancelled);
                             continue;
                         }
-                        output => output?,
+                        logits => logits?,
                     };
-                    let chosen = self.chooser.choose(logits(&output, 0)?)?;
+                    let chosen = self.chooser.choose(logits)?;
                     self.decode_time += started.elapsed();
                     self.decoded += 1;
                     self.go_on(chosen);

@@ -50,6 +50,12 @@ pub enum EngineError {
         /// What is wrong.
         problem: &'static str,
     },
+    /// A model cannot guess what another says.
+    #[error("not a draft model for this one: {problem}; both need the same vocabulary")]
+    DraftModel {
+        /// What is in the way.
+        problem: String,
+    },
     /// The file's tokenizer cannot be built.
     #[error("the tokenizer: {0}")]
     Tokenizer(TokenizerError),

@@ -85,6 +85,8 @@ pub struct Prepared {
     pub(crate) dropped: usize,
     /// Events that one token gave.
     ready: VecDeque<Event>,
+    /// What ended it, to be told after the events that came before.
+    failed: Option<EngineError>,
     over: bool,
 }
 
@@ -179,17 +181,13 @@ impl<C: BorrowMut<Context>> Iterator for Generation<C> {
     fn next(&mut self) -> Option<Self::Item> {
         let run = &mut self.run;
         loop {
-            if let Some(event) = run.ready.pop_front() {
-                return Some(Ok(event));
+            if let Some(told) = run.tell_next().transpose() {
+                return Some(told);
             }
             if run.over {
                 return None;
             }
-            if let Err(error) = run.step(self.context.borrow_mut()) {
-                run.over = true;
-                run.ready.clear();
-                return Some(Err(error));
-            }
+            run.try_step(self.context.borrow_mut());
         }
     }
 }
@@ -212,6 +210,7 @@ impl Prepared {
             unconstrained: Vec::new(),
             dropped: 0,
             ready: VecDeque::new(),
+            failed: None,
             over: false,
         };
         all.reserve(EVENTS)?;
@@ -221,6 +220,22 @@ impl Prepared {
     /// Runs it in the context in which it was prepared.
     pub fn run<C: BorrowMut<Context>>(self, context: C) -> Generation<C> {
         Generation { context, run: self }
+    }
+
+    /// What is ready to be told: events in their order, then the error that ended it.
+    fn tell_next(&mut self) -> Result<Option<Event>, EngineError> {
+        match self.ready.pop_front() {
+            None => self.failed.take().map_or(Ok(None), Err),
+            event => Ok(event),
+        }
+    }
+
+    /// Goes one step of the loop on. An error ends it, and is told after the events that the step gave before.
+    fn try_step(&mut self, context: &mut Context) {
+        if let Err(error) = self.step(context) {
+            self.failed = Some(error);
+            self.over = true;
+        }
     }
 
     /// Goes one step of the loop on; its events are then ready.

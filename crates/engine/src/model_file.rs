@@ -8,7 +8,9 @@
 //! ```
 //! Some files name all of their templates; `default` then stands for the one without a name.
 
+use crate::EngineError;
 use crate::chat::{ChatTemplate, TemplateError};
+use crate::reserve::reserve;
 use happy_gguf::{FileError, GgufFile, GgufHeader, GgufSetFile, Limits};
 use happy_tokenizer::{Tokenizer, TokenizerError};
 use std::ops::Deref;
@@ -28,7 +30,7 @@ const DEFAULT: &str = "default";
 /// ```no_run
 /// use happy_engine::ModelFile;
 /// let file = ModelFile::header("model.gguf")?;
-/// println!("{:?}", file.template_names());
+/// println!("{:?}", file.template_names()?);
 /// let tokenizer = file.tokenizer()?.ok_or("the model has no tokenizer")?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -130,10 +132,18 @@ impl ModelFile {
     }
 
     /// The names of the chat templates, in the file's order.
-    pub fn template_names(&self) -> Vec<&str> {
+    ///
+    /// # Errors
+    /// If memory for the list is refused: a file may name as many as it has metadata.
+    pub fn template_names(&self) -> Result<Vec<&str>, EngineError> {
         let view = self.view();
         let keys = view.metadata().iter().map(|(key, _)| key);
-        keys.filter_map(|key| key.strip_prefix(TEMPLATE)?.strip_prefix('.')).collect()
+        let mut names = Vec::new();
+        for name in keys.filter_map(|key| key.strip_prefix(TEMPLATE)?.strip_prefix('.')) {
+            reserve(&mut names, 1, "names of chat templates")?;
+            names.push(name);
+        }
+        Ok(names)
     }
 }
 
@@ -170,7 +180,7 @@ mod tests {
                 (without.into(), with.into())
             );
         }
-        assert_eq!(both.template_names(), ["tool_use", "rag"]);
+        assert_eq!(both.template_names().unwrap(), ["tool_use", "rag"]);
         assert_eq!(text(both.named_template("tool_use")), "tools");
         assert_eq!(text(both.named_template("other")), "");
         assert!(matches!(both.named_template("rag"), Err(TemplateError::Syntax { line: 1, .. })));

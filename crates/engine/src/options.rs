@@ -28,6 +28,11 @@ pub struct LoadOptions {
     pub batch: usize,
     /// Maximum number of rows in a pass that want logits. Default: `None`, one for each sequence.
     pub outputs: Option<usize>,
+    /// Maximum number of tokens that a pass computes ahead as guesses, from 0 to [`MAX_DRAFT_TOKENS`](Self::MAX_DRAFT_TOKENS), once
+    /// [`Context::set_speculation`](crate::Context::set_speculation) turns that on. Each takes room for its logits, and in models with
+    /// recurrent layers for a state: at most an eighth of the memory budget for all of them, and nothing at all if the plan would not
+    /// fit with it ([`Plan::draft_tokens`](crate::Plan::draft_tokens) tells how many fit). Default: 0.
+    pub draft_tokens: usize,
     /// Maximum bytes for snapshots. A model with windows or recurrent states cannot shorten a sequence to any position, but it can go back to a
     /// snapshot; without one, the whole sequence is computed again. At most an eighth of the memory budget is taken, and
     /// nothing for a model that needs none. Default: [`DEFAULT_SNAPSHOTS`](Self::DEFAULT_SNAPSHOTS); 0: no snapshots.
@@ -73,7 +78,7 @@ impl LoadOptions {
     /// Checks what can be checked without a model, as [`Engine::open`](crate::Engine::open) does first.
     ///
     /// # Errors
-    /// [`EngineError::Option`] if the number of threads is not 1 to 256, or another size is 0.
+    /// [`EngineError::Option`] if the number of threads is not 1 to 256, that of draft tokens is not 0 to 7, or another size is 0.
     pub fn check(&self) -> Result<(), EngineError> {
         let sizes = [
             ("the number of sequences", self.sequences),
@@ -82,6 +87,10 @@ impl LoadOptions {
         ];
         if let Some((what, found)) = sizes.into_iter().find(|(_, size)| *size == 0) {
             return Err(EngineError::Option { what, found, expected: "at least 1" });
+        }
+        if self.draft_tokens > Self::MAX_DRAFT_TOKENS {
+            let (what, expected) = ("the number of draft tokens", "0 to 7");
+            return Err(EngineError::Option { what, found: self.draft_tokens, expected });
         }
         match self.threads {
             Some(found) if !(1..=Pool::MAX_THREADS).contains(&found) => {
@@ -104,6 +113,7 @@ impl Default for LoadOptions {
             branch_bytes: 0,
             batch: Self::DEFAULT_BATCH,
             outputs: None,
+            draft_tokens: 0,
             snapshot_bytes: Self::DEFAULT_SNAPSHOTS,
             memory_budget: None,
             mmap: true,

@@ -44,6 +44,8 @@ pub struct Plan {
     pub branches: usize,
     /// Maximum number of tokens in one pass.
     pub batch: usize,
+    /// Maximum number of tokens that a pass guesses ([`LoadOptions::draft_tokens`]), less if the states of so many rows are too large.
+    pub draft_tokens: usize,
     /// Number of threads, including the caller's.
     pub threads: usize,
     /// Largest total rank of the adapters of a sequence; 0: no adapters.
@@ -99,7 +101,8 @@ impl Plan {
             let n_pages = kv.n_pages.min((n_batch / KV_PAGE).saturating_add(self.sequences));
             return (run, KvOptions { n_pages, ..kv });
         }
-        let n_outputs = load.outputs.unwrap_or(self.sequences).max(1);
+        let rows = if self.draft_tokens == 0 { 0 } else { self.draft_tokens + 1 };
+        let n_outputs = load.outputs.unwrap_or(self.sequences).max(1).max(rows);
         let run = RunOptions {
             n_batch: self.batch,
             n_outputs,
@@ -113,10 +116,22 @@ impl Plan {
         let kv = KvOptions {
             n_sequences: self.sequences.saturating_add(self.branches),
             n_pages: kv.n_pages.saturating_add(pages.min(per_branch.saturating_mul(self.branches))),
+            n_speculative: rows,
             ..kv
         };
         let eighth = self.budget.map_or(u64::MAX, |budget| budget.bytes / 8);
         (run, kv.with_snapshots(usize::try_from(eighth).unwrap_or(usize::MAX).min(load.snapshot_bytes)))
+    }
+
+    /// How many draft tokens have states within an eighth of the budget.
+    fn draft_states(&self, outline: &Outline, load: &LoadOptions) -> usize {
+        let (run, kv) = Plan { draft_tokens: 0, ..*self }.options(load, outline.spec());
+        let states = |n| outline.plan(&KvOptions { n_speculative: n, ..kv }, &run).state_bytes as u64;
+        let each = states(1).saturating_sub(states(0));
+        let eighth = self.budget.map_or(u64::MAX, |budget| budget.bytes / 8);
+        // A pass has a row beside the guesses.
+        let rows = eighth.checked_div(each).map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+        self.draft_tokens.min(rows.saturating_sub(1))
     }
 
     /// Plans for a model of which the header is there.
@@ -151,10 +166,17 @@ impl Plan {
             sequences: load.sequences,
             branches: if outline.spec().whole_texts { 0 } else { load.branches },
             batch: load.batch,
+            // A pass has a row beside the guesses.
+            draft_tokens: if outline.spec().whole_texts {
+                0
+            } else {
+                load.draft_tokens.min(load.batch.saturating_sub(1)).min(wanted.saturating_sub(1))
+            },
             threads,
             adapter_rank,
             budget,
         };
+        let fixed = Plan { draft_tokens: fixed.draft_states(outline, load), ..fixed };
         let at = |context: usize| {
             let positions = context.saturating_mul(load.sequences);
             let least = if outline.spec().whole_texts { context } else { 0 };
@@ -165,10 +187,11 @@ impl Plan {
                 (memory.state_bytes as u64, memory.snapshot_bytes as u64);
             let states = plan.state_bytes.saturating_add(plan.snapshot_bytes);
             plan.kv_bytes = (memory.kv_bytes as u64).saturating_add(states);
-            // The ids of each sequence, and seven numbers for each token of a batch.
+            // The ids of each sequence, of what speculation keeps of earlier ones, and seven numbers for each token of a batch.
             let branches = context.saturating_mul(plan.branches);
             let ids = positions
                 .saturating_add(branches)
+                .saturating_add(if plan.draft_tokens > 0 { context } else { 0 })
                 .saturating_add(plan.batch.saturating_mul(7))
                 .saturating_mul(size_of::<TokenId>());
             let buffers = memory.scratch_bytes.saturating_add(memory.kv_table_bytes);
@@ -177,6 +200,11 @@ impl Plan {
         };
         let plan = at(wanted);
         let Some(budget) = budget.filter(|budget| plan.anon_bytes() > budget.bytes) else { return Ok(plan) };
+        if plan.draft_tokens > 0 {
+            // A text may take its time, but not more memory than there is.
+            let load = LoadOptions { draft_tokens: 0, ..load.clone() };
+            return Self::new(outline, header, weights, &load, threads, adapter_rank);
+        }
         // The largest context that fits, by whole pages: the plan grows with the context.
         let (mut fits, mut over) = (0, wanted.div_ceil(KV_PAGE));
         while over - fits > 1 {

@@ -2,7 +2,7 @@
 
 mod common;
 
-use happy_engine::{Context, Event, GenerateOptions, LoadOptions};
+use happy_engine::{Context, Event, GenerateOptions, LoadOptions, Speculation};
 use happy_sampler::Sampler;
 use happy_testkit::{Meter, process_calls};
 
@@ -37,10 +37,21 @@ fn allocations(context: &mut Context, sampler: Sampler) -> usize {
 
 #[test]
 fn no_allocation_per_generated_token() {
-    let options = LoadOptions { threads: Some(2), context: Some(400), ..LoadOptions::default() };
-    let mut context = common::engine(&options).unwrap().context().unwrap();
+    let options =
+        LoadOptions { threads: Some(2), context: Some(400), draft_tokens: 7, ..LoadOptions::default() };
+    let engine = common::engine(&options).unwrap();
+    let mut context = engine.context().unwrap();
     let chain = Sampler::builder().top_k(40).top_p(0.95).min_p(0.01).temperature(0.8).seed(3);
-    for (name, sampler) in [("greedy", Sampler::greedy()), ("chain", chain.build().unwrap())] {
+    let chain = chain.build().unwrap();
+    let draft = |context| Speculation::draft(context).always();
+    let ways = [
+        ("greedy", Sampler::greedy(), None),
+        ("chain", chain.clone(), None),
+        ("guessing", Sampler::greedy(), Some(Speculation::lookup().always())),
+        ("drafting", chain, Some(draft(engine.context().unwrap()))),
+    ];
+    for (name, sampler, speculation) in ways {
+        context.set_speculation(speculation).unwrap();
         // The count is the whole process's, and the test harness's own thread allocates once when it starts to wait
         // for this test, whenever that is. What generation allocates, it allocates every time.
         let runs = [(); 3].map(|()| allocations(&mut context, sampler.clone()));
@@ -49,5 +60,7 @@ fn no_allocation_per_generated_token() {
             Some(&0),
             "{name}: allocations while 298 tokens were generated: {runs:?}"
         );
+        let stats = context.speculation_stats();
+        assert!(stats.is_none_or(|stats| stats.accepted > 50 && stats.guessed > stats.accepted), "{stats:?}");
     }
 }

@@ -5,7 +5,7 @@ mod common;
 mod model;
 
 use common::Folder;
-use happy_engine::{Engine, EngineError, GenerateOptions, LoadOptions, Source};
+use happy_engine::{Engine, EngineError, GenerateOptions, LoadOptions, Source, Speculation};
 use happy_gguf::{FilePart, GgmlType, GgufFile, GgufWriter, OwnedArray};
 use happy_testkit::{Meter, measured};
 use std::fs::File;
@@ -146,6 +146,7 @@ fn plans_count_what_loading_and_running_take() {
                 sequences: 2,
                 threads: Some(2),
                 batch: 32,
+                draft_tokens: 7,
                 memory_budget: Some(u64::MAX),
                 mmap,
                 ..LoadOptions::default()
@@ -163,7 +164,11 @@ fn plans_count_what_loading_and_running_take() {
             };
             check("open", open.peak, weights + plan.table_bytes + plan.tokenizer_bytes);
             check("kept", open.held, weights + plan.table_bytes + plan.tokenizer_bytes);
-            let (context, made) = measured(|| engine.context().unwrap());
+            let (context, made) = measured(|| {
+                let mut context = engine.context().unwrap();
+                context.set_speculation(Some(Speculation::lookup())).unwrap();
+                context
+            });
             check("context", made.peak, plan.kv_bytes + plan.scratch_bytes);
             let mut context = context;
             // A real model takes seconds for this, and the same either way.

@@ -74,7 +74,7 @@ impl BatchedGeneration {
     pub fn next(&mut self, context: &mut Context) -> Result<Option<Event>, EngineError> {
         let run = &mut self.0;
         loop {
-            if let Some(event) = run.ready.pop_front() {
+            if let Some(event) = run.tell_next()? {
                 return Ok(Some(event));
             }
             if run.over || !run.steps.pending().is_empty() {
@@ -83,17 +83,13 @@ impl BatchedGeneration {
             if run.steps.is_at_end_of_prompt() {
                 context.snapshot(run.steps.sequence())?;
             }
-            if let Err(error) = run.step(context) {
-                run.over = true;
-                run.ready.clear();
-                return Err(error);
-            }
+            run.try_step(context);
         }
     }
 
     /// Whether nothing more comes.
     pub fn is_over(&self) -> bool {
-        self.0.over && self.0.ready.is_empty()
+        self.0.over && self.0.ready.is_empty() && self.0.failed.is_none()
     }
 
     /// Ends the text here: what was held back comes, then the last events.

@@ -388,7 +388,8 @@ impl<S: Storage> Out<'_, S> {
         let mut payload = Vec::new();
         for first in (0..values).step_by(n) {
             payload.clear();
-            context.kv().export_state(sequence, first..values.min(first + n), &mut payload)?;
+            let values = first..values.min(first + n);
+            context.kv().export_state(sequence, context.tokens(sequence).len(), values, &mut payload)?;
             self.record(Kind::State, [first as u64, 0, 0], &payload)?;
         }
         Ok(bytes as u64)

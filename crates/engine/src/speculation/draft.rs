@@ -1,0 +1,188 @@
+//! Guesses of a smaller model with the same vocabulary.
+//!
+//! ```text
+//! draft's sequence    shortened to what it has in common with the text, then the rest of the text: one or two tokens as a rule
+//! guesses             its best tokens, one pass each, as long as one more pays
+//! ```
+//!
+//! A model with recurrent layers can't be shortened by a few tokens. It guesses in a copy of its sequence, which is dropped.
+
+use super::pace::{DRAFT, DRAFT_KINDS, Pace};
+use super::{Clock, Guesses};
+use crate::context::logits;
+use crate::reserve::reserve;
+use crate::{Cancel, Context, Engine, EngineError, TrimLevel};
+use happy_tokenizer::{TokenId, Tokenizer};
+
+/// The sequence that holds the text.
+const TEXT: u32 = 0;
+/// The copy of it in which a model with recurrent layers guesses.
+const COPY: u32 = 1;
+/// The share of all time that may be spent to find out whether a model that did not pay pays now.
+const PROBE_SHARE: f64 = 0.01;
+
+/// The share of an old measurement that a new one replaces.
+const FRESH: f64 = 0.1;
+
+/// A smaller model and what is known of it.
+pub(super) struct DraftModel {
+    context: Context,
+    /// The sequence in which it guesses.
+    sequence: u32,
+    /// What it has to read, on its way there. Its capacity is that of the context.
+    unread: Vec<TokenId>,
+    /// Seconds of one of its passes, and of a token that it reads in a longer one; 0 until they are measured.
+    pass: f64,
+    read: f64,
+    /// Seconds since it last paid, and those of them in which it was tried again.
+    waiting: f64,
+    tried: f64,
+    /// When it was last asked.
+    last: f64,
+}
+
+/// What asking it takes.
+pub(super) struct Asked<'a> {
+    /// The text: what comes before `token`, and `token`.
+    pub(super) history: &'a [TokenId],
+    pub(super) token: TokenId,
+    /// The most guesses that are wanted.
+    pub(super) most: usize,
+    pub(super) pace: &'a Pace,
+    pub(super) clock: &'a mut Clock,
+    pub(super) cancel: &'a Cancel,
+}
+
+impl DraftModel {
+    /// Checks that `context` can guess for `engine`.
+    pub(super) fn new(engine: &Engine, mut context: Context) -> Result<Self, EngineError> {
+        if let Some(problem) = difference(engine.require_tokenizer()?, context.engine.require_tokenizer()?)? {
+            return Err(EngineError::DraftModel { problem });
+        }
+        let recurrent = context.kv().state_bytes() > 0;
+        if recurrent && context.engine.plan().sequences < 2 {
+            let problem =
+                "it has recurrent layers, for which it needs `LoadOptions::sequences` of at least 2";
+            return Err(EngineError::DraftModel { problem: problem.to_owned() });
+        }
+        context.set_speculation(None)?;
+        let mut unread = Vec::new();
+        reserve(&mut unread, context.capacity(), "tokens that the draft model reads")?;
+        let sequence = if recurrent { COPY } else { TEXT };
+        Ok(Self { context, sequence, unread, pass: 0.0, read: 0.0, waiting: 0.0, tried: 0.0, last: 0.0 })
+    }
+
+    /// As [`Context::trim`].
+    pub(super) fn trim(&mut self, level: TrimLevel) -> Result<(), EngineError> {
+        self.context.trim(level)
+    }
+
+    /// Proposes what follows the text, if that seems worth its time.
+    pub(super) fn propose(&mut self, mut asked: Asked<'_>, out: &mut Guesses) -> Result<(), EngineError> {
+        let started = (asked.clock)().as_secs_f64();
+        self.waiting += (started - self.last).max(0.0);
+        self.last = started;
+        // The text and all guesses but the last have positions.
+        asked.most = asked.most.min(self.context.capacity().saturating_sub(asked.history.len() + 1));
+        if asked.most == 0 {
+            return Ok(());
+        }
+        let known = self.context.tokens(TEXT).iter().zip(asked.history).take_while(|(a, b)| a == b).count();
+        let pays = !asked.pace.is_adaptive()
+            || self.pass == 0.0
+            || asked.pace.draft_pays(asked.most, asked.pace.passes(self.pass));
+        let takes = self.read * (asked.history.len() - known) as f64 + self.pass;
+        if !pays && self.tried + takes > PROBE_SHARE * self.waiting {
+            return Ok(());
+        }
+        let known = self.context.truncate(TEXT, known)?;
+        self.unread.clear();
+        self.unread.extend_from_slice(asked.history.get(known..).unwrap_or_default());
+        self.unread.push(asked.token);
+        let result = self.guess(&mut asked, out);
+        self.last = (asked.clock)().as_secs_f64();
+        if pays {
+            (self.waiting, self.tried) = (0.0, 0.0);
+        } else {
+            self.waiting += self.last - started;
+            self.tried += self.last - started;
+        }
+        result
+    }
+
+    fn guess(&mut self, asked: &mut Asked<'_>, out: &mut Guesses) -> Result<(), EngineError> {
+        let mut before = (asked.clock)().as_secs_f64();
+        let n = self.unread.len();
+        let mut next = match *self.unread.as_slice() {
+            [token] => best(logits(&self.context.decode_until(&[(TEXT, token)], asked.cancel)?, 0)?),
+            _ => best(self.context.prefill_until(TEXT, &self.unread, asked.cancel)?),
+        };
+        if self.sequence != TEXT {
+            self.context.fork(TEXT, self.sequence)?;
+        }
+        let (mut chance, mut tokens) = (1.0, 1.0);
+        while let Some((token, kind)) = next {
+            let now = (asked.clock)().as_secs_f64();
+            let first = out.proposed == 0;
+            // A short text to read is one pass, too.
+            let (kept, each) =
+                if first && n > 2 { (&mut self.read, n as f64) } else { (&mut self.pass, 1.0) };
+            let took = (now - before).max(0.0) / each;
+            *kept = if *kept > 0.0 { *kept + FRESH * (took.min(4.0 * *kept) - *kept) } else { took };
+            before = now;
+            out.push(token, kind);
+            if out.proposed >= asked.most {
+                break;
+            }
+            chance *= asked.pace.rate(kind);
+            tokens += chance;
+            let each = asked.pace.passes(self.pass);
+            if asked.pace.is_adaptive() && !asked.pace.goes_on(out.proposed, chance, tokens, each) {
+                break;
+            }
+            next = best(logits(&self.context.decode_until(&[(self.sequence, token)], asked.cancel)?, 0)?);
+        }
+        Ok(())
+    }
+}
+
+/// The best token, and the kind of guess that it is: by how far it is ahead of the second.
+fn best(logits: &[f32]) -> Option<(TokenId, u8)> {
+    let (mut first, mut second, mut at) = (f32::NEG_INFINITY, f32::NEG_INFINITY, None);
+    for (i, logit) in logits.iter().enumerate() {
+        if *logit > first {
+            (second, first, at) = (first, *logit, Some(i));
+        } else if *logit > second {
+            second = *logit;
+        }
+    }
+    let ahead = first - second;
+    // Nepers: a token that is 2 ahead of the second is 7 times as likely.
+    let class = [0.5, 1.0, 2.0, 3.5, 6.0].iter().filter(|than| ahead >= **than).count();
+    const { assert!(DRAFT_KINDS == 6) };
+    Some((TokenId::try_from(at?).ok()?, DRAFT + class as u8))
+}
+
+/// What two vocabularies do not have in common, in words: guesses are ids, which must mean the same.
+fn difference(one: &Tokenizer, other: &Tokenizer) -> Result<Option<String>, EngineError> {
+    let sizes = [one.vocab_size(), other.vocab_size()];
+    if let [expected, found] = sizes
+        && expected != found
+    {
+        return Ok(Some(format!("{found} tokens, expected {expected}")));
+    }
+    for id in 0..TokenId::try_from(one.vocab_size()).unwrap_or(TokenId::MAX) {
+        let [expected, found] = [one.token_text(id)?, other.token_text(id)?];
+        if expected != found {
+            let [expected, found] = [expected, found].map(String::from_utf8_lossy);
+            return Ok(Some(format!("token {id} is `{found}`, expected `{expected}`")));
+        }
+        let roles = |of: &Tokenizer| (of.is_control(id), of.is_eog(id));
+        if roles(one) != roles(other) {
+            let text = String::from_utf8_lossy(expected);
+            return Ok(Some(format!("token {id} (`{text}`) is a control token in one, or ends generation")));
+        }
+    }
+    let differ = one.special_ids() != other.special_ids();
+    Ok(differ.then(|| format!("special tokens {:?}, expected {:?}", other.special_ids(), one.special_ids())))
+}

@@ -1,0 +1,276 @@
+//! How many guesses are worth their rows.
+//!
+//! ```text
+//! cost(n)   what a pass of n rows takes, in passes of one row: a moving mean of what was measured, and FIRST_ROW a row until then
+//! rate(kind)  how often a guess of this kind was right when all before it were: over its last guesses
+//! tokens(k) = 1 + r1 + r1 r2 + ... + r1..rk        what k guesses give
+//! depth     the k with the most tokens(k) / (cost(1 + k) + what was spent on the guesses); 0 if none is better by MARGIN
+//! ```
+//!
+//! Guesses that are not computed are compared with what comes, too, so that their rates cost nothing. Costs do: after PROBE proposals that
+//! would pay by the costs assumed at first, but not by those that were measured, one of them is tried again.
+
+use super::{MAX_DRAFT, lookup};
+
+/// The most rows of a pass that has guesses.
+const ROWS: usize = MAX_DRAFT + 1;
+/// What each row beyond the first is assumed to cost, in passes of one row, until it is measured. Low, so that it is tried.
+const FIRST_ROW: f64 = 0.15;
+/// What depth must promise beyond a plain pass. Estimates are never exact, and a plain pass has no risk.
+const MARGIN: f64 = 1.04;
+/// Proposals between two tries of what does not seem to pay.
+const PROBE: u32 = 64;
+/// The share of an old measurement that a new one replaces, once there are some.
+const FRESH: f64 = 0.1;
+
+/// Kinds of guesses: those of lookup, then those of a draft model.
+const KINDS: usize = lookup::KINDS + DRAFT_KINDS;
+/// Classes of a draft model's guesses, by how far its best token is ahead of its second.
+pub(super) const DRAFT_KINDS: usize = 6;
+/// The first of them.
+pub(super) const DRAFT: u8 = lookup::KINDS as u8;
+
+/// The rates that are assumed at first: in lookup longer matches, and those near the copy before, are right more often.
+const FIRST_RATES: [f64; KINDS] =
+    [0.1, 0.4, 0.25, 0.6, 0.4, 0.7, 0.6, 0.8, 0.75, 0.9, 0.3, 0.4, 0.55, 0.7, 0.8, 0.9];
+
+/// How often something happened lately.
+#[derive(Clone, Copy)]
+struct Rate {
+    hits: f64,
+    tries: f64,
+}
+
+impl Rate {
+    /// What older events still count once there is a new one: the last 20 matter.
+    const KEPT: f64 = 0.95;
+
+    /// As if it had happened three times with this rate.
+    fn assumed(rate: f64) -> Self {
+        Self { hits: 3.0 * rate, tries: 3.0 }
+    }
+
+    fn get(&self) -> f64 {
+        self.hits / self.tries
+    }
+
+    fn add(&mut self, hit: bool) {
+        self.hits = self.hits * Self::KEPT + f64::from(u8::from(hit));
+        self.tries = self.tries * Self::KEPT + 1.0;
+    }
+}
+
+/// What is known of costs and rates.
+pub(super) struct Pace {
+    adaptive: bool,
+    /// Seconds of a pass of one row; 0 until one is measured.
+    one: f64,
+    /// Cost of passes of 1 to [`ROWS`] rows, in those of one row. The first is 1.
+    costs: [f64; ROWS],
+    /// How many passes were measured of each.
+    seen: [u32; ROWS],
+    rates: [Rate; KINDS],
+    /// Of a draft model's guesses of all kinds.
+    drafts: Rate,
+    /// Proposals since one was computed that did not seem to pay.
+    quiet: u32,
+}
+
+impl Pace {
+    /// Nothing measured yet. One that is not adaptive computes every guess.
+    pub(super) fn new(adaptive: bool) -> Self {
+        Self {
+            adaptive,
+            one: 0.0,
+            costs: [1.0; ROWS],
+            seen: [0; ROWS],
+            rates: FIRST_RATES.map(Rate::assumed),
+            drafts: Rate::assumed(0.7),
+            quiet: 0,
+        }
+    }
+
+    pub(super) fn is_adaptive(&self) -> bool {
+        self.adaptive
+    }
+
+    /// Notes whether a guess was right.
+    pub(super) fn learn(&mut self, kind: u8, right: bool) {
+        if let Some(rate) = self.rates.get_mut(usize::from(kind)) {
+            rate.add(right);
+        }
+        if kind >= DRAFT {
+            self.drafts.add(right);
+        }
+    }
+
+    /// Notes what a pass took.
+    pub(super) fn passed(&mut self, rows: usize, seconds: f64) {
+        let expected = self.one * self.cost(rows);
+        let (Some(cost), Some(seen)) = (self.costs.get_mut(rows - 1), self.seen.get_mut(rows - 1)) else {
+            return;
+        };
+        if seconds <= 0.0 {
+            return;
+        }
+        if expected <= 0.0 {
+            self.one = seconds / assumed(rows);
+        } else {
+            // One pass may be held up by anything.
+            let ratio = (seconds / expected).clamp(0.25, 4.0);
+            let fresh = FRESH.max(1.0 / f64::from(*seen + 1));
+            if rows == 1 {
+                self.one *= 1.0 + fresh * (ratio - 1.0);
+            } else {
+                *cost = (expected / self.one * (1.0 + fresh * (ratio - 1.0))).max(1.0);
+                // A device that slows down slows all passes.
+                self.one *= 1.0 + 0.2 * FRESH * (ratio - 1.0);
+            }
+        }
+        *seen = seen.saturating_add(1);
+    }
+
+    /// A time in passes of one row.
+    pub(super) fn passes(&self, seconds: f64) -> f64 {
+        if self.one > 0.0 { seconds / self.one } else { 0.0 }
+    }
+
+    /// What a pass of so many rows costs, in passes of one row.
+    fn cost(&self, rows: usize) -> f64 {
+        let measured =
+            (1..=rows.min(ROWS)).rev().find(|n| self.seen.get(n - 1).is_some_and(|seen| *seen > 0));
+        let (n, cost) = measured.map_or((1, 1.0), |n| (n, self.costs.get(n - 1).copied().unwrap_or(1.0)));
+        cost + FIRST_ROW * (rows - n) as f64
+    }
+
+    /// How many guesses of these kinds to compute. `spent`: what finding them took, in passes of one row.
+    pub(super) fn depth(&mut self, kinds: &[u8], spent: f64) -> usize {
+        if !self.adaptive {
+            return kinds.len();
+        }
+        let depth = self.best(kinds, spent, |rows| self.cost(rows));
+        if depth > 0 {
+            return depth;
+        }
+        let hoped = self.best(kinds, spent, assumed);
+        if hoped > 0 {
+            self.quiet += 1;
+        }
+        if self.quiet < PROBE {
+            return 0;
+        }
+        self.quiet = 0;
+        hoped
+    }
+
+    fn best(&self, kinds: &[u8], spent: f64, cost: impl Fn(usize) -> f64) -> usize {
+        let (mut chance, mut tokens) = (1.0, 1.0);
+        let mut best = (0, MARGIN / (1.0 + spent));
+        for (i, kind) in kinds.iter().enumerate() {
+            chance *= self.rate(*kind);
+            tokens += chance;
+            let speed = tokens / (cost(i + 2) + spent);
+            if speed > best.1 {
+                best = (i + 1, speed);
+            }
+        }
+        best.0
+    }
+
+    pub(super) fn rate(&self, kind: u8) -> f64 {
+        self.rates.get(usize::from(kind)).map_or(0.0, Rate::get)
+    }
+
+    /// Whether asking a draft model for up to `most` tokens pays, if each costs `each` passes of one row.
+    pub(super) fn draft_pays(&self, most: usize, each: f64) -> bool {
+        let (mut chance, mut tokens) = (1.0, 1.0);
+        (1..=most).any(|k| {
+            chance *= self.drafts.get();
+            tokens += chance;
+            tokens > MARGIN * (self.cost(k + 1) + k as f64 * each)
+        })
+    }
+
+    /// Whether one more token of a draft model pays, after `depth` that give `tokens` and are all right with this chance.
+    pub(super) fn goes_on(&self, depth: usize, chance: f64, tokens: f64, each: f64) -> bool {
+        let speed = |tokens: f64, depth: usize| tokens / (self.cost(depth + 1) + depth as f64 * each);
+        speed(tokens + chance * self.drafts.get(), depth + 1) > speed(tokens, depth)
+    }
+}
+
+/// What a pass of so many rows is assumed to cost before any is measured.
+fn assumed(rows: usize) -> f64 {
+    1.0 + FIRST_ROW * (rows - 1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A device on which a row more costs this much, and a guess is right in so many of a hundred cases. Returns the guesses of each of
+    /// `n` passes.
+    fn depths(pace: &mut Pace, row: f64, right: usize, n: usize) -> Vec<usize> {
+        let kinds = [9; MAX_DRAFT];
+        let mut tried = 0;
+        (0..n)
+            .map(|_| {
+                let depth = pace.depth(&kinds, 0.0);
+                for kind in kinds {
+                    // Spread evenly, the same in every run.
+                    tried += 37;
+                    let hit = tried % 100 < right;
+                    pace.learn(kind, hit);
+                    if !hit {
+                        break;
+                    }
+                }
+                pace.passed(1 + depth, 0.02 * (1.0 + row * depth as f64));
+                depth
+            })
+            .collect()
+    }
+
+    #[test]
+    fn depth_follows_costs_and_rates() {
+        let last = |row, right| *depths(&mut Pace::new(true), row, right, 100).last().unwrap();
+        assert_eq!(last(0.05, 99), MAX_DRAFT, "rows cost little, guesses are right");
+        assert_eq!(last(0.05, 5), 0, "guesses are wrong");
+        assert_eq!(last(1.1, 99), 0, "a row costs more than a pass");
+        let middle = last(0.3, 70);
+        assert!((1..MAX_DRAFT).contains(&middle), "{middle}");
+    }
+
+    /// What doesn't pay is tried now and then; once it pays, it is done.
+    #[test]
+    fn what_does_not_pay_is_tried_seldom() {
+        let mut pace = Pace::new(true);
+        depths(&mut pace, 1.5, 95, 100);
+        let tried = depths(&mut pace, 1.5, 95, 1000).iter().filter(|depth| **depth > 0).count();
+        assert!((5..=1000 / PROBE as usize + 1).contains(&tried), "{tried} of 1,000");
+        let later = depths(&mut pace, 0.05, 95, 4000);
+        assert!(later.iter().rev().take(100).all(|depth| *depth > 3), "{:?}", &later[3900..]);
+        // Guesses that are wrong are not tried at all: what they would have given is known.
+        let mut pace = Pace::new(true);
+        depths(&mut pace, 0.1, 2, 100);
+        assert_eq!(depths(&mut pace, 0.1, 2, 1000).iter().sum::<usize>(), 0);
+    }
+
+    #[test]
+    fn a_pass_that_is_held_up_changes_little() {
+        let mut pace = Pace::new(true);
+        depths(&mut pace, 0.1, 95, 50);
+        let before = pace.cost(8);
+        pace.passed(8, 60.0);
+        assert!(pace.cost(8) < before * 1.5, "{} after {before}", pace.cost(8));
+        pace.passed(8, 0.0);
+        pace.passed(9, 1.0);
+        assert!(pace.cost(8) < before * 1.5);
+    }
+
+    #[test]
+    fn the_unadaptive_pace_takes_everything() {
+        let mut pace = Pace::new(false);
+        assert_eq!(depths(&mut pace, 9.0, 0, 20), [MAX_DRAFT; 20]);
+        assert_eq!(pace.depth(&[], 0.0), 0);
+    }
+}
