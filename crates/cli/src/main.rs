@@ -20,6 +20,7 @@ mod paths;
 mod prompt;
 mod sampling;
 mod score;
+mod speculate;
 mod talk;
 mod terminal;
 

@@ -9,6 +9,7 @@ use crate::error::{CliError, CliResult};
 use crate::generation::{self, GenerationArgs};
 use crate::input::{MessageReader, Typed};
 use crate::load::{ContextArgs, LoadArgs, LoraArgs, ModelArgs};
+use crate::speculate::{self, SpeculationArgs};
 use crate::talk::{Talk, TalkArgs};
 use crate::{answer, load, output};
 use clap::Args;
@@ -56,6 +57,8 @@ pub(crate) struct ChatArgs {
     generation: GenerationArgs,
     #[command(flatten)]
     context: ContextArgs,
+    #[command(flatten)]
+    speculation: SpeculationArgs,
     #[command(flatten)]
     load: LoadArgs,
 }
@@ -109,6 +112,7 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
     let cancel = generation::cancel_on_interrupt()?;
     // Wrong arguments show before the model is loaded.
     args.generation.check()?;
+    args.speculation.check()?;
     let form = args.form.form()?;
     let talk = args.talk.read()?;
     let key = args.session_key.as_deref().map(saved::read_key).transpose()?;
@@ -119,7 +123,7 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
             output::note(text)
         }
     };
-    let options = args.lora.of(args.context.options(&args.load));
+    let options = args.speculation.of(args.lora.of(args.context.options(&args.load)));
     let engine = load::engine(&args.model, &options, &note)?;
     let conversation = talk.begin(&engine)?.ok_or_else(|| {
         CliError::new(format!(
@@ -127,7 +131,8 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
         ))
     })?;
     let fixed = conversation.input().messages.len();
-    let context = engine.context()?;
+    let mut context = engine.context()?;
+    args.speculation.begin(&mut context, &args.load)?;
     let mut messages = MessageReader::new()?;
     let interactive = messages.is_interactive();
     if interactive {
@@ -328,6 +333,11 @@ impl Chat<'_> {
                 finish.reused_tokens
             ));
             output::note(&generation::summary(finish).join("\n"));
+            self.context
+                .speculation_stats()
+                .iter()
+                .filter_map(speculate::summary)
+                .for_each(|line| output::note(&line));
         }
         output::note(&generation::memory(&self.context));
     }

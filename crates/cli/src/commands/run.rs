@@ -4,6 +4,7 @@ use crate::constrain::GrammarSource;
 use crate::error::{CliError, CliResult};
 use crate::generation::{self, GenerationArgs};
 use crate::load::{ContextArgs, LoadArgs, LoraArgs, ModelArgs};
+use crate::speculate::{self, SpeculationArgs};
 use crate::talk::{Talk, TalkArgs};
 use crate::{answer, input, load, models, output};
 use clap::Args;
@@ -53,6 +54,8 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     context: ContextArgs,
     #[command(flatten)]
+    speculation: SpeculationArgs,
+    #[command(flatten)]
     load: LoadArgs,
 }
 
@@ -61,7 +64,8 @@ pub(crate) fn run(args: &RunArgs) -> CliResult {
     // What is wrong with the arguments shows before a model is loaded.
     let cancel = generation::cancel_on_interrupt()?;
     args.generation.check()?;
-    let options = args.lora.of(args.context.options(&args.load));
+    args.speculation.check()?;
+    let options = args.speculation.of(args.lora.of(args.context.options(&args.load)));
     options.check()?;
     let form = args.form.form()?;
     let text = prompt_text(args)?;
@@ -80,6 +84,7 @@ pub(crate) fn run(args: &RunArgs) -> CliResult {
     }
     let options = args.generation.options(&engine, form, cancel, conversation.is_none())?;
     let mut context = engine.context()?;
+    args.speculation.begin(&mut context, &args.load)?;
     let loaded = started.elapsed();
     let finish = match conversation {
         Some(conversation) => answer::stream(conversation.answer(&mut context, 0, options)?)?.1,
@@ -90,6 +95,7 @@ pub(crate) fn run(args: &RunArgs) -> CliResult {
             generation::end(finish).iter().for_each(|end| note(end));
         }
         note(&generation::summary(finish).join("\n"));
+        context.speculation_stats().iter().filter_map(speculate::summary).for_each(|line| note(&line));
     }
     note(&format!("loading {:23.1} ms", loaded.as_secs_f64() * 1e3));
     note(&generation::memory(&context));

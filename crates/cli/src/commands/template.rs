@@ -89,13 +89,14 @@ fn of_model(args: &TemplateArgs, model: &str, file: &ModelFile) -> CliResult<Cha
         None => file.chat_template(),
     };
     let key = args.name.as_ref().map_or(String::new(), |name| format!(".{name}"));
-    found.map_err(|e| in_template(model, &e))?.ok_or_else(|| {
-        let names = file.template_names().join(", ");
-        let others = if names.is_empty() { names } else { format!("; its named templates: {names}") };
-        CliError::new(format!(
-            "`{model}` has no chat template: key `tokenizer.chat_template{key}` is missing{others}"
-        ))
-    })
+    if let Some(found) = found.map_err(|e| in_template(model, &e))? {
+        return Ok(found);
+    }
+    let names = file.template_names()?.join(", ");
+    let others = if names.is_empty() { names } else { format!("; its named templates: {names}") };
+    Err(CliError::new(format!(
+        "`{model}` has no chat template: key `tokenizer.chat_template{key}` is missing{others}"
+    )))
 }
 
 /// What the template sees: messages, tools and variables; a variable replaces what has its name.

@@ -1,0 +1,92 @@
+//! Options of speculation, which `run` and `chat` share.
+
+use crate::error::CliResult;
+use crate::load::LoadArgs;
+use crate::models;
+use clap::{Args, ValueEnum};
+use happy_engine::{Context, Engine, LoadOptions, Speculation, SpeculationStats};
+use std::path::PathBuf;
+
+/// Where guesses come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Way {
+    /// The text itself, and the draft model if one is given.
+    Auto,
+    /// Nowhere.
+    Off,
+    /// The text itself.
+    Lookup,
+    /// The draft model.
+    Draft,
+}
+
+/// Whether and how to guess tokens ahead.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Speculation (faster, the same text)")]
+pub(crate) struct SpeculationArgs {
+    /// Where to take guesses from: the text itself and the draft model (auto), one of them, or nowhere
+    #[arg(long, value_name = "WAY", default_value_t = Way::DEFAULT, value_enum, hide_short_help = true)]
+    speculate: Way,
+    /// A smaller model with the same vocabulary, which guesses what the model says
+    #[arg(long, value_name = "MODEL")]
+    draft: Option<PathBuf>,
+    /// Most tokens that are guessed at a time, at most 7
+    #[arg(long, value_name = "N", default_value_t = LoadOptions::MAX_DRAFT_TOKENS, hide_short_help = true)]
+    draft_max: usize,
+}
+
+impl Way {
+    /// What is done if nothing is said.
+    const DEFAULT: Way = Way::Auto;
+}
+
+impl SpeculationArgs {
+    /// The engine's options with room for guesses.
+    pub(crate) fn of(&self, options: LoadOptions) -> LoadOptions {
+        let lookup = matches!(self.speculate, Way::Auto | Way::Lookup);
+        LoadOptions { draft_tokens: if lookup || self.drafts() { self.draft_max } else { 0 }, ..options }
+    }
+
+    fn drafts(&self) -> bool {
+        self.draft.is_some() && matches!(self.speculate, Way::Auto | Way::Draft)
+    }
+
+    /// Turns it on.
+    pub(crate) fn begin(&self, context: &mut Context, load: &LoadArgs) -> CliResult {
+        // Where there is no memory for guesses, there are none.
+        if context.engine().plan().draft_tokens == 0 {
+            return Ok(());
+        }
+        let draft = match self.draft.as_ref().filter(|_| self.drafts()) {
+            Some(model) => {
+                // A model with recurrent layers guesses in a second sequence.
+                let options =
+                    LoadOptions { context: Some(context.capacity()), sequences: 2, ..load.options() };
+                Some(Engine::open(models::resolve(model)?, &options)?.context()?)
+            }
+            None => None,
+        };
+        let speculation = match (self.speculate, draft) {
+            (Way::Draft, Some(draft)) => Speculation::draft(draft),
+            (_, Some(draft)) => Speculation::lookup().with_draft(draft),
+            (_, None) => Speculation::lookup(),
+        };
+        Ok(context.set_speculation(Some(speculation))?)
+    }
+
+    /// What is wrong with the options, before a model is loaded.
+    pub(crate) fn check(&self) -> CliResult {
+        if self.speculate == Way::Draft && self.draft.is_none() {
+            return Err(crate::error::CliError::usage("--speculate draft needs a model: --draft MODEL"));
+        }
+        Ok(())
+    }
+}
+
+/// What came of it, for standard error; `None` if nothing was guessed.
+pub(crate) fn summary(stats: &SpeculationStats) -> Option<String> {
+    let (guessed, accepted, each) = (stats.guessed, stats.accepted, stats.tokens_per_pass());
+    (guessed > 0).then(|| {
+        format!("speculation {guessed:5} guesses, {accepted} of them right; {each:.2} tokens a pass")
+    })
+}
