@@ -168,7 +168,7 @@ fn of_key(engine: &Engine, key: &str) -> Result<Template, EngineError> {
 /// The templates of the file, with what they render here.
 pub(super) fn templates(engine: &Engine) -> Result<Vec<Template>, EngineError> {
     let mut templates = Vec::new();
-    let names = engine.file().template_names();
+    let names = engine.file().template_names()?;
     reserve(&mut templates, names.len().saturating_add(1), "chat templates")?;
     if engine.file().view().metadata().contains(KEY) {
         templates.push(of_key(engine, KEY)?);

@@ -14,13 +14,14 @@ impl Chat<'_> {
             return Ok(());
         }
         let args = self.args;
-        let options = args.lora.of(args.context.options(&args.load));
+        let options = args.speculation.of(args.lora.of(args.context.options(&args.load)));
         let engine = load::engine(&ModelArgs { model: name.into() }, &options, &output::note)?;
         let mut conversation = self.talk.begin(&engine)?.ok_or_else(|| {
             CliError::new(format!("`{name}` has no chat template, which a chat needs: it is a base model"))
         })?;
         conversation.input_mut().messages.clone_from(&self.conversation.input().messages);
-        let context = engine.context()?;
+        let mut context = engine.context()?;
+        args.speculation.begin(&mut context, &args.load)?;
         (self.engine, self.context, self.conversation) = (engine, context, conversation);
         self.model = name.to_owned();
         self.last = None;
