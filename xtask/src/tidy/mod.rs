@@ -65,7 +65,7 @@ const CHECKS: &[Check] = &[
     ("files that stand twice are equal", files::twins),
     ("links in documents resolve", links::resolve),
     ("every page is in the book, and its code is compiled", book::complete),
-    ("files that were changed are easy to read", phrases::wording),
+    ("what people read is easy to read", phrases::wording),
     ("xtask stays small", counts::limits),
 ];
 
@@ -75,9 +75,6 @@ pub(crate) struct Args {
     /// Print lines of code per package, neither blank, comment nor test, and check nothing
     #[arg(long)]
     counts: bool,
-    /// Write the list of files whose wording is checked only after their next change: for when the rules of wording change
-    #[arg(long, conflicts_with = "counts")]
-    list_untouched: bool,
 }
 
 /// `cargo xtask tidy`.
@@ -85,11 +82,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.counts {
         print!("{}", counts::table(&read_tree()?));
         return Ok(());
-    }
-    if args.list_untouched {
-        let text = phrases::untouched(&read_tree()?);
-        let path = paths::root().join(phrases::list());
-        return std::fs::write(&path, text).map_err(|e| format!("cannot write {}: {e}", path.display()));
     }
     check()
 }

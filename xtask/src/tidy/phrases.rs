@@ -2,14 +2,8 @@
 //!
 //! A pattern is a sequence of words: `word`, `one|other`, `begin*` for every word that begins so, `?` for any word. It is looked
 //! for, in any case, in what people read: Markdown, comments and text in double quotes, without what stands in backticks.
-//!
-//! A file that has such phrases and has not been changed since the rule was made is in `untouched.txt`, with a hash of what it
-//! holds, and is left alone. Whoever changes a file cleans it. The hash is of the content, so that it works in any clone, shallow
-//! or without history, and on work that is not committed yet; the list names only files with phrases, and the last of its lines
-//! goes when all are clean.
 
 use super::{Tree, Violation};
-use sha2::{Digest, Sha256};
 
 /// A phrase.
 struct Phrase {
@@ -170,37 +164,9 @@ const LEFT_OUT: &[&str] = &["xtask/src/tidy/phrases.rs", "fixtures/", "LICENSE"]
 /// In the first lines of what is made from other files: its phrases are mended there.
 const GENERATED: &str = "Made by `cargo xtask";
 
-const UNTOUCHED: &str = "xtask/src/tidy/untouched.txt";
-
-/// Files that were changed have none of [`PHRASES`].
+/// No file has one of [`PHRASES`].
 pub(super) fn wording(tree: &Tree) -> Vec<Violation> {
-    let untouched = tree.text(UNTOUCHED).unwrap_or_default();
-    let untouched: Vec<&str> = untouched.lines().filter(|line| !line.starts_with('#')).collect();
-    let mut found = Vec::new();
-    for (path, text) in readable(tree) {
-        let violations = violations(path, text);
-        if !violations.is_empty() && !untouched.contains(&entry(path, text).as_str()) {
-            found.extend(violations);
-        }
-    }
-    found
-}
-
-/// The text of `untouched.txt` for the tree as it is.
-pub(super) fn untouched(tree: &Tree) -> String {
-    let mut out = String::from(
-        "# Files with phrases of phrases.rs, not changed since: the hash of the content, the path. Only gets shorter.\n",
-    );
-    for (path, text) in readable(tree).filter(|(path, text)| !violations(path, text).is_empty()) {
-        out += &entry(path, text);
-        out.push('\n');
-    }
-    out
-}
-
-/// Where the list stands, from the root.
-pub(super) const fn list() -> &'static str {
-    UNTOUCHED
+    readable(tree).flat_map(|(path, text)| violations(path, text)).collect()
 }
 
 fn readable(tree: &Tree) -> impl Iterator<Item = (&str, &str)> {
@@ -209,13 +175,6 @@ fn readable(tree: &Tree) -> impl Iterator<Item = (&str, &str)> {
             && !LEFT_OUT.iter().any(|start| path.starts_with(start))
             && !text.lines().take(5).any(|line| line.contains(GENERATED))
     })
-}
-
-/// A line of the list. Line endings, which git may change, do not count.
-fn entry(path: &str, text: &str) -> String {
-    let hash = Sha256::digest(text.replace("\r\n", "\n").as_bytes());
-    let digits: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("{digits} {path}")
 }
 
 fn violations(path: &str, text: &str) -> Vec<Violation> {
@@ -333,18 +292,5 @@ mod tests {
             }
         }
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    }
-
-    #[test]
-    fn a_file_is_left_alone_until_it_is_changed() {
-        let old = "one behind the other\n";
-        let list = untouched(&tree(&[("a.md", old), ("b.md", "fine\n")]));
-        assert_eq!(list.lines().count(), 2, "{list}");
-        let found = |text: &str| wording(&tree(&[("a.md", text), (UNTOUCHED, &list)]));
-        assert_eq!(found(old), [""; 0]);
-        assert_eq!(found(&old.replace('\n', "\r\n")), [""; 0]);
-        let changed = found("one behind the other\nmore\n");
-        assert!(changed.len() == 1 && changed[0].starts_with("a.md:1: `behind`"), "{changed:?}");
-        assert_eq!(found("one after the other\n"), [""; 0]);
     }
 }
