@@ -232,7 +232,7 @@ impl Models {
     /// The model with this name, loaded.
     ///
     /// # Errors
-    /// If there is none, it cannot be loaded, or those that take its memory are busy.
+    /// If no model has it, the model cannot be loaded, or those that take its memory are busy.
     pub(crate) async fn lease(
         self: &Arc<Self>,
         name: Option<&str>,

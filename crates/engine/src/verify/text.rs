@@ -118,7 +118,7 @@ fn conversations() -> [(&'static str, TemplateInput); 4] {
     ]
 }
 
-/// The template at a key, or why there is none that can be used.
+/// The template at a key, or why it cannot be used.
 fn at_key(file: &ModelFile, key: &str) -> Result<Option<ChatTemplate>, TemplateError> {
     match key.strip_prefix(KEY).and_then(|rest| rest.strip_prefix('.')) {
         Some(name) => file.named_template(name),
