@@ -73,7 +73,7 @@ pub(crate) fn human_bytes(bytes: u64) -> String {
     format!("{value:.1} GiB")
 }
 
-/// A progress bar on standard error; hidden where that is no terminal.
+/// A progress bar on standard error; hidden if that is not a terminal.
 pub(crate) fn progress(total: u64, what: &str) -> indicatif::ProgressBar {
     if !std::io::stderr().is_terminal() {
         return indicatif::ProgressBar::hidden();

@@ -100,7 +100,7 @@ fn set_and_rm() {
 
     for (args, part, code) in [
         (&["set", &file, "general.name"][..], "expected KEY=VALUE", 2),
-        (&["set", &file, "test.float=x"], "`x` is no f32", 2),
+        (&["set", &file, "test.float=x"], "expected f32, found `x`", 2),
         (&["set", &file, "--type", "u99", "a=1"], "expected u8", 2),
         (&["set", &file, "general.alignment=24"], "a u32 that is a power of two", 1),
         (&["rm", &file, "absent"], "no key `absent`", 1),

@@ -31,7 +31,7 @@ pub enum EngineError {
         /// What is wrong with it.
         error: LoadError,
     },
-    /// A file is no adapter of the model.
+    /// A file is not an adapter of the model.
     #[error("cannot load the adapter `{path}`: {error}")]
     Adapter {
         /// The file.
@@ -73,7 +73,7 @@ pub enum EngineError {
         /// The file.
         path: String,
     },
-    /// The tokenizer belongs to another model, or the file is damaged: an id could be chosen that is no token, or a text
+    /// The tokenizer belongs to another model, or the file is damaged: an id could be chosen that is not a token, or a text
     /// become an id that has no embedding.
     #[error(
         "`{path}`: the tokenizer has {tokens} tokens, expected {rows}, as many as the token embedding has rows"

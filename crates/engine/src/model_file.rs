@@ -186,7 +186,7 @@ mod tests {
         assert!(matches!(both.named_template("rag"), Err(TemplateError::Syntax { line: 1, .. })));
     }
 
-    /// A template that is no text is not a missing one.
+    /// A template that is not text is not a missing one.
     #[test]
     fn templates_of_another_type_are_errors() {
         let file = |key: &str| {

@@ -85,7 +85,7 @@ fn other_adapters_never_use_what_is_in_the_cache() {
         let left = context.set_adapters(0, engine.adapter_set(&files).unwrap()).unwrap();
         assert_eq!(left, tokens.len(), "{files:?}");
     }
-    // a rank that was not planned for, and files that are no adapters
+    // a rank that was not planned for, and files that are not adapters
     let three = engine.adapter_set(&[file(&a, 1.0), file(&b, 1.0), file(&a, 0.5)]).unwrap();
     assert!(matches!(context.set_adapters(0, three), Err(EngineError::Batch(_))));
     let model = folder.file("model.gguf", &common::file_bytes(common::TEMPLATE, &[]));

@@ -5,7 +5,7 @@
 //! ```
 //! The format's document gives a regular expression. Dashes separate the parts and also occur within some of them. So
 //! the name is split at its dashes, and the pieces are assigned as the expression would: `BaseName` takes as many as it
-//! can, then `FineTune`; if the rest does not match, they try one piece less. A name that does not match is no reason
+//! can, then `FineTune`; if the rest does not match, they try one piece less. A name that does not match is not a reason
 //! to refuse a file.
 
 use alloc::string::{String, ToString};

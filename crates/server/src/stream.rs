@@ -1,6 +1,6 @@
 //! Answers on their way from the scheduler to a client, whole or translated piece by piece.
 //!
-//! Whoever drops one cancels the generation: hyper drops a body, or the future that waits for a whole answer, when its
+//! Dropping one cancels the generation: hyper drops a body, or the future that waits for a whole answer, when its
 //! connection is gone.
 
 use crate::delta::{Delta, Whole};

@@ -188,7 +188,7 @@ fn completions_in_all_their_forms() {
     echo["echo"] = true.into();
     let answer = server.post("/v1/completions", &echo).json();
     assert_eq!(answer["choices"][0]["text"], format!("abc{text}"));
-    // A stop string is no part of the text, also in the middle.
+    // A stop string is not a part of the text, also in the middle.
     let mut stop = greedy("abc".into());
     let end: String = text.chars().skip(2).take(1).collect();
     stop["stop"] = end.as_str().into();

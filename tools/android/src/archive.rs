@@ -53,7 +53,7 @@ impl Archive {
 /// Where the data of each entry that is stored as it is starts in the archive, with its name.
 ///
 /// # Errors
-/// `bytes` are no zip archive.
+/// `bytes` are not a zip archive.
 pub(crate) fn stored(bytes: &[u8]) -> Result<Vec<(String, u64)>> {
     let broken = |e: zip::result::ZipError| format!("not a whole zip archive: {e}");
     let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).map_err(broken)?;

@@ -137,7 +137,7 @@ struct Answer {
 /// Sends a request and reads its stream.
 fn ask(address: &str, args: &LoadArgs, seed: u64) -> Result<Answer> {
     let failed = |e: std::io::Error| format!("{address}: {e}");
-    // Ids that SmolLM2's vocabulary has and that are no control tokens.
+    // Ids that SmolLM2's vocabulary has and that are not control tokens.
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let id = |_| {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);

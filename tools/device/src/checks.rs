@@ -135,7 +135,7 @@ fn hash(folder: &Folder, model: &str, limit: Duration) -> Result<Result<String>>
 pub(crate) fn push_model(folder: &Folder, file: &Path) -> Result<String> {
     let name = file
         .file_name()
-        .ok_or_else(|| format!("{} is no file", file.display()))?
+        .ok_or_else(|| format!("{} is not a file", file.display()))?
         .to_string_lossy()
         .into_owned();
     let start = Instant::now();

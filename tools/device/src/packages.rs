@@ -178,7 +178,7 @@ mod tests {
             "{selection:?}"
         );
         for name in ffi.left_out() {
-            assert!(ffi.tests.contains(name), "{name} is no test of happy-ffi: {:?}", ffi.tests);
+            assert!(ffi.tests.contains(name), "{name} is not a test of happy-ffi: {:?}", ffi.tests);
             assert!(!selection.contains(&name.as_str()), "{selection:?}");
         }
         // They need a feature, so they are never built for a device.

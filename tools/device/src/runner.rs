@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let here = env::current_dir().map_err(|e| format!("the current directory cannot be read: {e}"))?;
     let program = here.join(&args.program);
     let name = program.file_name().and_then(|name| name.to_str());
-    let name = name.ok_or_else(|| format!("{} is no program", program.display()))?;
+    let name = name.ok_or_else(|| format!("{} is not a program", program.display()))?;
 
     let folder = Folder::create(&device)?;
     folder.push_programs(std::slice::from_ref(&program))?;

@@ -51,7 +51,7 @@ impl Beside {
         let status =
             self.child.wait().map_err(|e| format!("cannot wait for the steps {}: {e}", self.names))?;
         if let Ok(mut log) = File::open(&self.log) {
-            // A terminal that is gone is no failure of a test.
+            // A terminal that is gone is not a failure of a test.
             let _ = io::copy(&mut log, &mut io::stderr());
             let _ = io::stderr().flush();
         }

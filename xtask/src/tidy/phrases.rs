@@ -139,6 +139,7 @@ const PHRASES: &[Phrase] = &[
         &["unlicense"],
         phrase("licence*", "license", "A permissive licence.", "A permissive license."),
     ),
+    phrase("mend|mends", "fix", "Mend the call.", "Fix the call."),
     phrase("unauthoris*", "unauthorized", "The phone is unauthorised.", "The phone is unauthorized."),
 ];
 
@@ -161,7 +162,7 @@ const LANGUAGES: &[(&str, &str)] = &[
 /// The table itself, other people's texts, and texts made for tests.
 const LEFT_OUT: &[&str] = &["xtask/src/tidy/phrases.rs", "fixtures/", "LICENSE"];
 
-/// In the first lines of what is made from other files: its phrases are mended there.
+/// In the first lines of what is made from other files: its phrases are corrected there.
 const GENERATED: &str = "Made by `cargo xtask";
 
 /// No file has one of [`PHRASES`].

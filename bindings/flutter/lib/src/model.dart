@@ -30,7 +30,7 @@ final class HappyModel implements Finalizable {
   final int _address;
   bool _disposed = false;
 
-  /// What running the model of [source] takes; over the budget is no error here. Nothing big is read.
+  /// What running the model of [source] takes; over the budget is not an error here. Nothing big is read.
   static Future<HappyPlan> planOf(
     HappyModelSource source, {
     HappyLoadOptions options = const HappyLoadOptions(),
@@ -58,7 +58,7 @@ final class HappyModel implements Finalizable {
       await for (final message in port) {
         switch (message) {
           case LoadProgress(:final fraction):
-            // What the listener throws is no reason to lose a model.
+            // What the listener throws is not a reason to lose a model.
             if (onProgress != null) Zone.current.runUnaryGuarded(onProgress, fraction);
           case Loaded(:final address):
             return HappyModel._(address);

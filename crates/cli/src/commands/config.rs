@@ -21,7 +21,7 @@ The file holds defaults of options; flags win:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ConfigArgs {
-    /// Print the path of the file alone
+    /// Print only the path of the file
     #[arg(long, conflicts_with = "json")]
     path: bool,
     /// Write one JSON object: the path, and the values that the file sets

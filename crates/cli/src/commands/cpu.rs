@@ -100,7 +100,7 @@ pub(crate) fn run(args: &CpuArgs) -> CliResult {
     Ok(())
 }
 
-/// A line for each instruction set; an error if one computes something else than scalar code.
+/// Prints a line for each instruction set. It is an error if one differs from scalar code.
 fn check() -> CliResult {
     let mut wrong = Vec::new();
     let mut out = std::io::stdout().lock();

@@ -60,7 +60,7 @@ impl Sums {
         Ok(())
     }
 
-    /// The divergence below which this share of the places is; of sorted values.
+    /// The divergence below which this share of the places lies, of sorted values.
     fn quantile(&self, share: f64) -> f32 {
         let last = self.all.len().saturating_sub(1) as f64;
         let at = share * last;

@@ -20,10 +20,10 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct PerplexityArgs {
-    /// The text
+    /// File with the text
     #[arg(value_name = "FILE")]
     text: PathBuf,
-    /// Tokens of a chunk, of which those of the second half are scored
+    /// Number of tokens in a chunk; those of its second half are scored
     #[arg(short, long, value_name = "N", default_value_t = 512)]
     ctx: usize,
     /// Write the probabilities of all tokens to this file, for `happy kl`; 2 bytes for each token of the vocabulary

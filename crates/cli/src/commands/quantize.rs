@@ -34,7 +34,7 @@ pub(crate) struct QuantizeArgs {
     /// Replace the output if it exists
     #[arg(long)]
     force: bool,
-    /// Threads [default: the number of cores]
+    /// Number of threads [default: the number of cores]
     #[arg(short, long, value_name = "N")]
     threads: Option<usize>,
     #[command(flatten)]

@@ -9,15 +9,15 @@ use happy_hub::{ALIASES, Alias};
 /// Options of `happy search`.
 #[derive(Debug, Args)]
 pub(crate) struct SearchArgs {
-    /// Words that the name, the repository, the file or the license contains; all of them must
+    /// Words, all of which the name, the repository, the file or the license must contain
     #[arg(value_name = "WORD", required = true)]
     words: Vec<String>,
-    /// Write a JSON object a line
+    /// Write one JSON object per line
     #[arg(long)]
     json: bool,
 }
 
-/// Runs the command. That nothing was found is an answer, no failure.
+/// Runs the command. Finding nothing is an answer, not a failure.
 pub(crate) fn run(args: &SearchArgs) -> CliResult {
     let words: Vec<String> = args.words.iter().map(|word| word.to_lowercase()).collect();
     let has = |alias: &Alias, word: &String| {

@@ -20,7 +20,7 @@ pub(crate) struct ScoreArgs {
     pub(crate) model: ModelArgs,
     #[command(flatten)]
     lora: LoraArgs,
-    /// Chunks to compute [default: all]
+    /// Number of chunks to compute [default: all]
     #[arg(long, value_name = "N")]
     pub(crate) chunks: Option<usize>,
     /// Element type of the KV cache
@@ -29,7 +29,7 @@ pub(crate) struct ScoreArgs {
     /// Write one JSON object
     #[arg(long)]
     pub(crate) json: bool,
-    /// Print the result alone: no running values
+    /// Print only the result, no running values
     #[arg(short, long)]
     quiet: bool,
     #[command(flatten)]

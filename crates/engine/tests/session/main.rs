@@ -57,7 +57,7 @@ const KINDS: [&str; 14] = [
     "minimax-01-moe",
 ];
 
-/// Of each kind a model; if `HAPPY_SWEEP` is set, all recipes that are no encoders.
+/// Of each kind a model; if `HAPPY_SWEEP` is set, all recipes that are not encoders.
 #[test]
 fn every_architecture_goes_on_with_the_same_bits() {
     let all = std::env::var_os("HAPPY_SWEEP").is_some_and(|value| !value.is_empty());

@@ -89,7 +89,7 @@ pub(crate) async fn tokenize(call: Call) -> Result<Reply, ApiError> {
         }
         let piece = |id: &u32| {
             let bytes = tokenizer.piece(*id).map(|piece| piece.to_vec()).unwrap_or_default();
-            // What is no whole character is shown as its bytes.
+            // What is not a whole character is shown as its bytes.
             let piece = String::from_utf8(bytes).map_or_else(|error| json!(error.into_bytes()), Json::String);
             json!({ "id": id, "piece": piece })
         };

@@ -120,5 +120,5 @@ fn parse_size(text: &str) -> Result<u64> {
         .parse::<u64>()
         .ok()
         .and_then(|number| number.checked_mul(unit))
-        .ok_or_else(|| format!("'{text}' is no size: expected bytes, KiB or MiB, such as 3MiB"))
+        .ok_or_else(|| format!("'{text}' is not a size: expected bytes, KiB or MiB, such as 3MiB"))
 }

@@ -9,8 +9,8 @@
 //! type name(type name, ..);                         a function; declared twice alike, it counts once, as in C
 //! type = [const] (scalar | struct Name | Name) [*[*]]
 //! ```
-//! Arrays, bit fields, unions, nested declarators and unknown types are errors with their line: whoever adds one to the
-//! interface has to say here what it means for Dart.
+//! Arrays, bit fields, unions, nested declarators and unknown types are errors with their line: adding one to the
+//! interface means deciding here what it is in Dart.
 
 use super::lex::{Kind, Token, tokens};
 use happy_tool_kit::Result;

@@ -57,7 +57,7 @@ fn extent(dart: &Dart, outer: &DartStruct, ty: &Native, word: usize) -> Result<E
                 .find(|known| known.name == *name)
             {
                 Some(inner) => Ok(layout(dart, inner, word)?.extent),
-                None => Err(format!("{name} is no struct or callback that stands before it")),
+                None => Err(format!("{name} is not a struct or callback that stands before it")),
             }
         }
     }

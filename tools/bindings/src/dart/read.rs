@@ -155,7 +155,7 @@ fn function(name: &str, signature: &str) -> Result<DartFunction> {
 
 /// The types of `RESULT Function(TYPE name, ..)`. No type of a file has a comma or a blank in it.
 fn types(signature: &str) -> Result<(&str, Vec<&str>)> {
-    let unknown = || format!("`{signature}` is no function type that is known");
+    let unknown = || format!("`{signature}` is not a function type that is known");
     let (result, rest) = signature.split_once(" Function(").ok_or_else(unknown)?;
     let inside = rest.strip_suffix(')').ok_or_else(unknown)?;
     let parameters = inside.split(", ").filter(|parameter| !parameter.is_empty());

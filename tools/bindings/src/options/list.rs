@@ -141,7 +141,9 @@ fn parse(text: &str, parameters: &[(String, String)], steps: &str) -> Result<Vec
             let name = names.next().unwrap_or_default();
             let about = match (said, parameter(path, parameters)) {
                 (said, None) if said.is_empty() => {
-                    return Err(wrong(&format!("`{name}` has no description, and {path:?} is no parameter")));
+                    return Err(wrong(&format!(
+                        "`{name}` has no description, and {path:?} is not a parameter"
+                    )));
                 }
                 (said, Some(about)) if said.is_empty() => about,
                 (said, _) => said,

@@ -134,7 +134,7 @@ fn verdicts(table: &mut Table, valid: &[bool], columns: &[Corpus]) {
     );
     let name = format!("valid texts accepted, of {}", valid.len() - invalid);
     table.row(&name, columns.iter().map(|c| count(c, true).to_string()));
-    // Where its schema is refused, nothing can be written at all: that is no verdict on a text.
+    // Where its schema is refused, nothing can be written at all: that is not a verdict on a text.
     let known = |c: &Corpus| {
         let valid = c.verdicts.iter().zip(valid).filter(|(v, valid)| **valid && v.is_some()).count();
         format!("{valid} ({:.1} %)", 100.0 * count(c, true) as f64 / valid.max(1) as f64)

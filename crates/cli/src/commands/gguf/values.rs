@@ -143,7 +143,7 @@ impl std::str::FromStr for Kind {
 /// What was typed for `key`, as a value of this type; without one by its looks: `true`, a whole number (u32 if it fits), a
 /// number (f32), else a string.
 pub(super) fn parse(key: &str, text: &str, kind: Option<Kind>) -> CliResult<OwnedValue> {
-    let wrong = |ty: &str| CliError::usage(format!("`{key}`: `{text}` is no {ty}"));
+    let wrong = |ty: &str| CliError::usage(format!("`{key}`: expected {ty}, found `{text}`"));
     match kind {
         Some(Kind::One(ty)) => one(ty, text).ok_or_else(|| wrong(ty.name())),
         Some(Kind::ArrayOf(ty)) => {

@@ -1,6 +1,6 @@
 //! One connection: the handshake, and the streams that share the socket.
 //!
-//! A stream may have one message under way in each direction: whoever sends waits for OKAY before the next.
+//! A stream may have one message under way in each direction: a sender waits for OKAY before the next.
 
 use super::packet::{AUTH, CLSE, CNXN, MAX_DATA, OKAY, OPEN, Packet, VERSION, WRTE};
 use super::{Fault, Phone, shell, sync};

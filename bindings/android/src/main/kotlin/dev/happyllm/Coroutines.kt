@@ -53,7 +53,7 @@ private suspend fun load(options: HappyLoadOptions, open: () -> HappyModel): Hap
     } catch (e: Throwable) {
         // A model that nobody would get: loading was done when the cancellation came.
         opened?.close()
-        // That loading was cancelled is no failure of a coroutine that was.
+        // That loading was cancelled is not a failure of a coroutine that was.
         currentCoroutineContext().ensureActive()
         throw e
     } finally {
@@ -130,7 +130,7 @@ private suspend fun <T : Any> cancellable(call: (HappyCancel) -> T): T {
                 }
             }
         } catch (e: HappyException) {
-            // That the call was cancelled is no failure of a coroutine that was.
+            // That the call was cancelled is not a failure of a coroutine that was.
             currentCoroutineContext().ensureActive()
             throw e
         }
