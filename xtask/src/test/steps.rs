@@ -127,7 +127,7 @@ pub(super) const STEPS: &[Step] = &[
         when: Long,
         name: "kotlin",
         what: "the Kotlin sources with JetBrains' compiler from npm, warnings are errors",
-        advice: "mend what is named above; target/kotlin has the compiler",
+        advice: "fix what is named above; target/kotlin has the compiler",
         beside: true,
         run: || tools::step(tools::BINDINGS, "kotlin"),
     },

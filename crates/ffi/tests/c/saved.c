@@ -287,7 +287,7 @@ static void policies(const HappyModel *model) {
   FAILS(HAPPY_INVALID_ARGUMENT, "context policy `shift`", happy_session_new(model, &options, &none, &error));
 }
 
-/* Each function with a handle that is none, and while a turn runs. */
+/* Each function with an invalid handle, and while a turn runs. */
 static void misuse(const HappyModel *model) {
   HappySession *busy = begin(model, "", "");
   OK(happy_start(busy, TEXT("Hi"), NULL, &error));
