@@ -53,7 +53,7 @@ impl SpeculationArgs {
 
     /// Turns it on.
     pub(crate) fn begin(&self, context: &mut Context, load: &LoadArgs) -> CliResult {
-        // Where there is no memory for guesses, there are none.
+        // Without memory for guesses, nothing is guessed.
         if context.engine().plan().draft_tokens == 0 {
             return Ok(());
         }

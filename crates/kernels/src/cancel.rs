@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A flag that ends a computation between two tasks.
 ///
-/// Whoever computes with it ([`Ctx::until`](crate::Ctx::until)) asks before each task, which takes a few milliseconds
-/// on a slow core at most. Once somebody has seen the flag raised, tasks may be missing, so results must be discarded:
-/// [`Cancel::seen`] tells, also if the flag was lowered again meanwhile.
+/// A computation with it ([`Ctx::until`](crate::Ctx::until)) checks the flag before each task. A task takes at most a few
+/// milliseconds on a slow core. Once a check has seen the flag raised, tasks may be missing, and the results must be discarded:
+/// [`Cancel::seen`] says so, even if the flag was lowered again in the meantime.
 #[derive(Debug)]
 pub struct Cancel<'a> {
     flag: &'a AtomicBool,
@@ -19,7 +19,7 @@ impl<'a> Cancel<'a> {
         Self { flag, seen: AtomicBool::new(false) }
     }
 
-    /// Whether the flag is raised. One relaxed load, unless it is.
+    /// Returns whether the flag is raised. This costs one relaxed load, unless it is.
     #[inline]
     pub fn raised(&self) -> bool {
         let raised = self.flag.load(Ordering::Relaxed);
@@ -29,7 +29,7 @@ impl<'a> Cancel<'a> {
         raised
     }
 
-    /// Whether any call of [`Cancel::raised`] returned true: the computation has gaps.
+    /// Returns whether any call of [`Cancel::raised`] returned true, so that the computation has gaps.
     pub fn seen(&self) -> bool {
         self.seen.load(Ordering::Relaxed)
     }

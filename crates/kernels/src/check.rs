@@ -1,7 +1,7 @@
 //! Comparing the kernels of an instruction set with the reference on the machine at hand.
 //!
-//! The test suites compare everything, in minutes, on the machines that we have. This takes about a millisecond and
-//! runs everywhere: `happy cpu --check`, and before instruction sets that no machine of ours could run are used.
+//! The test suites compare everything, in minutes, on the machines at hand. This takes about a millisecond and runs everywhere: in
+//! `happy cpu --check`, and before AVX-512 is used, which few of the machines have that run the suites.
 
 use crate::linear::{ActKind, Acts, LinearKernel, Panel};
 use crate::ops::{
@@ -11,19 +11,19 @@ use crate::ops::{
 use crate::{Columns, Ctx, Kernels, Mat, MatMut, Pool};
 use std::collections::TryReserveError;
 
-/// The first difference that was found.
+/// The first difference between a kernel and scalar code.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} does not give the bits of scalar code on this machine")]
 pub struct Mismatch {
-    /// A kernel or an operation.
+    /// The name of the kernel or operation.
     pub what: String,
 }
 
-/// Why [`check`] did not find all equal.
+/// The error of [`check`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckError {
-    /// Something was computed that scalar code does not.
+    /// A result differs from that of scalar code.
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
     /// The memory for inputs and results, about 200 KiB, cannot be reserved.

@@ -1,10 +1,10 @@
-//! Instruction sets: which exist, which the machine has, and the switches that turn them off.
+//! Instruction sets: which exist, which of them this machine has, and the variables that choose or forbid them.
 //!
 //! | variable | effect |
 //! |---|---|
 //! | `HAPPY_ISA=scalar` | use exactly this instruction set |
 //! | `HAPPY_DISABLE=avx512,avx2` | never use these (scalar code cannot be disabled) |
-//! | `HAPPY_REQUIRE_ISA=avx2` | tests: not having this one is a failure, not a skip |
+//! | `HAPPY_REQUIRE_ISA=avx2` | tests fail on a machine that lacks this one, instead of skipping it |
 //!
 //! Compiled with `--cfg emulate_avx512`, [`Isa::Avx512`] runs on AVX2 by emulated intrinsics: slow, for tests on
 //! machines that lack it (`cargo xtask test-avx512`).
@@ -57,7 +57,7 @@ macro_rules! isas {
             /// Every instruction set, the reference first and the best of each architecture last.
             pub const ALL: [Isa; [$(Isa::$isa),*].len()] = [$(Isa::$isa),*];
 
-            /// The name used by options, environment variables and kernel names.
+            /// Returns the name used by options, environment variables and kernel names.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Isa::$isa => $name,)*
@@ -110,7 +110,7 @@ macro_rules! detected {
 for_each_isa!(isas);
 
 impl Isa {
-    /// Names of the processor features that it needs.
+    /// Returns the names of the processor features that it needs.
     pub const fn features(self) -> &'static [&'static str] {
         match self {
             Isa::Avx512 if cfg!(emulate_avx512) => Isa::Avx2.listed_features(),
@@ -118,15 +118,15 @@ impl Isa {
         }
     }
 
-    /// Whether this build and this machine can run it, whatever the environment says.
+    /// Returns whether this build and this machine can run it, whatever the environment says.
     pub fn supported(self) -> bool {
         self.built() && self.features().iter().all(|name| has_feature(name))
     }
 
-    /// Whether it may be used: supported, and not in `HAPPY_DISABLE`.
+    /// Checks that it may be used: it is supported, and `HAPPY_DISABLE` does not name it.
     ///
     /// # Errors
-    /// [`IsaError::Unsupported`] with the missing features, [`IsaError::Disabled`], or [`IsaError::Unknown`] when
+    /// [`IsaError::Unsupported`] with the missing features, [`IsaError::Disabled`], or [`IsaError::Unknown`] if
     /// `HAPPY_DISABLE` holds an unknown name.
     pub fn available(self) -> Result<(), IsaError> {
         if !self.supported() {
@@ -138,10 +138,10 @@ impl Isa {
         Ok(())
     }
 
-    /// The best instruction set that may be used, or the one that `HAPPY_ISA` names.
+    /// Returns the best instruction set that may be used, or the one that `HAPPY_ISA` names.
     ///
     /// # Errors
-    /// When `HAPPY_ISA` or `HAPPY_DISABLE` holds an unknown name, or `HAPPY_ISA` one that may not be used.
+    /// If `HAPPY_ISA` or `HAPPY_DISABLE` holds an unknown name, or `HAPPY_ISA` names one that may not be used.
     pub fn detect() -> Result<Isa, IsaError> {
         Ok(Self::usable()?.first().copied().unwrap_or(Isa::Scalar))
     }
@@ -156,10 +156,10 @@ impl Isa {
         Ok(Isa::ALL.into_iter().rev().filter(|isa| isa.supported() && !off.contains(isa)).collect())
     }
 
-    /// The instruction set that `HAPPY_REQUIRE_ISA` names, for tests: skipping it is a failure.
+    /// Returns the instruction set that `HAPPY_REQUIRE_ISA` names. Tests that skip it fail.
     ///
     /// # Errors
-    /// [`IsaError::Unknown`] when no instruction set has the name.
+    /// [`IsaError::Unknown`] if no instruction set has the name.
     pub fn required() -> Result<Option<Isa>, IsaError> {
         variable("HAPPY_REQUIRE_ISA").map(|name| parse("HAPPY_REQUIRE_ISA", &name)).transpose()
     }
@@ -183,7 +183,7 @@ impl FromStr for Isa {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IsaError {
-    /// The machine, or the architecture this was built for, lacks it.
+    /// The machine, or the architecture that this was built for, lacks it.
     #[error("instruction set {isa} is not supported by this machine: it needs {}", isa.features().join(", "))]
     Unsupported {
         /// Which one.
@@ -229,7 +229,7 @@ fn other_features() -> Vec<(&'static str, bool)> {
     Vec::new()
 }
 
-/// The processor features that kernels of this architecture need, then others, and whether this machine has them.
+/// Returns processor features, first those that kernels of this architecture need, and whether this machine has them.
 pub fn cpu_features() -> Vec<(&'static str, bool)> {
     let mut features: Vec<(&'static str, bool)> = Vec::new();
     for isa in Isa::ALL.into_iter().filter(|isa| isa.built()) {

@@ -26,10 +26,9 @@ macro_rules! isa_kernels {
 
 for_each_isa!(isa_kernels);
 
-/// Kernels for every format and operation. A plain struct: override a field, keep the rest.
+/// Kernels for every format and operation, as a plain struct: a program can replace a field and keep the others.
 ///
-/// A kernel asks itself whether the machine has its instructions, so that one taken from [`all_linear`] panics where
-/// it cannot run.
+/// A kernel checks whether the machine has its instructions, so that one taken from [`all_linear`] panics if it cannot run.
 #[derive(Clone, Copy, Debug)]
 pub struct Kernels {
     /// The instruction set.
@@ -41,10 +40,10 @@ pub struct Kernels {
 }
 
 impl Kernels {
-    /// The best kernels that this machine can run and the environment allows (see [`crate::isa`]).
+    /// Returns the best kernels that this machine can run and the environment allows (see [`crate::isa`]).
     ///
     /// # Errors
-    /// When `HAPPY_ISA` or `HAPPY_DISABLE` ask for what is not there.
+    /// If `HAPPY_ISA` or `HAPPY_DISABLE` holds an unknown name, or `HAPPY_ISA` names an instruction set that may not be used.
     pub fn detect() -> Result<Kernels, IsaError> {
         let mut wrong = None;
         for isa in Isa::usable()? {
@@ -56,22 +55,22 @@ impl Kernels {
         wrong.map_or_else(|| Ok(Self::scalar()), Err)
     }
 
-    /// Portable kernels, the reference.
+    /// Returns the portable kernels, which are the reference.
     pub fn scalar() -> Kernels {
         let isa = &crate::arch::scalar::KERNELS;
         Kernels { isa: isa.isa, ops: Ops::new(Scalar::token()), linear: isa.linear.each_ref() }
     }
 
-    /// The kernels of `isa`.
+    /// Returns the kernels of an instruction set.
     ///
     /// # Errors
-    /// If the machine lacks it, the environment turns it off, or it computes something else than scalar code.
+    /// If the machine lacks it, the environment turns it off, or its results differ from those of scalar code.
     pub fn with_isa(isa: Isa) -> Result<Kernels, IsaError> {
         isa.available()?;
         Self::checked(isa)
     }
 
-    /// The table of `isa`, compared with scalar code where the test suites have run on no such machine.
+    /// Returns the table of `isa`. AVX-512 is compared with scalar code first: few of the machines that run the test suites have it.
     fn checked(isa: Isa) -> Result<Kernels, IsaError> {
         let kernels = Self::build(isa)?;
         if isa == Isa::Avx512 {
@@ -83,7 +82,7 @@ impl Kernels {
         Ok(kernels)
     }
 
-    /// The kernel for weights of `dtype`.
+    /// Returns the kernel for weights of `dtype`.
     pub fn linear(&self, dtype: DType) -> &'static LinearKernel {
         self.linear[dtype as usize]
     }
@@ -96,8 +95,8 @@ impl Kernels {
     }
 }
 
-/// Every linear kernel of this build, whether this machine can run it or not: the list that dispatch, tests and
-/// benchmarks share. Calling one that the machine lacks panics: ask [`Isa::supported`] of its `isa` first.
+/// Returns every linear kernel of this build, whether this machine can run it or not. Dispatch, tests and benchmarks share this list.
+/// A kernel that the machine cannot run panics: check [`Isa::supported`] of its `isa` first.
 pub fn all_linear() -> impl Iterator<Item = &'static LinearKernel> {
     ISAS.iter().flat_map(|isa| isa.linear)
 }

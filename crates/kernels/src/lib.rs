@@ -31,7 +31,7 @@ pub use kernels::Kernels;
 pub use mat::{Mat, MatMut};
 pub use pool::{Columns, PerWorker, Pool, PoolError};
 
-/// What every computing call needs: the threads and the kernels they run.
+/// What every computation needs: the threads, and the kernels that they run.
 #[derive(Clone, Copy)]
 pub struct Ctx<'a> {
     /// The threads; the caller's thread is one of them.
@@ -43,24 +43,24 @@ pub struct Ctx<'a> {
 }
 
 impl<'a> Ctx<'a> {
-    /// Computes with these threads and kernels, to the end.
+    /// Makes a context that computes with these threads and kernels, and cannot be cancelled.
     pub fn new(pool: &'a Pool, kernels: &'a Kernels) -> Self {
         Self { pool, kernels, cancel: None, adapting: None }
     }
 
-    /// The same until `cancel` is raised: tasks that have not begun by then are skipped, and results are unfinished.
+    /// Returns the same context with a flag. Once it is raised, tasks that have not begun are skipped, and results are unfinished.
     #[must_use]
     pub fn until(self, cancel: &'a Cancel<'a>) -> Self {
         Self { cancel: Some(cancel), ..self }
     }
 
-    /// The same with additions to matrices; `None` takes them away.
+    /// Returns the same context with additions to matrices (adapters), or without any if `None`.
     #[must_use]
     pub fn adapting(self, adapting: Option<linear::Adapting<'a>>) -> Self {
         Self { adapting, ..self }
     }
 
-    /// The same additions for other rows: `rows` is the set of each.
+    /// Returns the same context with the additions for other rows: `rows` has the set of each row.
     #[must_use]
     pub fn for_rows<'b>(self, rows: &'b [u32]) -> Ctx<'b>
     where
@@ -69,12 +69,12 @@ impl<'a> Ctx<'a> {
         Ctx { adapting: self.adapting.map(|adapting| linear::Adapting { rows, ..adapting }), ..self }
     }
 
-    /// The set of each row, if there are additions.
+    /// Returns the set of each row, if there are additions.
     pub fn row_sets(&self) -> Option<&'a [u32]> {
         self.adapting.map(|adapting| adapting.rows)
     }
 
-    /// Whether the computation is to end. To be asked before each task of more than about a millisecond.
+    /// Returns whether the computation should end. Ask before each task of more than about a millisecond.
     #[inline]
     pub fn cancelled(&self) -> bool {
         self.cancel.is_some_and(Cancel::raised)

@@ -18,7 +18,7 @@ pub struct Mat<'a> {
 }
 
 impl<'a> Mat<'a> {
-    /// A dense matrix of `rows` x `cols`.
+    /// Makes a dense matrix of `rows` x `cols`.
     ///
     /// # Panics
     /// If `data` has fewer than `rows * cols` elements: shapes are the program's own, never a file's.
@@ -27,29 +27,29 @@ impl<'a> Mat<'a> {
         Self { data, rows, cols, stride: cols }
     }
 
-    /// Number of rows (tokens).
+    /// Returns the number of rows (tokens).
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Number of columns (channels).
+    /// Returns the number of columns (channels).
     pub fn cols(&self) -> usize {
         self.cols
     }
 
-    /// Row `i`.
+    /// Returns row `i`.
     pub fn row(&self, i: usize) -> &'a [f32] {
         &self.data[i * self.stride..i * self.stride + self.cols]
     }
 
-    /// Columns `cols` of every row.
+    /// Returns the columns `cols` of every row.
     pub fn columns(&self, cols: Range<usize>) -> Mat<'a> {
         assert!(cols.start <= cols.end && cols.end <= self.cols);
         let data = if self.rows == 0 { &[][..] } else { &self.data[cols.start..] };
         Mat { data, rows: self.rows, cols: cols.len(), stride: self.stride }
     }
 
-    /// Rows `rows` as a matrix.
+    /// Returns the rows `rows` as a matrix.
     pub fn rows_range(&self, rows: Range<usize>) -> Mat<'a> {
         assert!(rows.start <= rows.end && rows.end <= self.rows);
         let data = if rows.is_empty() { &[][..] } else { &self.data[rows.start * self.stride..] };
@@ -67,7 +67,7 @@ pub struct MatMut<'a> {
 }
 
 impl<'a> MatMut<'a> {
-    /// A dense matrix of `rows` x `cols`.
+    /// Makes a dense matrix of `rows` x `cols`.
     ///
     /// # Panics
     /// If `data` has fewer than `rows * cols` elements: shapes are the program's own, never a file's.
@@ -76,46 +76,46 @@ impl<'a> MatMut<'a> {
         Self { data, rows, cols, stride: cols }
     }
 
-    /// Columns `cols` of every row.
+    /// Returns the columns `cols` of every row.
     pub fn columns_mut(&mut self, cols: Range<usize>) -> MatMut<'_> {
         assert!(cols.start <= cols.end && cols.end <= self.cols);
         let data = if self.rows == 0 { &mut [][..] } else { &mut self.data[cols.start..] };
         MatMut { data, rows: self.rows, cols: cols.len(), stride: self.stride }
     }
 
-    /// Rows `rows` as a matrix.
+    /// Returns the rows `rows` as a matrix.
     pub fn rows_range_mut(&mut self, rows: Range<usize>) -> MatMut<'_> {
         assert!(rows.start <= rows.end && rows.end <= self.rows);
         let data = if rows.is_empty() { &mut [][..] } else { &mut self.data[rows.start * self.stride..] };
         MatMut { data, rows: rows.len(), cols: self.cols, stride: self.stride }
     }
 
-    /// Number of rows (tokens).
+    /// Returns the number of rows (tokens).
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Number of columns (channels).
+    /// Returns the number of columns (channels).
     pub fn cols(&self) -> usize {
         self.cols
     }
 
-    /// Row `i`.
+    /// Returns row `i`.
     pub fn row(&self, i: usize) -> &[f32] {
         &self.data[i * self.stride..i * self.stride + self.cols]
     }
 
-    /// Row `i`, to be written.
+    /// Returns row `i`, which may be written.
     pub fn row_mut(&mut self, i: usize) -> &mut [f32] {
         &mut self.data[i * self.stride..i * self.stride + self.cols]
     }
 
-    /// The same matrix for a shorter time.
+    /// Reborrows the matrix for a shorter time.
     pub fn reborrow(&mut self) -> MatMut<'_> {
         MatMut { data: self.data, rows: self.rows, cols: self.cols, stride: self.stride }
     }
 
-    /// The matrix, to be read.
+    /// Returns the matrix for reading.
     pub fn as_ref(&self) -> Mat<'_> {
         Mat { data: self.data, rows: self.rows, cols: self.cols, stride: self.stride }
     }

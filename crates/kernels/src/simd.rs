@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Sums keep one order everywhere: element `i` goes to lane `i % 16`, and a register is summed by the tree
-//! lane `i` += lane `i + 8`, then `i + 4`, `i + 2`, `i + 1`. A row that is no multiple of 16 is filled with zeros.
+//! lane `i` += lane `i + 8`, then `i + 4`, `i + 2`, `i + 1`. A row whose length is not a multiple of 16 is filled with zeros.
 
 /// A piece of work that is compiled for every instruction set.
 pub(crate) trait Op {

@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(follows(&mut lookup, &[8, 8], 3), [8, 8, 8]);
     }
 
-    /// After a word was replaced, the copy goes on behind it, though what was matched is only one token.
+    /// After a word was replaced, the copy goes on after it, though what was matched is only one token.
     #[test]
     fn a_copy_goes_on_after_an_edit() {
         let source: Vec<TokenId> =

@@ -10,14 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct ActKinds([bool; 3]);
 
 impl ActKinds {
-    /// The set with `kind` added.
+    /// Returns the set with `kind` added.
     #[must_use]
     pub fn with(mut self, kind: ActKind) -> Self {
         self.0[kind.index()] = true;
         self
     }
 
-    /// Whether `kind` is in the set.
+    /// Returns whether `kind` is in the set.
     pub fn contains(self, kind: ActKind) -> bool {
         self.0[kind.index()]
     }
@@ -36,7 +36,7 @@ impl ActKinds {
 pub struct ActWidths([usize; 3]);
 
 impl ActWidths {
-    /// The widths with room for rows of `k` values in the form `kind`.
+    /// Returns the widths with room for rows of `k` values in the form `kind`.
     #[must_use]
     pub fn with(mut self, kind: ActKind, k: usize) -> Self {
         let width = &mut self.0[kind.index()];
@@ -44,24 +44,24 @@ impl ActWidths {
         self
     }
 
-    /// The greater ones of both.
+    /// Returns the larger width of both for each form.
     #[must_use]
     pub fn union(self, other: Self) -> Self {
         Self(core::array::from_fn(|i| self.0[i].max(other.0[i])))
     }
 
-    /// None longer than `k`.
+    /// Returns the widths, each at most `k`.
     #[must_use]
     pub fn at_most(self, k: usize) -> Self {
         Self(self.0.map(|width| width.min(k)))
     }
 
-    /// The longest row in the form `kind`.
+    /// Returns the longest row in the form `kind`.
     pub fn of(self, kind: ActKind) -> usize {
         self.0[kind.index()]
     }
 
-    /// The longest row in any form.
+    /// Returns the longest row in any form.
     pub fn longest(self) -> usize {
         self.0.into_iter().fold(0, usize::max)
     }
@@ -90,7 +90,7 @@ pub struct ActBuf {
 const FORMS: [ActKind; 2] = [ActKind::Q8x32, ActKind::Q8x256];
 
 impl ActBuf {
-    /// Room for `max_rows` tokens of rows of these widths.
+    /// Makes room for `max_rows` tokens, with rows of these widths.
     ///
     /// # Errors
     /// If the memory cannot be had.
@@ -113,7 +113,7 @@ impl ActBuf {
         Ok(buf)
     }
 
-    /// Bytes that [`ActBuf::new`] reserves, for plans.
+    /// Returns the bytes that [`ActBuf::new`] reserves, for plans.
     pub fn bytes(max_rows: usize, widths: ActWidths) -> usize {
         let per_row = |kind: ActKind| match (kind, widths.of(kind)) {
             (ActKind::F32, k) => k.saturating_mul(4),
@@ -122,8 +122,8 @@ impl ActBuf {
         max_rows.saturating_mul(ActKind::ALL.into_iter().map(per_row).fold(0, usize::saturating_add))
     }
 
-    /// Takes over the rows of `x` in the forms `kinds`; false if a value that must be quantized is not finite. Of a
-    /// cancelled computation neither the values nor the answer mean anything.
+    /// Copies the rows of `x` in the forms `kinds`. Returns false if a value that must be quantized is not finite. In a cancelled
+    /// computation, neither the values nor the result mean anything.
     ///
     /// # Panics
     /// If `x` has more rows than planned or longer ones than a form was planned for (with additions in `cx`, [`ActKind::F32`] always is one), or `x.cols()` is not a multiple of a form's unit.
@@ -169,12 +169,12 @@ impl ActBuf {
         finite.load(Ordering::Relaxed)
     }
 
-    /// Number of tokens that were set.
+    /// Returns the number of tokens that were set.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// The activations in one form.
+    /// Returns the activations in one form.
     ///
     /// # Panics
     /// If the last [`ActBuf::set`] did not ask for it.

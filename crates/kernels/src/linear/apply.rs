@@ -57,7 +57,7 @@ impl Linear {
     /// Quantizes `n_out` rows of `n_in` weights each.
     ///
     /// # Errors
-    /// If a row is no whole number of blocks, `weights` is not `n_out` rows, or memory cannot be reserved.
+    /// If a row is not a whole number of blocks, `weights` is not `n_out` rows, or memory cannot be reserved.
     pub fn quantize(
         dtype: DType,
         n_out: usize,

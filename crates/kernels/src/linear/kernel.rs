@@ -22,7 +22,7 @@ pub type Few = fn(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>);
 pub struct FewKernel {
     /// Name, parseable as `docs/kernels.md` says.
     pub name: &'static str,
-    /// Up to so many tokens it is faster than the gemm. It multiplies any number.
+    /// The largest number of tokens for which it is faster than the gemm. It can multiply any number.
     pub max_tokens: usize,
     /// The kernel.
     pub multiply: Few,
@@ -46,11 +46,12 @@ pub struct LinearKernel {
     pub gemm_name: &'static str,
     /// The kernel for one token.
     pub gemv: Gemv,
-    /// The kernel for 2 tokens up to its limit; without one, each token is multiplied by the gemv, and four by the gemm.
+    /// The kernel for 2 tokens up to its limit. Without one, two or three tokens are multiplied by the gemv one by one, and four or more
+    /// by the gemm.
     pub few: Option<FewKernel>,
     /// The kernel for many tokens.
     pub gemm: Gemm,
-    /// Weight rows that the gemm unpacks at a time: tasks are multiples of it.
+    /// Number of weight rows that the gemm unpacks at a time; tasks are multiples of it.
     pub panel_rows: usize,
     /// Bytes of [`Panel`] that the gemm needs for rows of `k` weights.
     pub panel_bytes: fn(k: usize) -> usize,

@@ -1,4 +1,4 @@
-//! How each quantised format is unpacked, by portable code: a line a format. The kinds of units are in [`super::unit`].
+//! How each quantized format is unpacked by portable code, one line per format. The kinds of units are in [`super::unit`].
 
 use super::unit::{Half, Plain, PlainMin, Super, SuperMin, Unit};
 use happy_tensor::*;

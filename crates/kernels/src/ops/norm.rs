@@ -1,4 +1,4 @@
-//! Normalisation over a row, and softmax.
+//! Normalization of a row, and softmax.
 
 use crate::ops::math;
 use crate::simd::{Simd, entry};

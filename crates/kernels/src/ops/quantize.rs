@@ -1,4 +1,4 @@
-//! Quantisation of activations to int8, with the bits of [`happy_tensor::activation`].
+//! Quantization of activations to int8, with the bits of [`happy_tensor::activation`].
 //!
 //! ```text
 //! for each unit of 32 or 256 values:

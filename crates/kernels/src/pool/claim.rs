@@ -1,11 +1,11 @@
 //! The job that is running and how its tasks are claimed.
 //!
 //! ```text
-//! publish:  every thread that takes part gets a share: neighbouring tasks, first to last
+//! publish:  every thread that takes part gets a share: adjacent tasks, first to last
 //! claim:    the first task of the own share; when that is empty, the last task of the fullest share
 //! ```
 //!
-//! Neighbouring tasks read neighbouring memory, so what a task prefetches beyond its end is what its thread reads next.
+//! Adjacent tasks read adjacent memory, so what a task prefetches beyond its end is what its thread reads next.
 
 use super::sync::{AtomicBool, AtomicU32, AtomicU64, Condvar, Mutex, Slot};
 use super::{SPIN, reserved, worker::Worker};
@@ -31,7 +31,7 @@ impl Job {
     }
 }
 
-/// Tasks that one thread starts with: the upper half is the first, the lower half the one behind the last.
+/// Tasks that one thread starts with: the upper half is the first, the lower half the one after the last.
 ///
 /// A claim is one compare-and-swap. It needs no number of the job: it succeeds only on tasks that nobody has claimed,
 /// whichever job they belong to by then, and the job is read afterwards. Alone on its cache lines, because mostly its

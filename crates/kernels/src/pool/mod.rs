@@ -1,4 +1,4 @@
-//! A thread pool for kernels: work is claimed in small pieces, and nobody waits for a thread that has nothing to do.
+//! A thread pool for kernels: threads claim work in small pieces, and no thread waits for one that has nothing to do.
 //!
 //! ```text
 //! caller:  write job; give every thread a share of its tasks      worker:  wait until its share has tasks
@@ -39,11 +39,11 @@ const SPIN: Duration = if sync::MODEL { Duration::ZERO } else { Duration::from_m
 /// How many times a thread that spins looks for work before it looks at the clock.
 const LOOK: u32 = if sync::MODEL { 1 } else { 64 };
 
-/// Why a pool could not be made.
+/// The error for a pool that could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PoolError {
-    /// A pool has at least the caller's thread.
+    /// The number of threads is not 1 to [`Pool::MAX_THREADS`].
     #[error("the number of threads is {0}, expected 1 to {max}", max = Pool::MAX_THREADS)]
     Threads(usize),
     /// The memory for the threads' records cannot be reserved.
@@ -64,7 +64,7 @@ pub enum PoolError {
 /// Threads that run the tasks of one job at a time together with the calling thread.
 pub struct Pool {
     shared: Arc<Shared>,
-    /// Held by the caller whose job is running, with what it remembers about slow workers.
+    /// Held by the caller whose job is running; keeps which workers were slow.
     bench: Mutex<bench::Bench>,
     workers: Vec<thread::JoinHandle<()>>,
     /// The process that started the workers: a forked child has none of them.
@@ -80,10 +80,10 @@ fn reserved<T>(n: usize, make: impl FnMut(usize) -> T) -> Result<Vec<T>, TryRese
 }
 
 impl Pool {
-    /// Most threads that a pool can have.
+    /// The maximum number of threads of a pool.
     pub const MAX_THREADS: usize = 256;
 
-    /// A pool of `threads` threads, the caller's own among them.
+    /// Makes a pool of `threads` threads, including the caller's.
     ///
     /// # Errors
     /// If `threads` is 0 or over [`Pool::MAX_THREADS`], or the system refuses memory or a thread.
@@ -108,15 +108,15 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Number of threads, the caller's included. Worker numbers are below it.
+    /// Returns the number of threads, including the caller's. Worker numbers are below it.
     pub fn threads(&self) -> usize {
         self.shared.workers.len() + 1
     }
 
     /// Runs `f(task, worker)` once for every task below `n_tasks` and returns when all are done.
     ///
-    /// Every thread starts with a run of neighbouring tasks, in ascending order. While another caller's job is running, the tasks run on the calling thread
-    /// alone, as worker 0.
+    /// Every thread starts with a run of adjacent tasks, in ascending order. While another caller's job is running, the tasks run on
+    /// the calling thread alone, as worker 0.
     ///
     /// # Panics
     /// If a task panics, once all tasks have ended.
@@ -214,7 +214,7 @@ impl core::fmt::Debug for Pool {
     }
 }
 
-/// A value for every worker, so that tasks have scratch of their own.
+/// One value for each worker, so that each has scratch of its own.
 #[derive(Debug)]
 pub struct PerWorker<T>(Vec<std::sync::Mutex<T>>);
 
@@ -226,7 +226,7 @@ impl<T> Default for PerWorker<T> {
 }
 
 impl<T> PerWorker<T> {
-    /// One `make(worker)` for each of `threads` workers.
+    /// Makes the values: `make(worker)` for each of `threads` workers.
     ///
     /// # Errors
     /// If the memory cannot be had, or what `make` returns.
@@ -242,7 +242,7 @@ impl<T> PerWorker<T> {
         Ok(Self(values))
     }
 
-    /// Bytes that [`PerWorker::new`] reserves, besides what `make` does.
+    /// Returns the bytes that [`PerWorker::new`] reserves, in addition to what `make` does.
     pub fn bytes(threads: usize) -> usize {
         threads.saturating_mul(size_of::<std::sync::Mutex<T>>())
     }
@@ -256,12 +256,12 @@ impl<T> PerWorker<T> {
         f(&mut self.0[worker].lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Number of values.
+    /// Returns the number of values.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no values.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
