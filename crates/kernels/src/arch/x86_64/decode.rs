@@ -23,13 +23,13 @@ use happy_tensor::*;
 pub(super) struct Prepared {
     /// Numbers of the points of a table.
     numbers: [u16; 64],
-    /// A bit for each element that is negative.
-    minus: [u32; 8],
+    /// For each 32 elements: a bit for each that is negative, or their scale as both halves.
+    words: [u32; 8],
 }
 
 impl Prepared {
     /// Nothing.
-    pub(super) const NONE: Self = Self { numbers: [0; 64], minus: [0; 8] };
+    pub(super) const NONE: Self = Self { numbers: [0; 64], words: [0; 8] };
 }
 
 /// A block as vectors.
@@ -215,7 +215,8 @@ pub(super) trait Decode: Copy + 'static {
         scales: __m256i,
     ) -> __m256i {
         let v = s.v();
-        let mut sum = v.zero();
+        // Two sums: one would wait for itself.
+        let mut sums = [v.zero(); 2];
         // SAFETY: the caller's promise.
         unsafe {
             self.each_product(
@@ -225,11 +226,11 @@ pub(super) trait Decode: Copy + 'static {
                 #[inline(always)]
                 |i, q, a| {
                     let ith = v.splat16(0x0100 + 0x0202 * i as i16);
-                    sum = s.scaled_dot(sum, q, a, v.shuffle8(scales, ith));
+                    sums[i % 2] = s.scaled_dot(sums[i % 2], q, a, v.shuffle8(scales, ith));
                 },
             );
         }
-        sum
+        v.add32(sums[0], sums[1])
     }
 
     /// The f16 bits of `d`, and in the upper half those of the minimum's scale as it is stored, if there is one; or what

@@ -180,6 +180,7 @@ unsafe fn one_scale<F: Decode, const T: usize>(
 /// # Safety
 /// The activations have those blocks.
 #[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "the loop indexes several arrays of registers")]
 unsafe fn sub_blocks<F: Decode, const T: usize>(
     s: Avx512,
     unit: [[&F; 8]; 2],

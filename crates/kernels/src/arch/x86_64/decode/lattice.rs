@@ -206,13 +206,13 @@ fn words(v: V, block: &BlockIQ2XXS) -> __m256i {
 impl Signed for BlockIQ2XXS {
     #[inline(always)]
     fn prepare(&self, v: V, prepared: &mut Prepared) {
-        prepared.minus = signs_of_28(v, words(v, self));
+        prepared.words = signs_of_28(v, words(v, self));
     }
     #[inline(always)]
     unsafe fn signed(&self, v: V, prepared: &Prepared, i: usize) -> (__m256i, u32) {
         let [a, b, c, d, ..] = &self.qs[i];
         let point = |n| &IQ2_XXS[usize::from(load(n))];
-        (v.load_i8_by_8([point(a), point(b), point(c), point(d)]), prepared.minus[i])
+        (v.load_i8_by_8([point(a), point(b), point(c), point(d)]), prepared.words[i])
     }
 }
 
@@ -223,13 +223,13 @@ impl Signed for BlockIQ2XS {
         let (x, y) = (v.load(&halves[0]), v.load(&halves[1]));
         leave::<{ IQ2_XS.len() }>(v, [x, y], &mut prepared.numbers.as_chunks_mut().0[0]);
         let seven = v.quarters::<0b11_01_10_00>(v.narrow16(v.shr16::<9>(x), v.shr16::<9>(y)));
-        prepared.minus = v.to_u32(eighth_signs(v, seven));
+        prepared.words = v.to_u32(eighth_signs(v, seven));
     }
     #[inline(always)]
     unsafe fn signed(&self, v: V, prepared: &Prepared, i: usize) -> (__m256i, u32) {
         // SAFETY: the numbers that were left.
         let q = unsafe { points_of_8(v, &IQ2_XS, &prepared.numbers.as_chunks().0[i]) };
-        (q, prepared.minus[i])
+        (q, prepared.words[i])
     }
 }
 
@@ -267,7 +267,7 @@ impl Signed for BlockIQ3XXS {
     #[inline(always)]
     fn prepare(&self, v: V, prepared: &mut Prepared) {
         let words = v.load(&self.signs.as_flattened().as_chunks().0[0]);
-        prepared.minus = signs_of_28(v, words);
+        prepared.words = signs_of_28(v, words);
     }
     #[inline(always)]
     unsafe fn signed(&self, v: V, prepared: &Prepared, i: usize) -> (__m256i, u32) {
@@ -275,7 +275,7 @@ impl Signed for BlockIQ3XXS {
         for (word, n) in words.iter_mut().zip(&self.qs.as_chunks::<8>().0[i]) {
             *word = four(&IQ3_XXS[usize::from(load(n))]);
         }
-        (v.words(words), prepared.minus[i])
+        (v.words(words), prepared.words[i])
     }
 }
 

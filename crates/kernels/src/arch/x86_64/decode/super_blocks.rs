@@ -1,6 +1,6 @@
 //! Blocks of 256, with sub-scales.
 
-use super::{Decode, f16_bits, f16_bits_2, look_up, look_up_columns};
+use super::{Decode, Prepared, f16_bits, f16_bits_2, look_up, look_up_columns};
 use crate::arch::x86_64::products::X86Products;
 use crate::arch::x86_64::vector::{V, map};
 use crate::linear::source::Source;
@@ -34,6 +34,39 @@ fn scales_of_32(v: V, (scales, mins): ([u8; 8], [u8; 8])) -> (__m256i, __m256i) 
     let both =
         v.widen_u8(v.shuffle8_128(scales, v.load_128(&[0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7])));
     (both, v.widen_u8(v.low8_128(mins, mins)))
+}
+
+/// [`Decode::prepare`] and [`Decode::scaled_sum`] of blocks with [`scales_of_32`]: each scale is left in memory, which gives it to all
+/// lanes without a shuffle. Out of a register it takes two, which ran as long as the products.
+macro_rules! scales_from_memory {
+    () => {
+        #[inline(always)]
+        fn prepare(&self, v: V, prepared: &mut Prepared) {
+            let scales = v.widen_u8_u32(v.of_u64(i64::from_le_bytes(self.scales_mins().0)));
+            prepared.words = v.to_u32(v.or(scales, v.shl32::<16>(scales)));
+        }
+        #[inline(always)]
+        unsafe fn scaled_sum<I: X86Products>(
+            &self,
+            s: I,
+            prepared: &Prepared,
+            a: &[[i8; 32]],
+            _: __m256i,
+        ) -> __m256i {
+            let v = s.v();
+            // Two sums: one would wait for itself.
+            let mut sums = [v.zero(); 2];
+            self.each_32(
+                v,
+                #[inline(always)]
+                |i, q| {
+                    let scale = v.splat32(prepared.words[i] as i32);
+                    sums[i % 2] = s.scaled_dot(sums[i % 2], q, v.load_i8(&a[i]), scale);
+                },
+            );
+            v.add32(sums[0], sums[1])
+        }
+    };
 }
 
 /// [`Decode::sub_columns`] of Q4_K and Q5_K, whose blocks start with 4 bytes of scales and 12 of [`scales_of_32`].
@@ -304,6 +337,7 @@ impl Decode for BlockQ4K {
     const MAX: i32 = 15;
 
     bytewise!();
+    scales_from_memory!();
     #[inline(always)]
     fn sub_columns<I: X86Products>(
         s: I,
@@ -373,6 +407,7 @@ impl Decode for BlockQ5K {
     const MAX: i32 = 31;
 
     bytewise!();
+    scales_from_memory!();
     #[inline(always)]
     fn sub_columns<I: X86Products>(
         s: I,
