@@ -1609,7 +1609,8 @@ HappyStatus happy_chat(const struct HappySession *session,
 
 /**
  * Begins a turn as `happy_chat` does, to be read by `happy_next`. Until its end or `happy_stop`, other calls for the
- * session give `HAPPY_BUSY`, but for `happy_next`, `happy_session_memory` and `happy_session_free`.
+ * session give `HAPPY_BUSY`, but for `happy_next`, `happy_session_free` and those that only tell something:
+ * `happy_session_memory`, `happy_session_left_out`, `happy_session_file` and `happy_session_reuse`.
  */
 HappyStatus happy_start(const struct HappySession *session,
                         const char *text_data,

@@ -1211,7 +1211,8 @@ class HappyBindings {
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> text_data, int text_len, ffi.Pointer<HappyGenerateOptions> options, HappyOnEvent on_event, ffi.Pointer<ffi.Void> user, ffi.Pointer<HappyFinish> finish, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_chat');
 
   /// Begins a turn as `happy_chat` does, to be read by `happy_next`. Until its end or `happy_stop`, other calls for the
-  /// session give `HAPPY_BUSY`, but for `happy_next`, `happy_session_memory` and `happy_session_free`.
+  /// session give `HAPPY_BUSY`, but for `happy_next`, `happy_session_free` and those that only tell something:
+  /// `happy_session_memory`, `happy_session_left_out`, `happy_session_file` and `happy_session_reuse`.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> text_data, int text_len, ffi.Pointer<HappyGenerateOptions> options, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_start = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> text_data, ffi.Size text_len, ffi.Pointer<HappyGenerateOptions> options, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> text_data, int text_len, ffi.Pointer<HappyGenerateOptions> options, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_start');

@@ -62,7 +62,8 @@ pub unsafe extern "C" fn happy_chat(
 }
 
 /// Begins a turn as `happy_chat` does, to be read by `happy_next`. Until its end or `happy_stop`, other calls for the
-/// session give `HAPPY_BUSY`, but for `happy_next`, `happy_session_memory` and `happy_session_free`.
+/// session give `HAPPY_BUSY`, but for `happy_next`, `happy_session_free` and those that only tell something:
+/// `happy_session_memory`, `happy_session_left_out`, `happy_session_file` and `happy_session_reuse`.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.

@@ -6,7 +6,7 @@
 //! model.rs      opening, planning, tokens, templates, what a model is
 //! sampler.rs    how tokens are chosen
 //! session.rs    a conversation with its memory; one caller at a time
-//! session/      its file, its branches
+//! session/      its messages, its file, its branches
 //! turn.rs       a turn: events, stopping, what becomes of the answer
 //! embedder.rs   texts to vectors and ranks; one caller at a time
 //! coalesce.rs   text that waits to be delivered together
