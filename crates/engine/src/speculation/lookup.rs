@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn the_longest_match_wins_then_the_latest() {
         let mut lookup = Lookup::new(0).unwrap();
-        assert_eq!(follows(&mut lookup, &[1, 2, 3, 4], 7), [], "nothing stood before");
+        assert_eq!(follows(&mut lookup, &[1, 2, 3, 4], 7), [0; 0], "nothing stood before");
         // `2 3` stood before twice; `1 2 3` only at first.
         assert_eq!(follows(&mut lookup, &[1, 2, 3, 40, 2, 3, 50, 9, 9, 9, 9, 9, 9, 9, 9, 1, 2, 3], 1), [40]);
         let mut lookup = Lookup::new(0).unwrap();
@@ -172,17 +172,17 @@ mod tests {
     fn what_left_a_sequence_is_searched_too_and_the_oldest_goes() {
         let mut lookup = Lookup::new(20).unwrap();
         lookup.keep(&[1, 2, 3]);
-        assert_eq!(follows(&mut lookup, &[9, 1, 2], 3), [], "too short to be kept");
+        assert_eq!(follows(&mut lookup, &[9, 1, 2], 3), [0; 0], "too short to be kept");
         lookup.keep(&(10..22).collect::<Vec<_>>());
         assert_eq!(follows(&mut lookup, &[9, 13, 14], 3), [15, 16, 17]);
         assert_eq!(follows(&mut lookup, &[9, 20], 3), [21], "it ends where it was cut");
         lookup.keep(&(30..42).collect::<Vec<_>>());
-        assert_eq!(follows(&mut lookup, &[9, 13], 1), [], "the oldest made room");
+        assert_eq!(follows(&mut lookup, &[9, 13], 1), [0; 0], "the oldest made room");
         assert_eq!(follows(&mut lookup, &[9, 40], 3), [41]);
         lookup.keep(&(50..90).collect::<Vec<_>>());
         assert_eq!(lookup.kept, (70..90).collect::<Vec<_>>());
         assert_eq!(lookup.kept.capacity(), 20);
         lookup.forget();
-        assert_eq!(follows(&mut lookup, &[9, 80], 3), []);
+        assert_eq!(follows(&mut lookup, &[9, 80], 3), [0; 0]);
     }
 }

@@ -6,9 +6,9 @@ mod saved;
 
 pub use branches::Reuse;
 
+use super::log;
 use super::model::Model;
 use super::turn::Turn;
-use super::log;
 use crate::failure::{Failure, Outcome};
 use crate::log_level::LogLevel;
 use crate::status::Status;
