@@ -203,7 +203,11 @@ fn bench_measures_what_it_says() {
         assert_eq!(report["kv_bytes"], 64 * 2 * 2 * 16 * 2);
         assert!(report["prefill_tok_s"].as_f64() > Some(0.0) && report["decode_tok_s"].as_f64() > Some(0.0));
     }
-    let text = succeed(&["bench", "-m", &tiny, "-p", "8", "-n", "2", "-t", "1", "-r", "1"], b"");
+    let svg = folder.path("speed.svg");
+    let text =
+        succeed(&["bench", "-m", &tiny, "-p", "8", "-n", "2", "-t", "1", "-r", "1", "--plot", &svg], b"");
+    let svg = std::fs::read_to_string(svg).expect("a picture");
+    assert!(svg.starts_with("<svg") && svg.matches("<rect").count() == 2, "{svg}");
     assert!(text.contains("prefill") && text.contains("decode") && text.contains("kernels"), "{text}");
     let only =
         json_of(&succeed(&["bench", "-m", &tiny, "-p", "0", "-n", "2", "-t", "1", "-r", "1", "--json"], b""));

@@ -136,3 +136,40 @@ fn texts_are_scored_against_references() {
     let cut = folder.file("cut.bin", &bytes[..bytes.len() - 9]);
     assert_eq!(json(&["kl", "--against", &cut])["chunks"], 3);
 }
+
+#[test]
+fn importance_matrices_are_measured() {
+    let folder = Folder::new();
+    let tiny = folder.file("tiny.gguf", Tiny::default().bytes());
+    let text = folder.file("text.txt", "The quick brown fox jumps over the lazy dog. ".repeat(6));
+    let matrix = folder.path("imatrix.gguf");
+    let args = ["imatrix", &text, "-m", &tiny, "-t", "1", "-c", "64", "-o", &matrix];
+    let said: serde_json::Value =
+        serde_json::from_str(&succeed(&[&args[..], &["--json"]].concat(), b"")).expect("JSON");
+    assert_eq!((&said["matrices"], &said["chunks"]), (&14.into(), &4.into()), "{said}");
+    let file = GgufFile::read(&matrix).expect("a file");
+    let view = file.view();
+    let meta = view.metadata();
+    assert_eq!(meta.require::<&str>("general.type").ok(), Some("imatrix"));
+    assert_eq!(meta.require::<u32>("imatrix.chunk_size").ok(), Some(64));
+    let values = |file: &GgufFile, name: &str| -> Vec<f32> {
+        let view = file.view();
+        let tensor = view.tensor(name).expect(name);
+        let bytes = view.data(&tensor).expect(name);
+        bytes.as_chunks::<4>().0.iter().map(|word| f32::from_le_bytes(*word)).collect()
+    };
+    assert_eq!(values(&file, "blk.1.ffn_down.weight.counts"), [256.0]);
+    let q = values(&file, "blk.0.attn_q.weight.in_sum2");
+    assert_eq!(q, values(&file, "blk.0.attn_v.weight.in_sum2"));
+    // What a root mean square norm returns has, but for its weights, a mean square of 1 in each row.
+    let model = GgufFile::read(&tiny).expect("the model");
+    let weights = values(&model, "blk.0.attn_norm.weight");
+    let sum: f64 = q.iter().zip(&weights).map(|(q, w)| f64::from(*q) / f64::from(w * w)).sum();
+    assert!((sum / (256.0 * weights.len() as f64) - 1.0).abs() < 0.05, "{sum}");
+    // It is taken, and not replaced unasked.
+    let q4 = folder.path("q4.gguf");
+    succeed(&["quantize", &tiny, &q4, "--type", "Q4_0", "--imatrix", &matrix], b"");
+    assert!(refused(&args).contains("--force"));
+    let repeated = succeed(&[&args[..], &["--json", "--force"]].concat(), b"");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&repeated).expect("JSON"), said);
+}

@@ -4,8 +4,11 @@
 //! every repetition, so that a machine that slows down slows all of them. Decoding computes given tokens, as
 //! llama-bench does: choosing them is not part of it.
 
+mod plot;
+
 use crate::error::{CliError, CliResult};
 use crate::load::{Kv, ModelArgs};
+use crate::paths::shown;
 use crate::{load, output};
 use clap::Args;
 use happy_engine::{Engine, LoadOptions, memory};
@@ -13,6 +16,7 @@ use happy_model::KvType;
 use happy_sampler::Sampler;
 use serde::Serialize;
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::Instant;
 
 /// Options of `happy bench`.
@@ -53,6 +57,9 @@ pub(crate) struct BenchArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Draw what was measured into this file, which is replaced
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
 }
 
 /// What was measured with one number of threads; times are medians.
@@ -127,6 +134,9 @@ pub(crate) fn run(args: &BenchArgs) -> CliResult {
         .zip(samples)
         .map(|(threads, samples)| report(args, &engine, *threads, samples))
         .collect();
+    if let Some(path) = &args.plot {
+        std::fs::write(path, plot::svg(&reports)).map_err(|e| CliError::io("write", shown(path), &e))?;
+    }
     if args.json {
         let mut out = std::io::stdout().lock();
         serde_json::to_writer_pretty(&mut out, &reports)?;

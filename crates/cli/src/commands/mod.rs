@@ -10,6 +10,7 @@ mod detokenize;
 mod embed;
 mod gguf;
 mod grammar;
+mod imatrix;
 mod inspect;
 mod kl;
 mod list;
@@ -62,6 +63,8 @@ pub(crate) enum Command {
     Convert(convert::ConvertArgs),
     /// Write a model with its matrices in other types
     Quantize(quantize::QuantizeArgs),
+    /// Measure which columns of a model's matrices matter, for `quantize --imatrix`
+    Imatrix(imatrix::ImatrixArgs),
     /// Turn texts into vectors, or compare them
     Embed(embed::EmbedArgs),
     /// Sort documents by how well they match a query
@@ -113,6 +116,7 @@ impl Command {
             Command::Gguf(args) => gguf::run(&args),
             Command::Convert(args) => convert::run(&args),
             Command::Quantize(args) => quantize::run(&args),
+            Command::Imatrix(args) => imatrix::run(&args),
             Command::Embed(args) => embed::run(&args),
             Command::Rerank(args) => rerank::run(&args),
             Command::Tokenize(args) => tokenize::run(&args),

@@ -1,10 +1,10 @@
 //! `happy perplexity`: how well a model predicts a text.
 
-use crate::error::{CliError, CliResult};
-use crate::paths::{self, shown};
+use crate::error::CliResult;
+use crate::paths;
 use crate::score::base::{Header, Writer};
 use crate::score::{Distribution, Mean, ScoreArgs, Scorer};
-use crate::{input, output, prompt};
+use crate::{input, output};
 use clap::Args;
 use serde_json::json;
 use std::io::Write;
@@ -43,16 +43,8 @@ pub(crate) fn run(args: &PerplexityArgs) -> CliResult {
         paths::check_output(path, [args.text.as_path()], args.force)?;
     }
     let mut scorer = Scorer::load(&args.score, args.ctx)?;
-    // Special tokens' strings are text, as llama-perplexity has them.
-    let mut tokens = prompt::encode(scorer.engine().require_tokenizer()?, &text, false, true)?;
-    let chunks = (tokens.len() / args.ctx).min(args.score.chunks.unwrap_or(usize::MAX));
-    if chunks == 0 {
-        let (name, n, ctx) = (shown(&args.text), tokens.len(), args.ctx);
-        return Err(CliError::new(format!(
-            "`{name}` has {n} tokens, expected at least {ctx}, which is one chunk: take a longer text or a smaller --ctx"
-        )));
-    }
-    tokens.truncate(chunks * args.ctx);
+    let tokens = scorer.tokens_of(&args.text, &text, args.score.chunks)?;
+    let chunks = tokens.len() / args.ctx;
     let header = Header { n_ctx: args.ctx, n_vocab: scorer.engine().model().n_vocab(), tokens };
     let writer = args.save_logits.as_deref().map(|path| Writer::create(path, &header)).transpose()?;
     let mut state = (Mean::default(), writer);

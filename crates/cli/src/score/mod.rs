@@ -7,11 +7,13 @@ pub(crate) mod base;
 
 use crate::error::{CliError, CliResult};
 use crate::load::{Kv, LoadArgs, LoraArgs, ModelArgs};
-use crate::{generation, load, output};
+use crate::paths::shown;
+use crate::{generation, load, output, prompt};
 use clap::Args;
 use happy_engine::{Cancel, Context, Engine, EngineError, LoadOptions};
-use happy_model::{Batch, NoHook, Want};
+use happy_model::{Batch, LayerHook, NoHook, Want};
 use std::io::Write;
+use std::path::Path;
 
 /// Options of the commands that score texts.
 #[derive(Debug, Args)]
@@ -115,6 +117,45 @@ impl Scorer {
             at = end;
         }
         Ok(true)
+    }
+
+    /// Computes a chunk for what a hook sees of it. False: it was interrupted.
+    pub(crate) fn watch(&mut self, tokens: &[u32], hook: &mut dyn LayerHook) -> CliResult<bool> {
+        self.context.truncate(0, 0)?;
+        for first in (0..tokens.len()).step_by(LoadOptions::DEFAULT_BATCH) {
+            self.batch.clear();
+            for (place, token) in tokens.iter().enumerate().skip(first).take(LoadOptions::DEFAULT_BATCH) {
+                let token = self.bos.filter(|_| place == 0).unwrap_or(*token);
+                self.batch.push(token, place as u32, 0, Want::Nothing)?;
+            }
+            match self.context.forward(&self.batch, &self.cancel, hook) {
+                Ok(_) => {}
+                Err(EngineError::Cancelled) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether Ctrl-C was pressed.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+
+    /// The tokens of a text, cut to whole chunks; `most` chunks at most.
+    pub(crate) fn tokens_of(&self, path: &Path, text: &str, most: Option<usize>) -> CliResult<Vec<u32>> {
+        // Special tokens' strings are text, as llama-perplexity has them.
+        let mut tokens = prompt::encode(self.engine().require_tokenizer()?, text, false, true)?;
+        let n_ctx = self.n_ctx;
+        let chunks = (tokens.len() / n_ctx).min(most.unwrap_or(usize::MAX));
+        if chunks == 0 {
+            let (name, n) = (shown(path), tokens.len());
+            return Err(CliError::new(format!(
+                "`{name}` has {n} tokens, expected at least {n_ctx}, which is one chunk: take a longer text or a smaller --ctx"
+            )));
+        }
+        tokens.truncate(chunks * n_ctx);
+        Ok(tokens)
     }
 
     /// Scores chunks until they end or Ctrl-C is pressed; `running` is what to show after each. Returns how many are complete.
