@@ -2,6 +2,7 @@
 
 use crate::error::{CliError, CliResult};
 use crate::output::{self, human_bytes};
+use crate::pace;
 use crate::sampling::SamplingArgs;
 use crate::terminal::Page;
 use clap::{Args, FromArgMatches};
@@ -172,8 +173,13 @@ pub(crate) fn summary(finish: &Finish) -> Vec<String> {
     lines
 }
 
-/// What the process takes of the machine's memory, for standard error.
+/// What the process takes of the machine's memory, after what a governor decided, for standard error.
 pub(crate) fn memory(context: &Context) -> String {
+    let governor = pace::line(context).map_or(String::new(), |line| format!("{line}\n"));
+    governor + &memory_line(context)
+}
+
+fn memory_line(context: &Context) -> String {
     let kv = human_bytes(context.kv_resident_bytes() as u64);
     match memory::usage() {
         Some(usage) => {

@@ -14,6 +14,7 @@ mod load;
 mod markdown;
 mod models;
 mod output;
+mod pace;
 #[cfg(test)]
 mod pages;
 mod paths;

@@ -1,6 +1,7 @@
 //! A KV cache, scratch and threads: what computes tokens.
 
 use crate::adapters::SequenceAdapters;
+use crate::governed::Guided;
 use crate::reserve::copied;
 use crate::speculation::{Guesses, Speculator};
 use crate::{Cancel, Engine, EngineError};
@@ -11,6 +12,7 @@ use happy_model::{
 use happy_tokenizer::TokenId;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 /// Sequences of tokens with everything that computing them needs.
 ///
@@ -28,6 +30,7 @@ pub struct Context {
     pub(crate) speculator: Option<Box<Speculator>>,
     /// Guesses of the last pass. While some wait, the KV cache is longer than the history of their sequence.
     pub(crate) guesses: Guesses,
+    pub(crate) guided: Option<Box<Guided>>,
 }
 
 impl Context {
@@ -59,7 +62,18 @@ impl Context {
         })?;
         adapters.resize(n, first);
         let guesses = Guesses::default();
-        Ok(Self { engine, pool, kv, scratch, batch, histories, adapters, speculator: None, guesses })
+        Ok(Self {
+            engine,
+            pool,
+            kv,
+            scratch,
+            batch,
+            histories,
+            adapters,
+            speculator: None,
+            guesses,
+            guided: None,
+        })
     }
 
     /// The engine that this computes with.
@@ -289,14 +303,21 @@ impl Context {
         if let Some(speculator) = &mut self.speculator {
             speculator.trim(level)?;
         }
-        match level {
-            TrimLevel::Snapshots => self.kv.drop_snapshots(),
-            TrimLevel::Sequences => {
-                // Reserved, not resident: what it takes is given back with the old one.
-                self.kv = KvCache::new(self.engine.model().spec(), *self.kv.options())?;
-                self.histories.iter_mut().for_each(Vec::clear);
-                self.adapters.iter_mut().for_each(|adapters| adapters.truncate(0));
+        // Reserved, not resident: what it takes is given back with the old one.
+        let run = self.engine.plan().options(&self.engine.0.options, self.engine.model().spec()).0;
+        self.scratch = self.engine.model().scratch(&run)?;
+        if level >= TrimLevel::Snapshots {
+            self.kv.drop_snapshots();
+        }
+        if level >= TrimLevel::Branches {
+            for branch in (0..).take(self.histories.len()).skip(self.engine.plan().sequences) {
+                self.truncate(branch, 0)?;
             }
+        }
+        if level >= TrimLevel::Sequences {
+            self.kv = KvCache::new(self.engine.model().spec(), *self.kv.options())?;
+            self.histories.iter_mut().for_each(Vec::clear);
+            self.adapters.iter_mut().for_each(|adapters| adapters.truncate(0));
         }
         Ok(())
     }
@@ -489,9 +510,19 @@ impl Context {
     /// Computes the batch and writes the histories on.
     fn run(&mut self, cancel: &AtomicBool, hook: &mut dyn LayerHook) -> Result<Output<'_>, EngineError> {
         self.settle()?;
-        let cx = Ctx::new(&self.pool, &self.engine.0.kernels);
+        self.engine.0.pause.wait(cancel);
+        let all = self.pool.threads();
+        if let Some(guided) = &mut self.guided {
+            guided.before(&self.batch, &self.histories, all, cancel);
+        }
+        let pool = self.guided.as_ref().map_or(&self.pool, |guided| guided.pool(&self.batch, &self.pool));
+        let started = Instant::now();
+        let cx = Ctx::new(pool, &self.engine.0.kernels);
         let (model, batch) = (&self.engine.0.model, &self.batch);
         let output = model.forward_until(cx, batch, &mut self.kv, &mut self.scratch, hook, cancel)?;
+        if let Some(guided) = &mut self.guided {
+            guided.after(started, &self.batch, all);
+        }
         if output.stopped().is_none() {
             for (token, sequence) in batch.tokens().iter().zip(batch.sequences()) {
                 if let Some(history) = self.histories.get_mut(*sequence as usize) {
@@ -503,13 +534,18 @@ impl Context {
     }
 }
 
-/// What [`Context::trim`] gives back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What [`Context::trim`] gives back; each level does what those before it do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum TrimLevel {
+    /// Buffers for activations, which the next token takes again: nothing is lost.
+    Scratch,
     /// Snapshots: sequences of models with windows or recurrent layers can then be continued, but not shortened without computing
     /// them again. Their pages are used again and stay with the process.
     Snapshots,
+    /// Branches, which a [`PrefixTree`](crate::PrefixTree) keeps: clear the tree, too. Their pages are used again and stay with the
+    /// process.
+    Branches,
     /// The whole KV cache, with all sequences and branches.
     Sequences,
 }

@@ -2,6 +2,7 @@
 
 mod headers;
 mod own_kernels;
+mod pause;
 
 use crate::adapters::{Loaded, Planned};
 use crate::chat::{ChatTemplate, TemplateError};
@@ -14,6 +15,7 @@ use happy_grammar::Vocabulary;
 use happy_kernels::{Kernels, Pool};
 use happy_model::{AdapterSet, Loader, Model};
 use happy_tokenizer::Tokenizer;
+use pause::Pause;
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -44,6 +46,7 @@ pub(crate) struct Parts {
     pub(crate) identity: OnceLock<Identity>,
     pub(crate) vocabulary_identity: OnceLock<Identity>,
     pub(crate) adapter_identities: identity::Adapters,
+    pub(crate) pause: Pause,
 }
 
 impl Engine {
@@ -237,6 +240,7 @@ impl Prepared {
             identity: OnceLock::new(),
             vocabulary_identity: OnceLock::new(),
             adapter_identities: identity::Adapters::default(),
+            pause: Pause::default(),
         };
         Engine(Arc::new(parts)).load_adapters()
     }

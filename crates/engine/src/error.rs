@@ -7,6 +7,7 @@ use crate::reserve::text_of;
 use crate::session::SessionError;
 use crate::verify::ReferenceError;
 use happy_gguf::FileError;
+use happy_governor::ConfigError;
 use happy_grammar::{
     GrammarError, GrammarErrorKind, MatchError, PartsError, SchemaError, SchemaErrorKind, VocabularyError,
 };
@@ -217,6 +218,9 @@ pub enum EngineError {
     /// A session cannot be saved or restored.
     #[error(transparent)]
     Session(SessionError),
+    /// A setting of the governor is out of range.
+    #[error("the governor: {0}")]
+    Governor(ConfigError),
     /// A verification file cannot be used.
     #[error(transparent)]
     Reference(ReferenceError),

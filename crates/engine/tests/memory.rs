@@ -5,7 +5,7 @@ mod common;
 mod model;
 
 use common::Folder;
-use happy_engine::{Engine, EngineError, GenerateOptions, LoadOptions, Source, Speculation};
+use happy_engine::{Engine, EngineError, GenerateOptions, LoadOptions, Source, Speculation, TrimLevel};
 use happy_gguf::{FilePart, GgmlType, GgufFile, GgufWriter, OwnedArray};
 use happy_testkit::{Meter, measured};
 use std::fs::File;
@@ -324,4 +324,33 @@ fn loading_ends_within_the_tokenizer() {
             }
         }
     }
+}
+
+/// An app trims whenever it goes to the background: nothing may be left over from any of the times.
+#[test]
+fn trimming_a_thousand_times_is_flat() {
+    let options = LoadOptions { threads: Some(1), context: Some(128), branches: 1, ..LoadOptions::default() };
+    let engine = common::engine(&options).unwrap();
+    let mut context = engine.context().unwrap();
+    let logits = |context: &mut happy_engine::Context| -> Vec<u32> {
+        context.prefill(0, &[1, 80, 81]).unwrap().iter().map(|x| x.to_bits()).collect()
+    };
+    let first = logits(&mut context);
+    let levels = [TrimLevel::Scratch, TrimLevel::Snapshots, TrimLevel::Branches, TrimLevel::Sequences];
+    context.fork(0, 1).unwrap();
+    for (level, left) in levels.into_iter().zip([[3, 3], [3, 3], [3, 0], [0, 0]]) {
+        context.trim(level).unwrap();
+        assert_eq!([0, 1].map(|sequence| context.tokens(sequence).len()), left, "{level:?}");
+    }
+    let mut cycle = |i: usize| {
+        let found = logits(&mut context);
+        context.trim(levels[i % 4]).unwrap();
+        context.truncate(0, 0).unwrap();
+        assert_eq!(found, first);
+    };
+    // the first time the last buffers are taken
+    (0..4).for_each(&mut cycle);
+    let (_, used) = measured(|| (0..1000).for_each(&mut cycle));
+    assert_eq!(used.held, 0);
+    assert!(used.peak < MIB, "{used:?}");
 }

@@ -2,6 +2,7 @@
 //! nothing that was given is dropped silently.
 
 mod common;
+mod governed;
 mod verify;
 
 use common::script::{answer, ids, saying};

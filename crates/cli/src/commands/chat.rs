@@ -9,6 +9,7 @@ use crate::error::{CliError, CliResult};
 use crate::generation::{self, GenerationArgs};
 use crate::input::{MessageReader, Typed};
 use crate::load::{ContextArgs, LoadArgs, LoraArgs, ModelArgs};
+use crate::pace::PaceArgs;
 use crate::speculate::{self, SpeculationArgs};
 use crate::talk::{Talk, TalkArgs};
 use crate::{answer, load, output};
@@ -61,6 +62,8 @@ pub(crate) struct ChatArgs {
     speculation: SpeculationArgs,
     #[command(flatten)]
     load: LoadArgs,
+    #[command(flatten)]
+    pace: PaceArgs,
 }
 
 const HELP: &str = "\
@@ -113,6 +116,7 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
     // Wrong arguments show before the model is loaded.
     args.generation.check()?;
     args.speculation.check()?;
+    args.pace.check()?;
     let form = args.form.form()?;
     let talk = args.talk.read()?;
     let key = args.session_key.as_deref().map(saved::read_key).transpose()?;
@@ -133,6 +137,7 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
     let fixed = conversation.input().messages.len();
     let mut context = engine.context()?;
     args.speculation.begin(&mut context, &args.load)?;
+    args.pace.govern(&mut context)?;
     let mut messages = MessageReader::new()?;
     let interactive = messages.is_interactive();
     if interactive {

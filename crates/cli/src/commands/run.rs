@@ -4,6 +4,7 @@ use crate::constrain::GrammarSource;
 use crate::error::{CliError, CliResult};
 use crate::generation::{self, GenerationArgs};
 use crate::load::{ContextArgs, LoadArgs, LoraArgs, ModelArgs};
+use crate::pace::PaceArgs;
 use crate::speculate::{self, SpeculationArgs};
 use crate::talk::{Talk, TalkArgs};
 use crate::{answer, input, load, models, output};
@@ -57,6 +58,8 @@ pub(crate) struct RunArgs {
     speculation: SpeculationArgs,
     #[command(flatten)]
     load: LoadArgs,
+    #[command(flatten)]
+    pace: PaceArgs,
 }
 
 /// Runs the command.
@@ -64,6 +67,7 @@ pub(crate) fn run(args: &RunArgs) -> CliResult {
     // What is wrong with the arguments shows before a model is loaded.
     let cancel = generation::cancel_on_interrupt()?;
     args.generation.check()?;
+    args.pace.check()?;
     args.speculation.check()?;
     let options = args.speculation.of(args.lora.of(args.context.options(&args.load)));
     options.check()?;
@@ -85,6 +89,7 @@ pub(crate) fn run(args: &RunArgs) -> CliResult {
     let options = args.generation.options(&engine, form, cancel, conversation.is_none())?;
     let mut context = engine.context()?;
     args.speculation.begin(&mut context, &args.load)?;
+    args.pace.govern(&mut context)?;
     let loaded = started.elapsed();
     let finish = match conversation {
         Some(conversation) => answer::stream(conversation.answer(&mut context, 0, options)?)?.1,

@@ -163,9 +163,21 @@ impl Context {
             self.push(*guess, first + 1 + i, sequence, Want::Logits)?;
         }
         self.batch.set_speculative(guesses.computed > 0);
-        let cx = Ctx::new(&self.pool, &self.engine.0.kernels);
+        self.engine.0.pause.wait(cancel.flag());
+        let all = self.pool.threads();
+        if let Some(guided) = &mut self.guided {
+            guided.before(&self.batch, &self.histories, all, cancel.flag());
+        }
+        let pool = self.guided.as_ref().map_or(&self.pool, |guided| guided.pool(&self.batch, &self.pool));
+        // what the pass took is counted without the pause before it
+        let started = self.speculator.as_mut().map_or(started, |speculator| (speculator.clock)());
+        let begun = std::time::Instant::now();
+        let cx = Ctx::new(pool, &self.engine.0.kernels);
         let model = &self.engine.0.model;
         model.forward_until(cx, &self.batch, &mut self.kv, &mut self.scratch, &mut NoHook, cancel.flag())?;
+        if let Some(guided) = &mut self.guided {
+            guided.after(begun, &self.batch, all);
+        }
         if let Some(history) = self.histories.get_mut(sequence as usize) {
             history.push(token);
         }

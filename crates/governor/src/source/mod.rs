@@ -56,6 +56,29 @@ pub trait Source {
 /// A source that knows nothing. All readings are unknown, and the governor relies on measured speeds alone.
 impl Source for () {}
 
+/// A source that is chosen at run time.
+impl<S: Source + ?Sized> Source for Box<S> {
+    fn cores(&mut self) -> Vec<Core> {
+        (**self).cores()
+    }
+
+    fn speed_limit(&mut self) -> Option<f64> {
+        (**self).speed_limit()
+    }
+
+    fn headroom(&mut self, forecast: Duration) -> Option<f64> {
+        (**self).headroom(forecast)
+    }
+
+    fn status(&mut self) -> Option<ThermalStatus> {
+        (**self).status()
+    }
+
+    fn battery_saver(&mut self) -> Option<bool> {
+        (**self).battery_saver()
+    }
+}
+
 /// Returns the values of the first source, or of the second if the first does not know them.
 impl<A: Source, B: Source> Source for (A, B) {
     fn cores(&mut self) -> Vec<Core> {

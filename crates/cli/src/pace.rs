@@ -1,0 +1,62 @@
+//! Options of threads and pace, which `run` and `chat` share.
+
+use crate::error::{CliError, CliResult};
+use clap::Args;
+use happy_engine::governor::{Decision, Goal};
+use happy_engine::{Context, GovernorOptions};
+use std::path::PathBuf;
+
+/// Who chooses threads and pace.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Memory and threads")]
+pub(crate) struct PaceArgs {
+    /// Choose the threads, at most those of -t, and the pace by measured speed and by heat
+    #[arg(long)]
+    governor: bool,
+    /// Generate at most N tokens per second, with as little energy as possible; switches the governor on [default: no limit]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    tokens_per_second: Option<f64>,
+}
+
+impl PaceArgs {
+    /// Whether the options are in range; needs no model.
+    pub(crate) fn check(&self) -> CliResult {
+        match self.tokens_per_second {
+            Some(rate) if !(0.01..=1e6).contains(&rate) => {
+                Err(CliError::usage(format!("--tokens-per-second is {rate}, expected 0.01 to 1,000,000")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Switches the governor on, if that is wanted.
+    pub(crate) fn govern(&self, context: &mut Context) -> CliResult {
+        if !self.governor && self.tokens_per_second.is_none() {
+            return Ok(());
+        }
+        let goal = self.tokens_per_second.map_or(Goal::Fastest, Goal::Rate);
+        context.govern(GovernorOptions { goal, cache: cache(), ..GovernorOptions::default() })?;
+        Ok(())
+    }
+}
+
+/// What the governor decided last, for standard error.
+pub(crate) fn line(context: &Context) -> Option<String> {
+    let Decision { threads, tokens_per_second_cap, reason } = context.decision()?;
+    let cap = tokens_per_second_cap.map_or(String::new(), |cap| format!(", at most {cap:.1} tok/s"));
+    let s = if threads == 1 { "" } else { "s" };
+    Some(format!("governor    {threads} thread{s}{cap}: {reason}"))
+}
+
+/// Where measured speeds are kept: in the platform's folder of caches, if there is one.
+fn cache() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let folder = if cfg!(windows) {
+        variable("LOCALAPPDATA")?
+    } else if cfg!(target_os = "macos") {
+        variable("HOME")?.join("Library/Caches")
+    } else {
+        variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?
+    };
+    Some(folder.join("happy-phone-llm/governor.txt"))
+}

@@ -1,0 +1,250 @@
+//! Threads and pace of a context, by what a governor decides from measured speed and heat.
+//!
+//! ```text
+//! before a token:  tell the guide how the last one went; as many threads as it says; wait until the pace allows the next
+//! the token:       computed by those threads
+//! prompts:         all threads, unless the device is hot
+//! ```
+//!
+//! Results have the same bits with any number of threads, so none of it changes a text.
+
+mod cache;
+
+use crate::{Context, Engine, EngineError};
+use cache::Cache;
+use happy_governor::{
+    Config, Decision, Goal, Governor, Monitor, RateTable, Readings, Reason, Sample, Source, Sysfs,
+};
+use happy_kernels::Pool;
+use happy_model::{Batch, Want};
+use happy_tokenizer::TokenId;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Says how to compute the next tokens.
+///
+/// [`Context::govern`] makes one of happy-governor; a program may bring its own.
+pub trait Guide: Send {
+    /// How to compute the next token.
+    fn decision(&self) -> Decision;
+
+    /// Hears how the last tokens went, and says how to go on. `sample` has no readings.
+    fn observe(&mut self, sample: &Sample) -> Decision;
+}
+
+/// What [`Context::govern`] goes by.
+#[derive(Default)]
+pub struct GovernorOptions {
+    /// What matters most. Default: the highest speed that can be sustained.
+    pub goal: Goal,
+    /// A file that keeps measured speeds, so that the next context begins with them; it is made if it is missing, and a damaged
+    /// one is replaced. Default: none, and every context measures anew while its first answer is written.
+    pub cache: Option<PathBuf>,
+    /// The device and the version of its system, for the cache: such as Android's `Build.FINGERPRINT`. Default: the cores and the
+    /// kernel's version.
+    pub device: Option<String>,
+    /// What the system reports of heat and battery. What it does not know, Linux's files tell (cores, clocks and their limits).
+    pub source: Option<Box<dyn Source + Send>>,
+}
+
+impl std::fmt::Debug for GovernorOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GovernorOptions")
+            .field("goal", &self.goal)
+            .field("cache", &self.cache)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A governor with the readings of its device, and its cache.
+struct Measured {
+    governor: Governor,
+    monitor: Monitor<(Box<dyn Source + Send>, Sysfs)>,
+    cache: Option<Cache>,
+    reason: Reason,
+}
+
+impl Measured {
+    fn new(engine: &Engine, options: GovernorOptions) -> Result<Self, EngineError> {
+        let GovernorOptions { goal, cache, device, source } = options;
+        let mut monitor = Monitor::new((source.unwrap_or_else(|| Box::new(())), Sysfs::new("/")));
+        let cores = monitor.source().cores();
+        let device = device.unwrap_or_else(|| cache::device(&cores));
+        let class = cache::model_class(engine);
+        let cache = cache.map(|path| Cache { path });
+        let kept = cache.as_ref().and_then(|cache| cache.read(&device, &class));
+        let found = Config::for_cores(&cores);
+        let max_threads = engine.plan().threads.clamp(1, Config::MOST_THREADS);
+        let config = Config {
+            max_threads,
+            first_threads: found.first_threads.min(max_threads),
+            goal,
+            table: Some(kept.unwrap_or_else(|| RateTable::new(&device, &class))),
+            ..found
+        };
+        let governor = Governor::new(config).map_err(EngineError::Governor)?;
+        Ok(Self { reason: governor.decision().reason, governor, monitor, cache })
+    }
+
+    /// Keeps what was measured; a cache that cannot be written costs the next context a second of measuring.
+    fn keep(&self) {
+        if let Some(cache) = &self.cache {
+            cache.write(self.governor.table());
+        }
+    }
+}
+
+impl Guide for Measured {
+    fn decision(&self) -> Decision {
+        self.governor.decision()
+    }
+
+    fn observe(&mut self, sample: &Sample) -> Decision {
+        let readings: Readings = self.monitor.poll(sample.at);
+        let decision = self.governor.observe(&Sample { readings, ..*sample });
+        let measures = |reason| matches!(reason, Reason::Start | Reason::Survey);
+        if measures(self.reason) && !measures(decision.reason) {
+            self.keep();
+        }
+        self.reason = decision.reason;
+        decision
+    }
+}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        self.keep();
+    }
+}
+
+/// The last pass that computed tokens.
+struct Last {
+    ended: Instant,
+    busy: Duration,
+    threads: usize,
+    /// Rows of a sequence: more than one are guesses, of which some may have been taken back.
+    rows: usize,
+    sequences: usize,
+    /// Tokens of all sequences before it.
+    tokens: usize,
+}
+
+/// What a context has of its guide.
+pub(crate) struct Guided {
+    guide: Box<dyn Guide>,
+    decision: Decision,
+    /// The threads of the decision, if they are not all.
+    fewer: Option<Pool>,
+    start: Instant,
+    last: Option<Last>,
+    /// Tokens of all sequences before the batch that is computed.
+    tokens: usize,
+}
+
+/// Longest sleep between two looks at a cancel flag.
+const LOOK: Duration = Duration::from_millis(20);
+
+impl Guided {
+    fn new(guide: Box<dyn Guide>) -> Self {
+        Self { decision: guide.decision(), guide, fewer: None, start: Instant::now(), last: None, tokens: 0 }
+    }
+
+    /// Hears of a batch that is going to be computed: the tokens before it are measured, and it waits for its time.
+    pub(crate) fn before(
+        &mut self,
+        batch: &Batch,
+        histories: &[Vec<TokenId>],
+        all: usize,
+        cancel: &AtomicBool,
+    ) {
+        let (decode, tokens) = (is_decode(batch), histories.iter().map(Vec::len).sum::<usize>());
+        self.tokens = tokens;
+        if let Some(last) = self.last.take() {
+            let grown = if decode { tokens.saturating_sub(last.tokens) } else { last.sequences };
+            let each = grown.div_ceil(last.sequences.max(1)).clamp(1, last.rows.max(1)) as u32;
+            let sample = Sample {
+                at: self.start.elapsed(),
+                tokens: each,
+                busy: last.busy,
+                threads: last.threads,
+                ..Sample::default()
+            };
+            self.decision = self.guide.observe(&sample);
+            if decode {
+                wait_until(last.ended + self.decision.pause(each, last.busy), cancel);
+            }
+        }
+        let wanted = self.decision.threads.clamp(1, all);
+        if self.fewer.as_ref().map_or(all, Pool::threads) != wanted {
+            // Threads that cannot be had are not a reason to stop.
+            self.fewer = if wanted == all { None } else { Pool::new(wanted).ok() };
+        }
+    }
+
+    /// The threads for a batch.
+    pub(crate) fn pool<'p>(&'p self, batch: &Batch, all: &'p Pool) -> &'p Pool {
+        // A prompt is limited by computing and not by memory: more threads are faster, and hotter.
+        let spared = matches!(
+            self.decision.reason,
+            Reason::Warm | Reason::Heat | Reason::Status | Reason::BatterySaver
+        );
+        let fewer = self.fewer.as_ref().filter(|_| spared || is_decode(batch));
+        fewer.unwrap_or(all)
+    }
+
+    /// Hears that a batch was computed.
+    pub(crate) fn after(&mut self, started: Instant, batch: &Batch, all: usize) {
+        if !is_decode(batch) {
+            return;
+        }
+        let sequences = batch.sequences().chunk_by(|a, b| a == b).count();
+        let ended = Instant::now();
+        self.last = Some(Last {
+            ended,
+            busy: ended - started,
+            threads: self.fewer.as_ref().map_or(all, Pool::threads),
+            rows: batch.len() / sequences.max(1),
+            sequences,
+            tokens: self.tokens,
+        });
+    }
+}
+
+/// Whether a batch computes tokens one after the other, for the logits of each: not a prompt.
+fn is_decode(batch: &Batch) -> bool {
+    batch.wants().iter().all(|want| *want == Want::Logits)
+}
+
+fn wait_until(until: Instant, cancel: &AtomicBool) {
+    while let Some(left) = until.checked_duration_since(Instant::now()) {
+        if left.is_zero() || cancel.load(Ordering::Relaxed) {
+            return;
+        }
+        std::thread::sleep(left.min(LOOK));
+    }
+}
+
+impl Context {
+    /// Lets a governor choose the number of threads, at most those of the plan, and the pace between tokens: by measured speed and
+    /// by what the system reports, as `docs/governor.md` says.
+    /// It decides anew before each token; no text depends on it.
+    ///
+    /// # Errors
+    /// If the goal is out of range.
+    pub fn govern(&mut self, options: GovernorOptions) -> Result<(), EngineError> {
+        let guide = Measured::new(&self.engine, options)?;
+        self.set_guide(Some(Box::new(guide)));
+        Ok(())
+    }
+
+    /// Lets a guide of the program's own choose threads and pace; `None`: all threads, without pauses, as before.
+    pub fn set_guide(&mut self, guide: Option<Box<dyn Guide>>) {
+        self.guided = guide.map(|guide| Box::new(Guided::new(guide)));
+    }
+
+    /// How the next token will be computed; `None` without a guide.
+    pub fn decision(&self) -> Option<Decision> {
+        self.guided.as_ref().map(|guided| guided.decision)
+    }
+}
