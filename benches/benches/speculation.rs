@@ -71,11 +71,14 @@ fn measure(name: &str, draft: Option<&str>, tokens: usize, repetitions: usize) -
         let prompt = conversation.prompt_ids()?;
         let costs = costs(&mut context, &prompt)?;
         let (mut off, mut on, mut predicted) = (Vec::new(), Vec::new(), Vec::new());
+        let mut processor = [0.0; 2];
         let mut said = Vec::new();
         let mut total = SpeculationStats::default();
         for _ in 0..repetitions {
             context.set_speculation(None)?;
+            let before = processor_time();
             let (expected, rate) = answer(&conversation, &mut context, tokens)?;
+            processor[0] += processor_time() - before;
             off.push(rate);
             // What is in the context is forgotten before it could be kept for guesses.
             context.truncate(0, prompt.len().min(context.tokens(0).len()))?;
@@ -84,7 +87,9 @@ fn measure(name: &str, draft: Option<&str>, tokens: usize, repetitions: usize) -
                 None => Speculation::lookup(),
             };
             context.set_speculation(Some(speculation))?;
+            let before = processor_time();
             let (found, rate) = answer(&conversation, &mut context, tokens)?;
+            processor[1] += processor_time() - before;
             on.push(rate);
             assert!(found == expected, "the texts differ");
             said = found;
@@ -95,12 +100,13 @@ fn measure(name: &str, draft: Option<&str>, tokens: usize, repetitions: usize) -
         }
         let ratios: Vec<f64> = on.iter().zip(&off).map(|(on, off)| on / off).collect();
         println!(
-            "  {what:10} {:4} tokens  off {:6.2} on {:6.2} tok/s  ratio {:.2} ({:.2} of single turns)  predicted {:.2}",
+            "  {what:10} {:4} tokens  off {:6.2} on {:6.2} tok/s  ratio {:.2} ({:.2} of single turns, {:.2} by processor time)  predicted {:.2}",
             said.len(),
             median(&mut off),
             median(&mut on),
             median(&mut on) / median(&mut off),
             median(&mut ratios.clone()),
+            processor[0] / processor[1],
             median(&mut predicted),
         );
         let relative: Vec<String> = costs.iter().map(|cost| format!("{:.2}", cost / costs[0])).collect();
@@ -129,6 +135,14 @@ fn answer(conversation: &Conversation, context: &mut Context, most: usize) -> Re
         }
     }
     Ok((tokens, rate))
+}
+
+/// Seconds that the threads of this process ran so far, for machines that do other work besides; 0 where the system does not tell.
+fn processor_time() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name of the program, which ends in a parenthesis, may have spaces; then comes the state.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
 /// Seconds of a pass of 1 to 8 rows after a prompt: medians of 5, all taking turns.

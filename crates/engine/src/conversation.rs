@@ -34,6 +34,8 @@ pub struct Conversation {
     /// Markers of the format that are control tokens.
     markers: Vec<TokenId>,
     input: TemplateInput,
+    /// Bytes that a message would have taken for which there was no memory; 0: every message is there.
+    refused: usize,
     pub(crate) tool_choice: ToolChoice,
     ignore_unused: bool,
     policy: ContextPolicy,
@@ -87,6 +89,7 @@ impl Conversation {
         let mut all = Self {
             markers: markers(format, tokenizer)?,
             input: TemplateInput { tools, vars, ..template_input(tokenizer) },
+            refused: 0,
             engine: engine.clone(),
             template,
             format,
@@ -149,13 +152,28 @@ impl Conversation {
 
     /// Returns what the template sees, so that it can be changed.
     pub fn input_mut(&mut self) -> &mut TemplateInput {
+        self.refused = 0;
         &mut self.input
     }
 
     /// Adds a message: a [`Message`](crate::chat::Message), a [`Reply::message`](crate::chat::Reply::message), or any other
     /// JSON object. An answer that this conversation generated is recognized by its message, and its tokens are used again.
+    ///
+    /// If memory for it is refused, the message is not there, and every prompt and answer fails until
+    /// [`input_mut`](Self::input_mut) is called to look at the messages.
     pub fn push(&mut self, message: impl Into<Json>) {
-        self.input.messages.push(message.into());
+        match self.input.messages.try_reserve(1) {
+            Ok(()) => self.input.messages.push(message.into()),
+            Err(_) => self.refused = size_of::<Json>(),
+        }
+    }
+
+    /// An error if a message could not be added.
+    fn check_whole(&self) -> Result<(), EngineError> {
+        match self.refused {
+            0 => Ok(()),
+            bytes => Err(reserve::refused(bytes, "a message of the conversation")),
+        }
     }
 
     /// Renders the whole conversation with the template.
@@ -163,6 +181,7 @@ impl Conversation {
     /// # Errors
     /// If the template refuses it or fails.
     pub fn prompt(&self) -> Result<String, EngineError> {
+        self.check_whole()?;
         Ok(self.template.render(&self.input)?)
     }
 
@@ -206,6 +225,7 @@ impl Conversation {
 
     /// The prompt: all messages, or those that the policy leaves.
     fn fitted(&self, cancelled: &dyn Fn() -> bool) -> Result<Fitted, EngineError> {
+        self.check_whole()?;
         let all = &self.input.messages;
         self.recorder.keep_only(all);
         let (rendered, ids) = self.tokens_of(&self.input, cancelled)?;

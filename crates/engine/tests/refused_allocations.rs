@@ -197,3 +197,17 @@ fn compiling_the_calls_of_sixty_tools_without_memory_is_an_error() {
         assert!(n > 50, "{format}: {n} allocations");
     }
 }
+
+/// A message for which there is no room is missed: nothing is rendered without it.
+#[test]
+fn a_message_without_memory_is_an_error_of_the_next_prompt() {
+    let engine = common::engine(&options(true)).unwrap();
+    let mut conversation = Conversation::new(&engine).unwrap();
+    let ((), met) = refusing(1, || (0..300).for_each(|_| conversation.push(Message::new("user", "a"))));
+    assert!(met && conversation.input().messages.len() == 299);
+    let error = conversation.prompt().unwrap_err().to_string();
+    assert!(error.contains("a message of the conversation"), "{error}");
+    assert_eq!(conversation.prompt_ids().unwrap_err().to_string(), error);
+    conversation.input_mut().messages.truncate(2);
+    assert_eq!(conversation.prompt().unwrap(), "aa");
+}

@@ -165,10 +165,8 @@ fn best(logits: &[f32]) -> Option<(TokenId, u8)> {
 
 /// What two vocabularies do not have in common, in words: guesses are ids, which must mean the same.
 fn difference(one: &Tokenizer, other: &Tokenizer) -> Result<Option<String>, EngineError> {
-    let sizes = [one.vocab_size(), other.vocab_size()];
-    if let [expected, found] = sizes
-        && expected != found
-    {
+    let (expected, found) = (one.vocab_size(), other.vocab_size());
+    if expected != found {
         return Ok(Some(format!("{found} tokens, expected {expected}")));
     }
     for id in 0..TokenId::try_from(one.vocab_size()).unwrap_or(TokenId::MAX) {
