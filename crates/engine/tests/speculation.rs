@@ -107,7 +107,7 @@ fn draw(i: u32) -> GenerateOptions {
         max_tokens: Some(12),
         form,
         stop,
-        ignore_end: i % 7 == 0,
+        ignore_end: i.is_multiple_of(7),
         ..Default::default()
     }
 }
@@ -167,7 +167,8 @@ impl Step for Script {
 
 /// A model that says this.
 fn scripted(tokens: &[u32]) -> GenerateOptions {
-    let sampler = Sampler::builder().step(Script(tokens.to_vec().into_iter())).greedy().build().unwrap();
+    let script = tokens.to_vec();
+    let sampler = Sampler::builder().step(Script(script.into_iter())).greedy().build().unwrap();
     GenerateOptions { sampler, ..GenerateOptions::default() }
 }
 

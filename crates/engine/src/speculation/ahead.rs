@@ -204,7 +204,10 @@ impl Speculator {
             lookup.propose(history, token, room, guesses);
             guesses.computed = self.pace.depth(guesses.kinds(), 0.0);
         }
-        let Some(draft) = self.draft.as_mut().filter(|_| guesses.computed == 0) else { return Ok(()) };
+        let Some(draft) = self.draft.as_mut().filter(|_| guesses.computed == 0 && !self.pace.plain_is_due())
+        else {
+            return Ok(());
+        };
         let started = (self.clock)();
         let mut drafted = Guesses::of(guesses.sequence);
         let (pace, clock) = (&self.pace, &mut self.clock);
