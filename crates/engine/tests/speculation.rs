@@ -279,7 +279,7 @@ fn the_clock_decides_how_many_are_guessed() {
     };
     let found = stats();
     assert_eq!(found, stats());
-    assert!(found.passes[7] > 5 && found.tokens_per_pass() > 2.0, "{found:?}");
+    assert!(found.passes[2..].iter().sum::<u64>() > 5 && found.tokens_per_pass() > 2.0, "{found:?}");
     assert_eq!(found.tokens(), text.len() as u64 - 1);
 }
 
