@@ -170,7 +170,10 @@ impl Context {
         }
         let pool = self.guided.as_ref().map_or(&self.pool, |guided| guided.pool(&self.batch, &self.pool));
         // what the pass took is counted without the pause before it
-        let started = self.speculator.as_mut().map_or(started, |speculator| (speculator.clock)());
+        let started = match (&self.guided, &mut self.speculator) {
+            (Some(_), Some(speculator)) => (speculator.clock)(),
+            _ => started,
+        };
         let begun = std::time::Instant::now();
         let cx = Ctx::new(pool, &self.engine.0.kernels);
         let model = &self.engine.0.model;
