@@ -57,7 +57,9 @@ pub(super) const STEPS: &[Step] = &[
         what: "cargo clippy on all crates and targets, warnings are errors",
         advice: "fix what clippy names above",
         beside: true,
-        run: || cargo(&crates(&["clippy"], &["--all-targets", "--", "-D", "warnings"]), &[]),
+        run: || {
+            cargo(&crates(&["clippy", "--release"], &["--all-targets", "--", "-D", "warnings"]), TEST_PROFILE)
+        },
     },
     Step {
         when: Always,
@@ -65,7 +67,10 @@ pub(super) const STEPS: &[Step] = &[
         what: "cargo doc on all crates, warnings are errors",
         advice: "fix the doc comments named above (a broken link, a missing comment)",
         beside: true,
-        run: || cargo(&crates(&["doc", "--no-deps"], &[]), &[("RUSTDOCFLAGS", "-D warnings")]),
+        run: || {
+            let environment = [TEST_PROFILE, &[("RUSTDOCFLAGS", "-D warnings")]].concat();
+            cargo(&crates(&["doc", "--release", "--no-deps"], &[]), &environment)
+        },
     },
     Step {
         when: Always,
@@ -201,8 +206,9 @@ fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Outcome> {
     process::run(process::cargo(arguments).envs(environment.iter().copied())).map(|()| Outcome::Passed)
 }
 
-/// Arguments of a cargo command for all crates and the packages of tests; xtask and the tools have steps of their own. Always the same packages and features: with others, cargo would compile the kernels
-/// once more.
+/// Arguments of a cargo command for all crates and the packages of tests; xtask and the tools have steps of their own. Always the same
+/// packages and features: with others, cargo would compile the kernels once more. Clippy and doc use the profile of the tests too, so
+/// that build scripts and derive macros are compiled once for all three.
 fn crates<'a>(command: &[&'a str], further: &[&'a str]) -> Vec<&'a str> {
     let tools = XTASK.iter().chain(tools::PACKAGES).flat_map(|name| ["--exclude", *name]);
     let selection = ["--workspace", JAVA].into_iter().chain(tools);
