@@ -84,10 +84,8 @@ fn commands(line: &str) -> Vec<Vec<String>> {
             if std::mem::take(in_word) {
                 let word = std::mem::take(word);
                 let is_first = all.last().is_some_and(Vec::is_empty);
-                if !std::mem::take(is_target)
-                    && !(is_first && is_assignment(&word))
-                    && let Some(words) = all.last_mut()
-                {
+                let dropped = std::mem::take(is_target) || is_first && is_assignment(&word);
+                if !dropped && let Some(words) = all.last_mut() {
                     words.push(word);
                 }
             }

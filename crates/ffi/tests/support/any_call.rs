@@ -124,9 +124,10 @@ unsafe fn saved_call(
     let path = std::env::temp_dir().join(format!("happy-any-{}.happy", std::process::id()));
     let name = path.to_str().expect("UTF-8");
     let (data, len) = (name.as_ptr().cast::<c_char>(), name.len());
-    // SAFETY: the caller's promise; an empty text may have no address.
     let bytes = match content.len {
+        // An empty text may have no address.
         0 => &[][..],
+        // SAFETY: the caller's promise.
         len => unsafe { std::slice::from_raw_parts(content.data.cast::<u8>(), len) },
     };
     // SAFETY: the name lives as long as the calls.
