@@ -63,8 +63,8 @@ pub(crate) const LIBRARY: &str = "libhappy.so";
 /// What `libhappy.so` must not outgrow, in bytes.
 fn max_library(abi: Abi) -> u64 {
     match abi {
-        // 3.75 MiB. 3.5 are wanted again: see docs/android-libraries.md for what took the rest.
-        Abi::Arm64 => 15 << 18,
+        // 3.875 MiB. 3.5 are wanted again: see docs/android-libraries.md for what took the rest.
+        Abi::Arm64 => 31 << 17,
         // Emulators only: kernels for AVX2 and AVX-512 too.
         Abi::X86_64 => 6 << 20,
     }
