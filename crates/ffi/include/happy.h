@@ -312,7 +312,7 @@ typedef int32_t HappyPooling;
 #endif // __cplusplus
 
 /**
- * What `happy_session_trim` gives back.
+ * What `happy_session_trim` gives back; each level does what those before it do.
  */
 enum HappyTrimLevel
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -320,14 +320,22 @@ enum HappyTrimLevel
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
   /**
+   * Buffers for computing, which the next token takes again: nothing is lost.
+   */
+  HAPPY_TRIM_SCRATCH = 0,
+  /**
    * Snapshots: conversations of models with windows or recurrent layers can go on, but going back computes them again. Their memory
    * is used again and stays with the process.
    */
-  HAPPY_TRIM_SNAPSHOTS = 0,
+  HAPPY_TRIM_SNAPSHOTS = 1,
   /**
-   * The whole KV cache, with all branches, also those that were pinned.
+   * Branches, also those that were pinned. Their memory is used again and stays with the process.
    */
-  HAPPY_TRIM_SEQUENCES = 1,
+  HAPPY_TRIM_BRANCHES = 2,
+  /**
+   * The whole KV cache.
+   */
+  HAPPY_TRIM_SEQUENCES = 3,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -494,9 +502,11 @@ typedef struct HappyLoadOptions {
    */
   uint32_t branches;
   /**
-   * 0.
+   * Most tokens, up to 7, that sessions guess from their own texts and compute ahead. Where a text repeats its prompt,
+   * as an edit or a summary does, answers come faster, with the same words. Each takes memory for its logits, and
+   * where that is short, fewer are guessed. Default: 0.
    */
-  uint32_t reserved;
+  uint32_t draft_tokens;
   /**
    * Bytes of keys and values for what these don't share with the conversation. With fewer than they need, those that
    * were used least recently are given up. Default: 0.
@@ -888,6 +898,14 @@ typedef struct HappyReuse {
    * Messages that the last turn's prompt left out, as the option `context_policy` says.
    */
   uint64_t dropped_messages;
+  /**
+   * Tokens that were guessed and computed ahead: see the load option `draft_tokens`.
+   */
+  uint64_t guessed_tokens;
+  /**
+   * Those of them that turned out right: each spared a pass.
+   */
+  uint64_t accepted_tokens;
 } HappyReuse;
 
 /**
@@ -1300,6 +1318,19 @@ HappyStatus happy_model_open_fds(const struct HappyFilePart *parts,
  * Frees a model. Its sessions keep what they need, and go on. NULL is fine.
  */
 HappyStatus happy_model_free(struct HappyModel *model);
+
+/**
+ * Makes all sessions of a model wait before their next token, or their next part of a prompt, until `happy_model_resume`: for an app
+ * that goes to the background. What is being computed ends first. A turn that is cancelled or closed ends while it waits;
+ * `happy_session_trim` gives memory of idle sessions back.
+ */
+HappyStatus happy_model_pause(const struct HappyModel *model,
+                              struct HappyError **error);
+
+/**
+ * Lets the sessions of a model go on after `happy_model_pause`. Does nothing otherwise.
+ */
+HappyStatus happy_model_resume(const struct HappyModel *model, struct HappyError **error);
 
 /**
  * Returns the plan of a loaded model: what a session of it takes.

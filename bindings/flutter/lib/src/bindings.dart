@@ -127,13 +127,17 @@ abstract final class HappyPooling {
   static const int HAPPY_POOLING_RANK = 5;
 }
 
-/// What `happy_session_trim` gives back.
+/// What `happy_session_trim` gives back; each level does what those before it do.
 abstract final class HappyTrimLevel {
+  /// Buffers for computing, which the next token takes again: nothing is lost.
+  static const int HAPPY_TRIM_SCRATCH = 0;
   /// Snapshots: conversations of models with windows or recurrent layers can go on, but going back computes them again. Their memory
   /// is used again and stays with the process.
-  static const int HAPPY_TRIM_SNAPSHOTS = 0;
-  /// The whole KV cache, with all branches, also those that were pinned.
-  static const int HAPPY_TRIM_SEQUENCES = 1;
+  static const int HAPPY_TRIM_SNAPSHOTS = 1;
+  /// Branches, also those that were pinned. Their memory is used again and stays with the process.
+  static const int HAPPY_TRIM_BRANCHES = 2;
+  /// The whole KV cache.
+  static const int HAPPY_TRIM_SEQUENCES = 3;
 }
 
 /// A flag that ends loading, generating or embedding early. Any thread may raise it, even from within callbacks.
@@ -282,9 +286,11 @@ final class HappyLoadOptions extends ffi.Struct {
   @ffi.Uint32()
   external int branches;
 
-  /// 0.
+  /// Most tokens, up to 7, that sessions guess from their own texts and compute ahead. Where a text repeats its prompt,
+  /// as an edit or a summary does, answers come faster, with the same words. Each takes memory for its logits, and
+  /// where that is short, fewer are guessed. Default: 0.
   @ffi.Uint32()
-  external int reserved;
+  external int draft_tokens;
 
   /// Bytes of keys and values for what these don't share with the conversation. With fewer than they need, those that
   /// were used least recently are given up. Default: 0.
@@ -647,6 +653,14 @@ final class HappyReuse extends ffi.Struct {
   /// Messages that the last turn's prompt left out, as the option `context_policy` says.
   @ffi.Uint64()
   external int dropped_messages;
+
+  /// Tokens that were guessed and computed ahead: see the load option `draft_tokens`.
+  @ffi.Uint64()
+  external int guessed_tokens;
+
+  /// Those of them that turned out right: each spared a pass.
+  @ffi.Uint64()
+  external int accepted_tokens;
 }
 
 /// How to generate. Begin with `happy_generate_options_init`.
@@ -993,6 +1007,18 @@ class HappyBindings {
   late final int Function(ffi.Pointer<HappyModel> model) happy_model_free = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyModel> model),
       int Function(ffi.Pointer<HappyModel> model)>('happy_model_free');
+
+  /// Makes all sessions of a model wait before their next token, or their next part of a prompt, until `happy_model_resume`: for an app
+  /// that goes to the background. What is being computed ends first. A turn that is cancelled or closed ends while it waits;
+  /// `happy_session_trim` gives memory of idle sessions back.
+  late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_model_pause = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_model_pause');
+
+  /// Lets the sessions of a model go on after `happy_model_pause`. Does nothing otherwise.
+  late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_model_resume = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_model_resume');
 
   /// Returns the plan of a loaded model: what a session of it takes.
   late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_model_plan = library.lookupFunction<

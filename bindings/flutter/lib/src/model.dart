@@ -158,6 +158,19 @@ final class HappyModel implements Finalizable {
     });
   }
 
+  /// Makes all sessions of this model wait before their next token, or their next part of a prompt, until [resume]: for an app that
+  /// goes to the background. What is being computed ends first. A turn that is cancelled ends while it waits.
+  void pause() {
+    final handle = _handle;
+    check((error) => HappyLibrary.bindings.happy_model_pause(handle, error));
+  }
+
+  /// Lets the sessions go on after [pause]. Does nothing otherwise.
+  void resume() {
+    final handle = _handle;
+    check((error) => HappyLibrary.bindings.happy_model_resume(handle, error));
+  }
+
   /// Frees the model. Its sessions keep what they need, and go on. Doing it again does nothing.
   void dispose() {
     if (_disposed) return;

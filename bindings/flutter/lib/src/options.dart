@@ -90,6 +90,7 @@ final class HappyLoadOptions {
     this.embeddings = false,
     this.snapshotBytes,
     this.branches,
+    this.draftTokens,
     this.branchBytes,
     // </HappyLoadOptions constructor>
   });
@@ -139,6 +140,11 @@ final class HappyLoadOptions {
   /// Default: 0.
   final int? branches;
 
+  /// Most tokens, up to 7, that sessions guess from their own texts and compute ahead. Where a text repeats its prompt,
+  /// as an edit or a summary does, answers come faster, with the same words. Each takes memory for its logits, and where
+  /// that is short, fewer are guessed. Default: 0.
+  final int? draftTokens;
+
   /// Bytes of keys and values for what these don't share with the conversation. With fewer than they need, those that
   /// were used least recently are given up. Default: 0.
   final int? branchBytes;
@@ -165,6 +171,7 @@ final class HappyLoadOptions {
     it.embeddings = embeddings ? 1 : 0;
     it.snapshot_bytes = snapshotBytes ?? it.snapshot_bytes;
     it.branches = branches ?? it.branches;
+    it.draft_tokens = draftTokens ?? it.draft_tokens;
     it.branch_bytes = branchBytes ?? it.branch_bytes;
     // </HappyLoadOptions native>
     return native;

@@ -133,11 +133,17 @@ final class HappyMemory {
 /// What [HappySession.trim] gives back.
 enum HappyTrimLevel {
   // <HappyTrimLevel values>
+  /// Buffers for computing, which the next token takes again: nothing is lost.
+  scratch(c.HappyTrimLevel.HAPPY_TRIM_SCRATCH),
+
   /// Snapshots: conversations of models with windows or recurrent layers can go on, but going back computes them again.
   /// Their memory is used again and stays with the process.
   snapshots(c.HappyTrimLevel.HAPPY_TRIM_SNAPSHOTS),
 
-  /// The whole KV cache, with all branches, also those that were pinned.
+  /// Branches, also those that were pinned. Their memory is used again and stays with the process.
+  branches(c.HappyTrimLevel.HAPPY_TRIM_BRANCHES),
+
+  /// The whole KV cache.
   sequences(c.HappyTrimLevel.HAPPY_TRIM_SEQUENCES),
   // </HappyTrimLevel values>
   ;
@@ -157,7 +163,9 @@ final class HappyReuse {
         promptTokens = reuse.prompt_tokens,
         reusedTokens = reuse.reused_tokens,
         evictedBranches = reuse.evicted_branches,
-        droppedMessages = reuse.dropped_messages;
+        droppedMessages = reuse.dropped_messages,
+        guessedTokens = reuse.guessed_tokens,
+        acceptedTokens = reuse.accepted_tokens;
 
   /// Sequences that are kept beside the conversation's own: see [HappyLoadOptions.branches].
   final int branches;
@@ -176,6 +184,12 @@ final class HappyReuse {
 
   /// Messages that the last turn's prompt left out, as [HappySessionOptions.contextPolicy] says.
   final int droppedMessages;
+
+  /// Tokens that were guessed and computed ahead: see [HappyLoadOptions.draftTokens].
+  final int guessedTokens;
+
+  /// Those of them that turned out right: each spared a pass.
+  final int acceptedTokens;
 }
 
 /// What is in a session's file.

@@ -249,6 +249,38 @@ pub extern "C" fn happy_model_free(model: *mut HappyModel) -> Status {
     value(Status::Internal, || registry::free::<Model>(model as usize))
 }
 
+/// Makes all sessions of a model wait before their next token, or their next part of a prompt, until `happy_model_resume`: for an app
+/// that goes to the background. What is being computed ends first. A turn that is cancelled or closed ends while it waits;
+/// `happy_session_trim` gives memory of idle sessions back.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_model_pause(model: *const HappyModel, error: *mut *mut HappyError) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            registry::get::<Model>(model as usize)?.engine().pause();
+            Ok(())
+        })
+    }
+}
+
+/// Lets the sessions of a model go on after `happy_model_pause`. Does nothing otherwise.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_model_resume(model: *const HappyModel, error: *mut *mut HappyError) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            registry::get::<Model>(model as usize)?.engine().resume();
+            Ok(())
+        })
+    }
+}
+
 /// Returns the plan of a loaded model: what a session of it takes.
 ///
 /// # Safety

@@ -70,6 +70,8 @@ impl From<Reuse> for HappyReuse {
             reused_tokens: reuse.stats.reused,
             evicted_branches: reuse.stats.evicted,
             dropped_messages: reuse.dropped as u64,
+            guessed_tokens: reuse.speculation.guessed,
+            accepted_tokens: reuse.speculation.accepted,
         }
     }
 }

@@ -258,9 +258,14 @@ pub unsafe extern "C" fn happy_session_trim(
 
 /// The level of a number of the header, or of Java.
 pub(crate) fn trim_level(level: i32) -> Outcome<happy_engine::TrimLevel> {
-    match level {
-        level if level == TrimLevel::Snapshots as i32 => Ok(happy_engine::TrimLevel::Snapshots),
-        level if level == TrimLevel::Sequences as i32 => Ok(happy_engine::TrimLevel::Sequences),
-        other => Err(Failure::argument(format!("level is {other}, expected 0 or 1, a HappyTrimLevel"))),
-    }
+    use happy_engine::TrimLevel as Level;
+    let all = [
+        (TrimLevel::Scratch, Level::Scratch),
+        (TrimLevel::Snapshots, Level::Snapshots),
+        (TrimLevel::Branches, Level::Branches),
+        (TrimLevel::Sequences, Level::Sequences),
+    ];
+    let found = all.into_iter().find(|(here, _)| *here as i32 == level);
+    let wrong = || Failure::argument(format!("level is {level}, expected 0 to 3, a HappyTrimLevel"));
+    found.map(|(_, level)| level).ok_or_else(wrong)
 }

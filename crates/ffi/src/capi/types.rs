@@ -101,15 +101,19 @@ pub enum PoolingKind {
     Rank = 5,
 }
 
-/// What `happy_session_trim` gives back.
+/// What `happy_session_trim` gives back; each level does what those before it do.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrimLevel {
+    /// Buffers for computing, which the next token takes again: nothing is lost.
+    Scratch = 0,
     /// Snapshots: conversations of models with windows or recurrent layers can go on, but going back computes them again. Their memory
     /// is used again and stays with the process.
-    Snapshots = 0,
-    /// The whole KV cache, with all branches, also those that were pinned.
-    Sequences = 1,
+    Snapshots = 1,
+    /// Branches, also those that were pinned. Their memory is used again and stays with the process.
+    Branches = 2,
+    /// The whole KV cache.
+    Sequences = 3,
 }
 
 /// What an event is about.
@@ -335,6 +339,10 @@ pub struct HappyReuse {
     pub evicted_branches: u64,
     /// Messages that the last turn's prompt left out, as the option `context_policy` says.
     pub dropped_messages: u64,
+    /// Tokens that were guessed and computed ahead: see the load option `draft_tokens`.
+    pub guessed_tokens: u64,
+    /// Those of them that turned out right: each spared a pass.
+    pub accepted_tokens: u64,
 }
 
 /// The properties of an embedder. Set `size` before the call.

@@ -17,7 +17,7 @@ use happy_engine::memory::{self, MemoryUsage};
 use happy_engine::session::SessionKey;
 use happy_engine::{
     AdapterFile, Cancel, Context, Conversation, EngineError, Event, Finish, FinishReason, GenerateOptions,
-    Plan, PrefixTree, Prepared,
+    Plan, PrefixTree, Prepared, Speculation,
 };
 use saved::SavedFile;
 use serde_json::Value as Json;
@@ -272,7 +272,10 @@ impl Session {
         if let (Err(failure), true) = (&conversation, needs_template) {
             return Err(failure.clone());
         }
-        let context = Box::new(engine.context()?);
+        let mut context = Box::new(engine.context()?);
+        if engine.plan().draft_tokens > 0 {
+            context.set_speculation(Some(Speculation::lookup()))?;
+        }
         let state = State {
             conversation,
             tree: PrefixTree::new(&context),

@@ -173,6 +173,22 @@ pub extern "system" fn Java_dev_happyllm_Native_modelFree(env: EnvUnowned<'_>, _
     call(env, |_| free::<Model>(model));
 }
 
+/// Makes the sessions wait.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_dev_happyllm_Native_modelPause(env: EnvUnowned<'_>, _: JClass<'_>, model: jlong) {
+    call(env, |_| Ok(self::model(model)?.engine().pause()));
+}
+
+/// Lets the sessions go on.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_dev_happyllm_Native_modelResume(
+    env: EnvUnowned<'_>,
+    _: JClass<'_>,
+    model: jlong,
+) {
+    call(env, |_| Ok(self::model(model)?.engine().resume()));
+}
+
 /// What a session takes.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_dev_happyllm_Native_modelPlan<'l>(

@@ -47,7 +47,7 @@ pub(super) fn memory(memory: SessionMemory) -> [i64; 10] {
 }
 
 /// The fields of a `HappyReuse`.
-pub(super) fn reuse(reuse: Reuse) -> [i64; 6] {
+pub(super) fn reuse(reuse: Reuse) -> [i64; 8] {
     let reuse = HappyReuse::from(reuse);
     [
         reuse.branches.into(),
@@ -56,6 +56,8 @@ pub(super) fn reuse(reuse: Reuse) -> [i64; 6] {
         long(reuse.reused_tokens),
         long(reuse.evicted_branches),
         long(reuse.dropped_messages),
+        long(reuse.guessed_tokens),
+        long(reuse.accepted_tokens),
     ]
 }
 

@@ -1,8 +1,11 @@
 /* Files of sessions, branches, and what need not be computed again, with tiny models. */
 #include "common.h"
 
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #define KEY "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 
@@ -11,7 +14,7 @@ static char path[4096];
 static HappyModel *open_model(const char *file, uint32_t branches) {
   HappyLoadOptions load;
   OK(happy_load_options_init(&load, sizeof load, &error));
-  CHECK(load.branches == 0 && load.branch_bytes == 0);
+  CHECK(load.branches == 0 && load.branch_bytes == 0 && load.draft_tokens == 0);
   load.threads = 1;
   load.context = 512;
   load.branches = branches;
@@ -242,8 +245,14 @@ static void trimming(const HappyModel *model) {
   HappySession *session = begin(model, "", "");
   uint64_t whole = say(session, "Hi").prompt_tokens;
   FAILS(HAPPY_INVALID_ARGUMENT, "level is 9", happy_session_trim(session, 9, &error));
-  OK(happy_session_trim(session, HAPPY_TRIM_SNAPSHOTS, &error));
-  CHECK(positions(session) > whole);
+  FAILS(HAPPY_INVALID_ARGUMENT, "level is -1", happy_session_trim(session, -1, &error));
+  for (int level = HAPPY_TRIM_SCRATCH; level <= HAPPY_TRIM_BRANCHES; level++) {
+    uint64_t before = positions(session);
+    OK(happy_session_trim(session, level, &error));
+    CHECK(positions(session) == before && before > whole);
+    CHECK(say(session, "Hi").reused_tokens + 1 >= before);
+    whole = before;
+  }
   OK(happy_session_trim(session, HAPPY_TRIM_SEQUENCES, &error));
   CHECK(positions(session) == 0);
   HappyFinish finish = say(session, "Hi");
@@ -257,8 +266,87 @@ static void trimming(const HappyModel *model) {
   CHECK(finish.reused_tokens + 1 >= before && finish.reused_tokens > whole);
   OK(happy_session_trim(session, HAPPY_TRIM_SEQUENCES, &error));
   OK(happy_session_append(session, &error));
-  CHECK(positions(session) > before && file_says(session, "\"messages\":7"));
+  CHECK(positions(session) > before && file_says(session, "\"messages\":13"));
   OK(happy_session_free(session));
+}
+
+static atomic_int resumed;
+
+static void *resume_later(void *model) {
+  const struct timespec soon = {0, 20 * 1000 * 1000};
+  nanosleep(&soon, NULL);
+  atomic_store(&resumed, 1);
+  HappyError *failed = NULL;
+  CHECK(happy_model_resume(model, &failed) == HAPPY_OK && failed == NULL);
+  return NULL;
+}
+
+/* A turn of a paused model ends when another thread lets it go on, or when it is cancelled. */
+static void pausing(HappyModel *model) {
+  FAILS(HAPPY_INVALID_HANDLE, "", happy_model_pause(NULL, &error));
+  FAILS(HAPPY_INVALID_HANDLE, "", happy_model_resume(NULL, &error));
+  HappySession *session = begin(model, "", "");
+  OK(happy_model_resume(model, &error));
+  OK(happy_model_pause(model, &error));
+  pthread_t thread;
+  pthread_create(&thread, NULL, resume_later, model);
+  say(session, "Hi");
+  CHECK(atomic_load(&resumed) == 1);
+  pthread_join(thread, NULL);
+  OK(happy_model_pause(model, &error));
+  HappyCancel *cancel = NULL;
+  OK(happy_cancel_new(&cancel, &error));
+  OK(happy_cancel_raise(cancel, &error));
+  HappyGenerateOptions options;
+  OK(happy_generate_options_init(&options, sizeof options, &error));
+  options.cancel = cancel;
+  HappyFinish finish = {.size = sizeof finish};
+  OK(happy_chat(session, TEXT("Again"), &options, NULL, NULL, &finish, &error));
+  CHECK(finish.reason == HAPPY_FINISH_CANCELLED);
+  OK(happy_cancel_free(cancel));
+  OK(happy_model_resume(model, &error));
+  OK(happy_session_free(session));
+}
+
+/* Tokens that are computed ahead cost memory and change no text. */
+static void guesses(const char *file) {
+  HappyLoadOptions load;
+  OK(happy_load_options_init(&load, sizeof load, &error));
+  load.threads = 1;
+  load.context = 512;
+  HappyModel *models[2] = {NULL, NULL};
+  HappySession *sessions[2];
+  uint64_t bytes[2];
+  HappySamplerOptions best;
+  OK(happy_sampler_options_init(&best, sizeof best, &error));
+  best.temperature = 0;
+  HappySampler *greedy = NULL;
+  OK(happy_sampler_new(&best, &greedy, &error));
+  for (int i = 0; i < 2; i++) {
+    load.draft_tokens = i * 7;
+    OK(happy_model_open_file(TEXT(file), &load, &models[i], &error));
+    HappyPlan plan = {.size = sizeof plan};
+    OK(happy_model_plan(models[i], &plan, &error));
+    bytes[i] = plan.scratch_bytes;
+    sessions[i] = begin(models[i], "", "");
+    for (int turn = 0; turn < 3; turn++) {
+      HappyGenerateOptions options;
+      OK(happy_generate_options_init(&options, sizeof options, &error));
+      options.max_tokens = 40;
+      options.sampler = greedy;
+      OK(happy_chat(sessions[i], TEXT("Hi, hi, hi."), &options, NULL, NULL, NULL, &error));
+    }
+  }
+  CHECK(bytes[1] > bytes[0] && same_messages(sessions[0], sessions[1]));
+  HappyReuse without = reuse_of(sessions[0]), with = reuse_of(sessions[1]);
+  CHECK(without.guessed_tokens == 0 && with.guessed_tokens > 0 && with.accepted_tokens <= with.guessed_tokens);
+  for (int i = 0; i < 2; i++) {
+    OK(happy_session_free(sessions[i]));
+    OK(happy_model_free(models[i]));
+  }
+  OK(happy_sampler_free(greedy));
+  load.draft_tokens = 8;
+  FAILS(HAPPY_INVALID_ARGUMENT, "draft tokens", happy_model_open_file(TEXT(file), &load, &models[0], &error));
 }
 
 static void policies(const HappyModel *model) {
@@ -336,6 +424,8 @@ int main(int argc, char **argv) {
   full_disk(model);
   branches(argv[1]);
   trimming(model);
+  pausing(model);
+  guesses(argv[1]);
   policies(model);
   misuse(model);
   OK(happy_model_free(model));

@@ -53,8 +53,10 @@ options! {
             snapshot_bytes: Size => options.snapshot_bytes;
             /// Prompts that a session keeps computed beside its conversation's own, for branches, edits and pinned prefixes. Default: 0.
             branches: Count => options.branches;
-            /// 0.
-            reserved: Reserved;
+            /// Most tokens, up to 7, that sessions guess from their own texts and compute ahead. Where a text repeats its prompt, as an edit
+            /// or a summary does, answers come faster, with the same words. Each takes memory for its logits, and where that is
+            /// short, fewer are guessed. Default: 0.
+            draft_tokens: Count => options.draft_tokens;
             /// Bytes of keys and values for what these don't share with the conversation. With fewer than they need, those that were used
             /// least recently are given up. Default: 0.
             branch_bytes: Size => options.branch_bytes;

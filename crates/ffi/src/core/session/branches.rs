@@ -3,7 +3,7 @@
 use super::{Session, State, Work, broken};
 use crate::failure::{Failure, Outcome};
 use happy_engine::session::SavedMessages;
-use happy_engine::{PrefixStats, TrimLevel};
+use happy_engine::{PrefixStats, SpeculationStats, TrimLevel};
 use serde_json::Value as Json;
 
 /// The branches of a conversation. What is said in the current one is in the conversation.
@@ -22,6 +22,8 @@ pub struct Reuse {
     pub kept: usize,
     /// Messages that the last turn's prompt left out.
     pub dropped: usize,
+    /// What was guessed; all zeros without speculation.
+    pub speculation: SpeculationStats,
 }
 
 impl State {
@@ -138,7 +140,8 @@ impl Session {
     /// If the session is busy.
     pub fn reuse(&self) -> Outcome<Reuse> {
         let state = self.lock()?;
-        Ok(Reuse { stats: state.tree.stats(), kept: state.tree.len(), dropped: state.dropped })
+        let speculation = state.context()?.speculation_stats().unwrap_or_default();
+        Ok(Reuse { stats: state.tree.stats(), kept: state.tree.len(), dropped: state.dropped, speculation })
     }
 
     /// Gives memory back. With a file, what is computed is saved first, and read again for the next turn.
@@ -153,7 +156,7 @@ impl Session {
             state.file.trimmed = state.file.is_whole();
         }
         let State { work: Work::Idle(context), tree, .. } = &mut *state else { return Err(broken()) };
-        if level == TrimLevel::Sequences {
+        if level >= TrimLevel::Branches {
             tree.clear(context)?;
         }
         Ok(context.trim(level)?)

@@ -30,6 +30,7 @@ public final class SavedTest {
         SavedTest test = new SavedTest(args);
         check.run("files", test::files);
         check.run("another model", test::replayed);
+        check.run("a paused model", test::paused);
         check.run("keys", test::keys);
         check.run("branches", test::branches);
         check.run("what is wrong", test::wrong);
@@ -73,6 +74,31 @@ public final class SavedTest {
             that(say(second, "Hi").reusedTokens() > 50, "tokens of the file");
             second.closeFile();
             equal(second.file(), "{}");
+        }
+    }
+
+    private void paused() throws Exception {
+        try (HappyModel loaded = HappyModel.open(model, new HappyLoadOptions().threads(1).context(512).draftTokens(7));
+                HappySession session = loaded.newSession()) {
+            loaded.resume();
+            loaded.pause();
+            boolean[] resumed = {false};
+            Thread later =
+                    new Thread(
+                            () -> {
+                                synchronized (resumed) {
+                                    resumed[0] = true;
+                                }
+                                loaded.resume();
+                            });
+            later.start();
+            say(session, "Hi");
+            synchronized (resumed) {
+                that(resumed[0], "the turn waited");
+            }
+            later.join();
+            session.trim(HappySession.TrimLevel.SCRATCH);
+            that(session.memory().positions() > 0, "nothing is lost");
         }
     }
 
@@ -123,6 +149,7 @@ public final class SavedTest {
             HappyReuse reuse = session.reuse();
             that(reuse.prompts() == 4 && reuse.reusedTokens() < reuse.promptTokens(), "prompts");
             that(reuse.branches() > 1 && reuse.droppedMessages() == 0, "branches");
+            that(reuse.guessedTokens() == 0 && reuse.acceptedTokens() == 0, "nothing is guessed unless asked for");
             equal(reuse.evictedBranches(), 0L);
             session.unpin();
             fails(HappyStatus.INVALID_ARGUMENT, "no branch 3", () -> session.goToBranch(3));

@@ -113,6 +113,16 @@ public final class HappyLoadOptions {
     }
 
     /**
+     * Most tokens, up to 7, that sessions guess from their own texts and compute ahead. Where a text repeats its prompt,
+     * as an edit or a summary does, answers come faster, with the same words. Each takes memory for its logits, and where
+     * that is short, fewer are guessed. Default: 0.
+     */
+    public HappyLoadOptions draftTokens(int value) {
+        json.put("draft_tokens", value);
+        return this;
+    }
+
+    /**
      * Bytes of keys and values for what these don't share with the conversation. With fewer than they need, those that
      * were used least recently are given up. Default: 0.
      */

@@ -146,6 +146,20 @@ public final class HappyModel implements AutoCloseable {
         return new HappyEmbedder(Native.embedderNew(handle.get(), options.utf8()));
     }
 
+    /**
+     * Makes all sessions of this model wait before their next token, or their next part of a prompt, until {@link #resume}: for an app
+     * that goes to the background. What is being computed ends first. A turn that is cancelled or closed ends while it waits;
+     * {@link HappySession#trim} gives memory of idle sessions back.
+     */
+    public void pause() {
+        Native.modelPause(handle.get());
+    }
+
+    /** Lets the sessions go on after {@link #pause}. Does nothing otherwise. */
+    public void resume() {
+        Native.modelResume(handle.get());
+    }
+
     /** Frees the model, once its sessions are closed too. Closing twice is fine. */
     @Override
     public void close() {

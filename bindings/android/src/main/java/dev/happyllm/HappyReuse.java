@@ -38,4 +38,14 @@ public final class HappyReuse {
     public long droppedMessages() {
         return fields[5];
     }
+
+    /** Tokens that were guessed and computed ahead: see {@link HappyLoadOptions#draftTokens}. */
+    public long guessedTokens() {
+        return fields[6];
+    }
+
+    /** Those of them that turned out right: each spared a pass. */
+    public long acceptedTokens() {
+        return fields[7];
+    }
 }

@@ -10,12 +10,16 @@ public final class HappySession implements AutoCloseable {
     /** What {@link #trim} gives back. Made from the C header by {@code cargo xtask options}. */
     public enum TrimLevel {
         // <HappyTrimLevel values>
+        /** Buffers for computing, which the next token takes again: nothing is lost. */
+        SCRATCH,
         /**
          * Snapshots: conversations of models with windows or recurrent layers can go on, but going back computes them
          * again. Their memory is used again and stays with the process.
          */
         SNAPSHOTS,
-        /** The whole KV cache, with all branches, also those that were pinned. */
+        /** Branches, also those that were pinned. Their memory is used again and stays with the process. */
+        BRANCHES,
+        /** The whole KV cache. */
         SEQUENCES,
         // </HappyTrimLevel values>
     }

@@ -67,6 +67,10 @@ final class Native {
 
     static native void modelFree(long model);
 
+    static native void modelPause(long model);
+
+    static native void modelResume(long model);
+
     static native long[] modelPlan(long model);
 
     static native byte[] modelInfo(long model, boolean metadata);
