@@ -24,6 +24,9 @@ const REGISTRY_HOSTS: &[&str] = &[
     concat!("maven", ".org"),
 ];
 
+/// What git writes around the two sides of a merge.
+const CONFLICT: &[&str] = &["<<<<<<< ", ">>>>>>> "];
+
 /// Written by cargo, which names the registry in it.
 const NAMES_REGISTRY: &[&str] = &["Cargo.lock"];
 
@@ -82,6 +85,19 @@ pub(super) fn registry_hosts(tree: &Tree) -> Vec<Violation> {
     found
 }
 
+/// No file has both sides of a merge in it.
+pub(super) fn conflicts(tree: &Tree) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for (path, text) in tree.texts("") {
+        let lines = text.lines().enumerate();
+        let marked = lines.filter(|(_, line)| CONFLICT.iter().any(|mark| line.starts_with(mark)));
+        found.extend(
+            marked.map(|(number, line)| format!("{path}:{}: what git left of a merge: {line}", number + 1)),
+        );
+    }
+    found
+}
+
 /// The root has its documents, and the change log has an entry.
 pub(super) fn documents(tree: &Tree) -> Vec<Violation> {
     let mut found: Vec<Violation> = DOCUMENTS
@@ -130,6 +146,15 @@ mod tests {
             assert_eq!(registry_hosts(&tree(&[("docs/a.md", &text)])).len(), 1, "{host}");
             assert_eq!(registry_hosts(&tree(&[("Cargo.lock", &text)])), [""; 0], "{host}");
         }
+    }
+
+    #[test]
+    fn merge_conflicts_are_caught() {
+        let found =
+            conflicts(&tree(&[("a.md", "a\n<<<<<<< HEAD\nb\n=======\nc\n>>>>>>> 1a2b3c4 (docs: x)\n")]));
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].starts_with("a.md:2: "), "{found:?}");
+        assert_eq!(conflicts(&tree(&[("a.md", "Title\n=======\n`<<<<<<< HEAD` is git's\n")])), [""; 0]);
     }
 
     #[test]

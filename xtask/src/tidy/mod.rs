@@ -61,6 +61,7 @@ const CHECKS: &[Check] = &[
     ("nothing is unfinished or switched off", rust::unfinished),
     ("every file is text", files::text_only),
     ("no registry is named", files::registry_hosts),
+    ("no merge is unfinished", files::conflicts),
     ("the documents that a project owes are there", files::documents),
     ("files that stand twice are equal", files::twins),
     ("links in documents resolve", links::resolve),
