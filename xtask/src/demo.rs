@@ -20,7 +20,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let file = fetch::fetch(models::find(&args.model)?)?;
     eprintln!("building happy (release): the first time about 100 packages, one to two minutes on two cores");
-    let happy = process::build_happy(&[])?;
+    let happy = process::build_happy()?;
     let mut command = Command::new(happy);
     command.arg("run").arg("-m").arg(file).args(&args.options).arg("--").arg(&args.prompt);
     process::run(&mut command)

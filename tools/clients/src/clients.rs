@@ -2,8 +2,7 @@
 
 use crate::server::Server;
 use happy_tool_kit::outcome::Outcome;
-use happy_tool_kit::process::{self, TEST_PROFILE};
-use happy_tool_kit::{Result, fetch, models, paths};
+use happy_tool_kit::{Result, fetch, models, paths, process};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -17,7 +16,7 @@ pub(crate) fn run() -> Result<Outcome> {
         (Err(why), _) | (_, Err(why)) => return Ok(Outcome::Unavailable(why)),
     };
     let model = fetch::fetch(models::find("smollm2")?)?;
-    let happy = process::build_happy(TEST_PROFILE)?;
+    let happy = process::build_tested_happy()?;
     let server = Server::start(&happy, &model)?;
     let name = model.file_stem().unwrap_or_default();
     let mut failed = Vec::new();

@@ -6,8 +6,7 @@
 
 use crate::server::Server;
 use clap::Args;
-use happy_tool_kit::process::{self, TEST_PROFILE};
-use happy_tool_kit::{Result, fetch, models};
+use happy_tool_kit::{Result, fetch, models, process};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -62,7 +61,7 @@ pub(crate) fn run(args: &LoadArgs) -> Result<()> {
         Some(_) => None,
         None => {
             let model = fetch::fetch(models::find("smollm2")?)?;
-            let happy = process::build_happy(TEST_PROFILE)?;
+            let happy = process::build_tested_happy()?;
             Some(Server::start_with(&happy, &model, &["--slots", "8", "--threads", "2", "--ctx", "512"])?)
         }
     };

@@ -1,16 +1,18 @@
 //! `cargo xtask test-avx512`: the code for AVX-512 on machines without it.
 //!
 //! With `--cfg emulate_avx512` the kernels for AVX-512 are compiled against intrinsics written with AVX2
-//! (`crates/kernels/src/arch/x86_64/emulated512.rs`). Their tests must give the bits of scalar code, and the real models'
-//! logits those of `fixtures/`. What this cannot show is that the compiler turns the real intrinsics into the right
-//! instructions; a machine with AVX-512 does, where the ordinary tests run them.
+//! (`crates/kernels/src/arch/x86_64/emulated512.rs`). Their tests must give the bits of scalar code, and so must whole models, in the
+//! tests of happy-model. What this cannot show is that the compiler turns the real intrinsics into the right instructions; a
+//! machine with AVX-512 does, where the ordinary tests run them, with real models too.
 
-use happy_tool_kit::models::MODELS;
+use crate::suites;
 use happy_tool_kit::outcome::Outcome;
 use happy_tool_kit::process::TEST_PROFILE;
-use happy_tool_kit::{Result, fetch, fixtures, paths, process, progress};
+use happy_tool_kit::{Result, paths, process, progress};
 use std::process::Command;
-use std::time::Instant;
+
+/// What computes.
+const PACKAGES: &[&str] = &["happy-kernels", "happy-model"];
 
 /// The step of `cargo xtask test`.
 pub(crate) fn step() -> Result<Outcome> {
@@ -22,22 +24,10 @@ pub(crate) fn step() -> Result<Outcome> {
 
 /// `cargo xtask test-avx512`.
 pub(crate) fn run() -> Result<()> {
-    let mut tests = process::cargo(&["test", "--release", "-p", "happy-kernels", "--lib", "--tests"]);
-    println!("{}", progress::run(emulating(&mut tests))?);
-    let mut build = process::cargo(&["build", "--release", "--quiet", "-p", "happy-cli", "--bin", "happy"]);
-    let built = process::build(emulating(&mut build))?;
-    let happy = built.into_iter().find(|b| b.target == "happy").ok_or("cargo built no `happy`")?.executable;
-    for model in MODELS {
-        let start = Instant::now();
-        let mut command = Command::new(&happy);
-        command.env("HAPPY_ISA", "avx512");
-        let (found, expected) = (fixtures::hash(command, &fetch::fetch(model)?)?, fixtures::golden(model)?);
-        if found != expected {
-            return Err(format!("{} logits by avx512: sha256 {found}, expected {expected}", model.name));
-        }
-        let seconds = start.elapsed().as_secs_f64();
-        println!("avx512      {} logits: as in fixtures/logits.txt, {seconds:.0} s", model.name);
-    }
+    let mut programs = process::cargo(&["test", "--release"]);
+    println!("{}", progress::run(emulating(programs.args(suites::arguments(PACKAGES)?)))?);
+    let mut units = process::cargo(&["test", "--release", "-p", "happy-kernels", "--lib"]);
+    println!("{}", progress::run(emulating(&mut units))?);
     Ok(())
 }
 

@@ -8,6 +8,7 @@ mod arm;
 mod avx512;
 mod foreign;
 pub mod isa;
+mod suites;
 
 pub use arm::toolchain;
 

@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(900);
 
 /// `cargo xtask fixtures`.
 pub fn run() -> Result<()> {
-    let happy = process::build_happy(&[])?;
+    let happy = process::build_happy()?;
     let mut text = String::from("# sha256 of the logits of prompt.txt; written by `cargo xtask fixtures`\n");
     for model in MODELS {
         let file = fetch::fetch(model)?;

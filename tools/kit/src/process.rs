@@ -18,6 +18,12 @@ pub const TEST_PROFILE: &[(&str, &str)] = &[
     ("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true"),
 ];
 
+/// The packages and features of all that runs in `cargo xtask test`: with others, cargo would compile the kernels once more. xtask and
+/// the tools are compiled in a profile of their own. The native methods of `bindings/android` are the one feature without which
+/// code would stay unchecked.
+pub const TESTED: &[&str] =
+    &["--workspace", "--exclude", "xtask", "--exclude", "happy-tool-*", "--features=happy-ffi/jni"];
+
 /// The cargo that runs this program, in the workspace's root.
 pub fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -191,11 +197,19 @@ pub fn build_tests(command: &mut Command) -> Result<Vec<Built>> {
     Ok(built)
 }
 
-/// Builds `happy` in release, with the profile changed by environment variables, and hands back its path.
-pub fn build_happy(profile: &[(&str, &str)]) -> Result<PathBuf> {
-    let mut command = cargo(&["build", "--release", "--package", "happy-cli", "--bin", "happy"]);
-    let built = build(command.envs(profile.iter().copied()))?;
-    match built.into_iter().find(|b| b.target == "happy") {
+/// Builds `happy` as `cargo install` does and hands back its path.
+pub fn build_happy() -> Result<PathBuf> {
+    happy_of(&mut cargo(&["build", "--release", "--package", "happy-cli", "--bin", "happy"]))
+}
+
+/// Builds `happy` from what the tests of `cargo xtask test` are made of, most of it compiled already, and hands back its path.
+pub fn build_tested_happy() -> Result<PathBuf> {
+    let mut command = cargo(&["build", "--release", "--bin", "happy"]);
+    happy_of(command.args(TESTED).envs(TEST_PROFILE.iter().copied()))
+}
+
+fn happy_of(command: &mut Command) -> Result<PathBuf> {
+    match build(command)?.into_iter().find(|b| b.target == "happy") {
         Some(happy) => Ok(happy.executable),
         None => Err("cargo built happy-cli but reported no executable named `happy`".into()),
     }

@@ -94,7 +94,7 @@ struct Bench {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let real = args.model.as_ref().is_none_or(|name| models::MODELS.iter().any(|m| m.name == *name));
     let peer = Peer::find_or_install()?;
-    let happy = if args.peer_only { None } else { Some(process::build_happy(&[])?) };
+    let happy = if args.peer_only { None } else { Some(process::build_happy()?) };
     let deep_once = args.phones || !real;
     let bench = Bench { peer, happy, rounds: args.rounds, deep_once };
     let sections = match deep_once {

@@ -3,7 +3,7 @@
 use crate::{conform, skips, tidy, tools};
 use When::{Always, Long};
 use happy_tool_kit::outcome::Outcome;
-use happy_tool_kit::process::TEST_PROFILE;
+use happy_tool_kit::process::{TEST_PROFILE, TESTED};
 use happy_tool_kit::{Result, fetch, paths, process, progress};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,9 +15,6 @@ pub(super) enum When {
     /// With `--all`, or by its name.
     Long,
 }
-
-/// The native methods of `bindings/android`: no other feature leaves code unchecked.
-const JAVA: &str = "--features=happy-ffi/jni";
 
 /// This package, and what it shares with the tools.
 const XTASK: &[&str] = &["xtask", "happy-tool-kit"];
@@ -206,13 +203,10 @@ fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Outcome> {
     process::run(process::cargo(arguments).envs(environment.iter().copied())).map(|()| Outcome::Passed)
 }
 
-/// Arguments of a cargo command for all crates and the packages of tests; xtask and the tools have steps of their own. Always the same
-/// packages and features: with others, cargo would compile the kernels once more. Clippy and doc use the profile of the tests too, so
-/// that build scripts and derive macros are compiled once for all three.
+/// Arguments of a cargo command for all crates and the packages of tests; xtask and the tools have steps of their own. Clippy and doc
+/// use the profile of the tests too, so that build scripts and derive macros are compiled once for all three.
 fn crates<'a>(command: &[&'a str], further: &[&'a str]) -> Vec<&'a str> {
-    let tools = XTASK.iter().chain(tools::PACKAGES).flat_map(|name| ["--exclude", *name]);
-    let selection = ["--workspace", JAVA].into_iter().chain(tools);
-    command.iter().copied().chain(selection).chain(further.iter().copied()).collect()
+    [command, TESTED, further].concat()
 }
 
 /// On the selection of the conformance data; the step `conform` uses the full data if they are there.

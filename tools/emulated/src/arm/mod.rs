@@ -46,6 +46,9 @@ const CORPORA: &[&str] = &["quants", "architectures"];
 /// finds is packed into the same bytes by the other tests of these formats.
 pub(crate) const NO_SEARCH: (&str, &str) = ("HAPPY_NO_SEARCH", "1");
 
+/// How many random cases a property is tried with; natively 256.
+const FEW_CASES: (&str, &str) = ("PROPTEST_CASES", "32");
+
 /// A test binary that runs longer than this under emulation is killed and counts as failed.
 const TEST_LIMIT: Duration = Duration::from_secs(900);
 
@@ -138,9 +141,17 @@ fn test_on(cpu: &Cpu, packages: &[&str], binaries: &[Built]) -> Result<Vec<Strin
             .current_dir(&binary.package_dir)
             .env("CARGO_MANIFEST_DIR", &binary.package_dir)
             .env_remove("HAPPY_CONFORMANCE")
-            .envs([NO_SEARCH, ("HAPPY_RECIPES", RECIPES)])
+            .envs([NO_SEARCH, FEW_CASES, ("HAPPY_RECIPES", RECIPES)])
             .envs(cpu.require.last().map(|best| ("HAPPY_REQUIRE_ISA", best)));
+        let begun = Instant::now();
         let done = process::run_within(&mut command, TEST_LIMIT)?;
+        println!(
+            "{:<11} {:>5.0} s  {} of {}",
+            cpu.name,
+            begun.elapsed().as_secs_f64(),
+            binary.target,
+            paths::short(&binary.package_dir)
+        );
         coverage.read(&done.stdout);
         tests += passed_tests(&done.stdout);
         if !done.success {

@@ -6,6 +6,7 @@
 //! | musl, static | rustup's target, which brings a C library along | Rust's own `rust-lld` |
 //! | Android | rustup's target | the NDK's `clang` |
 
+use crate::suites;
 use happy_tool_kit::process::Built;
 use happy_tool_kit::{Result, paths, process};
 use std::io::Write;
@@ -105,14 +106,10 @@ impl Toolchain {
         }
     }
 
-    /// Builds the tests of `packages` once.
+    /// Builds the tests of `packages` once, those that [`suites`] chooses.
     pub(super) fn build_tests(&self, packages: &[&str]) -> Result<Vec<Built>> {
         let mut command = self.cargo("test");
-        command.args(["--no-run", "--lib", "--tests"]);
-        for package in packages {
-            command.args(["--package", package]);
-        }
-        process::build_tests(&mut command)
+        process::build_tests(command.args(["--no-run", "--lib"]).args(suites::arguments(packages)?))
     }
 
     /// Builds `happy` with the checks of the tests.

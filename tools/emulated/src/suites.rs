@@ -1,0 +1,60 @@
+//! Which tests run where a processor is emulated: those whose results its instruction set decides.
+
+use happy_tool_kit::{Result, process};
+
+/// Programs of these packages' tests; of other packages all run. The rest of happy-model's tests are about memory, files and errors, in
+/// which the instruction set has no part, and which emulated take minutes.
+const CHOSEN: &[(&str, &[&str])] = &[
+    (
+        "happy-model",
+        &[
+            "adapters_of_blocks",
+            "architectures",
+            "blocks",
+            "encoders",
+            "oracle",
+            "recipes_same_bits",
+            "recurrent",
+            "same_bits",
+            "scales",
+            "unrouted_experts",
+        ],
+    ),
+    ("happy-conform", &["corpora"]),
+];
+
+/// Arguments of `cargo test` that choose these packages, and of them what decides.
+pub(crate) fn arguments(packages: &[&str]) -> Result<Vec<String>> {
+    let metadata = process::metadata(&["--no-deps"])?;
+    let mut arguments = Vec::new();
+    for name in packages {
+        let package = metadata.packages.iter().find(|package| package.name == *name);
+        let package = package.ok_or_else(|| format!("the workspace has no package {name}"))?;
+        let mut tests: Vec<&str> =
+            package.targets.iter().filter(|target| target.is_test()).map(|target| &*target.name).collect();
+        if let Some((_, chosen)) = CHOSEN.iter().find(|(package, _)| package == name) {
+            if let Some(missing) = chosen.iter().find(|test| !tests.contains(test)) {
+                return Err(format!("{name} has no test {missing}, which runs emulated"));
+            }
+            tests = chosen.to_vec();
+        }
+        arguments.extend(["--package".into(), (*name).into()]);
+        arguments.extend(tests.into_iter().flat_map(|test| ["--test".into(), test.into()]));
+    }
+    Ok(arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_chosen_is_there_and_the_kernels_are_whole() {
+        let found = arguments(&["happy-kernels", "happy-model", "happy-conform"]).unwrap();
+        for test in ["attention_suite", "linear_suite", "same_bits", "corpora"] {
+            assert!(found.windows(2).any(|pair| pair == ["--test", test]), "{test}: {found:?}");
+        }
+        assert!(!found.iter().any(|test| test == "recipes_memory"), "{found:?}");
+        assert!(arguments(&["happy-nothing"]).unwrap_err().contains("happy-nothing"));
+    }
+}
