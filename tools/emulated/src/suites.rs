@@ -11,7 +11,6 @@ const CHOSEN: &[(&str, &[&str])] = &[
             "adapters_of_blocks",
             "architectures",
             "blocks",
-            "encoders",
             "oracle",
             "recipes_same_bits",
             "recurrent",

@@ -64,6 +64,10 @@ impl ReplyParser {
                     Taken::No => return self.foreign(c),
                     Taken::Yes => self.raw.add_char(c)?,
                     Taken::End => self.end_object()?,
+                    Taken::Before => {
+                        self.end_object()?;
+                        return Ok(Character::Again);
+                    }
                 }
                 return Ok(Character::Taken);
             }
@@ -318,6 +322,9 @@ impl ReplyParser {
             At::Content | At::Reasoning | At::Failed => return Ok(()),
             At::Open | At::List => self.finish_block(),
             At::Objects if self.objects.is_outside() => self.finish_block(),
+            At::Objects if self.objects.is_whole(&self.draft) => {
+                self.end_object().and_then(|()| self.finish_block())
+            }
             // A marker that ends one message and begins the next also ends replies.
             At::Header if self.grammar.rules.iter().any(|rule| rule.1 == self.field.trim()) => {
                 self.begin_text(At::Content);

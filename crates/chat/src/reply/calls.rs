@@ -89,7 +89,13 @@ pub(super) static KIMI_K2: Grammar = Grammar {
 pub(super) static LOOSE: Grammar = Grammar {
     notation: Notation::PYTHON,
     objects_for_name: true,
-    ..Grammar::new(&[(List, "[", List), (Name, "(", Literals), (Open, ",", List), (Open, "]", Open)])
+    ..Grammar::new(&[
+        (List, "[", List),
+        (Name, "(", Literals),
+        (Name, ">", Json),
+        (Open, ",", List),
+        (Open, "]", Open),
+    ])
 };
 
 /// `[TOOL_CALLS][{"name": "f", "arguments": {..}, "id": ".."}, ..]`, and since 2025 `[TOOL_CALLS]f[ARGS]{..}`, optionally with

@@ -10,6 +10,7 @@
 //! loose    objects | [objects] | [f(a=1), ..]       as the whole reply, alone,
 //!          in a ``` fence, <tools>, <tool_call> ..     or in one wrapper
 //!          object                                   as the reply's last lines
+//!          <function=f>object</function>            as the whole reply
 //! early    a whole block of the format's own         at the end of thinking that never ended
 //! ```
 
@@ -29,10 +30,14 @@ const WRAPPERS: &[(&str, &str)] = &[
     ("<tool_call>", "</tool_call>"),
     ("<tool_calls>", "</tool_calls>"),
     ("<function_call>", "</function_call>"),
+    (FUNCTION, "</function>"),
     (FENCE, FENCE),
 ];
 
 const FENCE: &str = "```";
+
+/// A name, `>` and the arguments follow: the notation of Llama 3.1's model card.
+const FUNCTION: &str = "<function=";
 
 /// The languages that a fence around calls may name.
 const LANGUAGES: &[&str] = &["", "json", "tool_call", "tool_calls", "tool_code", "python"];
@@ -274,11 +279,16 @@ fn opening(text: &str) -> Opening<'_> {
     let wrapper = WRAPPERS.iter().find(|(begin, _)| text.starts_with(begin));
     let (begin, end) = wrapper.copied().unwrap_or_default();
     let mut rest = text.get(begin.len()..).unwrap_or_default();
+    if begin == FUNCTION {
+        return Opening::Calls(end, rest, At::Name);
+    }
     if begin == FENCE {
         let language = rest.find(|c: char| !c.is_ascii_alphabetic() && c != '_').unwrap_or(rest.len());
         let (word, after) = rest.split_at(language);
-        let fits =
-            |language: &&str| if after.is_empty() { language.starts_with(word) } else { *language == word };
+        let so_far = |language: &&str| if after.is_empty() { word.len() } else { language.len() };
+        let fits = |language: &&str| {
+            language.get(..so_far(language)).is_some_and(|begin| begin.eq_ignore_ascii_case(word))
+        };
         if !LANGUAGES.iter().any(fits) {
             return Opening::Other;
         }

@@ -30,6 +30,8 @@ enum Part {
     Arguments,
     /// A name, or an object with name and arguments, as in OpenAI's API: `{"function": {..}}`.
     Function,
+    /// The calls themselves: `{"tool_calls": [..]}`.
+    Calls,
     /// `type`, or any other key that a model adds.
     Other,
 }
@@ -41,6 +43,8 @@ pub(super) enum Taken {
     Yes,
     /// The end of one of them.
     End,
+    /// One of them ended before it, without its closing brace; it was not taken.
+    Before,
     /// It belongs to none of the objects and was not taken.
     No,
 }
@@ -64,6 +68,11 @@ impl Objects {
         Objects { keyed, strict, ..Objects::default() }
     }
 
+    /// Returns whether an object of which `call` was read lacks nothing but its closing brace.
+    pub(super) fn is_whole(&self, call: &Draft) -> bool {
+        matches!(self.state, State::After) && self.has_arguments && call.name.is_some()
+    }
+
     /// Returns whether no object is open.
     pub(super) fn is_outside(&self) -> bool {
         matches!(self.state, State::Outside)
@@ -77,6 +86,7 @@ impl Objects {
         if between && c.is_whitespace() {
             return Ok(Taken::Yes);
         }
+        let whole = self.is_whole(call);
         match &mut self.state {
             State::Outside => match c {
                 '{' => {
@@ -107,6 +117,7 @@ impl Objects {
                         _ if self.keyed => Part::Arguments,
                         "name" | "tool_name" => Part::Name,
                         "function" | "function_call" | "tool_call" => Part::Function,
+                        "tool_calls" if call.name.is_none() && !self.has_arguments => Part::Calls,
                         "arguments" | "parameters" => Part::Arguments,
                         "id" | "tool_call_id" => Part::Id,
                         "type" | "index" => Part::Other,
@@ -127,6 +138,8 @@ impl Objects {
                     self.state = State::Colon(part);
                 }
             }
+            // What is read now are the objects in it: their wrapper is one closing brace too many.
+            State::Colon(Part::Calls) if c == ':' => self.state = State::Outside,
             State::Colon(part) if c == ':' => self.state = State::Value(*part, Scan::new(Notation::JSON)),
             State::Colon(_) => return unexpected("`:`"),
             State::Value(_, scan) if scan.text().is_empty() && c.is_whitespace() => {}
@@ -146,6 +159,11 @@ impl Objects {
                 }
             }
             State::After if c == ',' => self.state = State::Member,
+            // The marker after the object.
+            State::After if c == '<' && whole => {
+                (self.state, self.any) = (State::Outside, true);
+                return Ok(Taken::Before);
+            }
             State::After => return unexpected("a comma or `}`"),
         }
         Ok(Taken::Yes)
@@ -179,7 +197,7 @@ fn value(part: Part, text: &str, has_arguments: bool, call: &mut Draft, out: &mu
         }
         Part::Arguments if text.starts_with('{') || text == "null" => {}
         Part::Arguments => call.quoted_arguments(text, out)?,
-        Part::Other => {}
+        Part::Calls | Part::Other => {}
     }
     Ok(false)
 }

@@ -29,11 +29,21 @@ pub(super) struct Scan {
     string: Option<(&'static Quote, usize)>,
     escaped: bool,
     over: bool,
+    /// A comma of JSON and the white space after it, until it is known that a value follows: models write one comma too many.
+    comma: Text,
 }
 
 impl Scan {
     pub(super) fn new(notation: Notation) -> Self {
-        Scan { notation, text: Text::default(), depth: 0, string: None, escaped: false, over: false }
+        Scan {
+            notation,
+            text: Text::default(),
+            depth: 0,
+            string: None,
+            escaped: false,
+            over: false,
+            comma: Text::default(),
+        }
     }
 
     /// Returns the characters that were taken.
@@ -76,6 +86,18 @@ impl Scan {
         let closing = matches!(c, '}' | ']' | ')');
         if self.depth == 0 && (closing || c == ',' || c.is_whitespace()) {
             return Ok(Extent::After);
+        }
+        if self.notation.json && self.depth > 0 {
+            if !self.comma.is_empty() && c.is_whitespace() {
+                self.comma.add_char(c)?;
+                return Ok(Extent::Inside);
+            }
+            let comma = std::mem::take(&mut self.comma);
+            self.text.add(if closing { comma.get(1..).unwrap_or_default() } else { &comma })?;
+            if c == ',' {
+                self.comma.add_char(c)?;
+                return Ok(Extent::Inside);
+            }
         }
         self.text.add_char(c)?;
         if let Some(quote) = self.opened(c) {
@@ -157,6 +179,8 @@ mod tests {
             (Notation::JSON, "12.5,", "12.5"),
             (Notation::JSON, "true}", "true"),
             (Notation::JSON, "[[]]]", "[[]]"),
+            (Notation::JSON, "{\"a\": [1, 2,\n], \"b\": \",}\",}", "{\"a\": [1, 2\n], \"b\": \",}\"}"),
+            (Notation::JSON, "[1,,2]", "[1,,2]"),
             (Notation::PYTHON, r#"'it"s', b"#, r#"'it"s'"#),
             (Notation::PYTHON, r"'\'' )", r"'\''"),
             (Notation::PYTHON, "{'a': (1, 2)})", "{'a': (1, 2)}"),

@@ -35,6 +35,39 @@ pub(crate) fn cases() -> Vec<Case> {
             "",
             weather(),
         ),
+        // A closing brace or a comma that the model forgot or added.
+        case(
+            Hermes,
+            "<tool_call>{\"name\":\"w\",\"arguments\":{\"city\":\"Zürich\"}</tool_call><tool_call>{\"arguments\":{\"city\":\"Zürich\"},\"name\":\"w\"",
+            "",
+            "",
+            json!([["w", {"city": "Zürich"}], ["w", {"city": "Zürich"}]]),
+        ),
+        case(
+            Hermes,
+            "<tool_call>{\"name\":\"w\",\"arguments\":{\"a\": [1, 2, ], \"b\": {\"c\": \",}\",\n},\n},}</tool_call>",
+            "",
+            "",
+            json!([["w", {"a": [1, 2], "b": {"c": ",}"}}]]),
+        ),
+        broken(
+            Hermes,
+            "<tool_call>{\"name\":\"w\",\"arguments\":{\"a\": [1,,2]}}</tool_call>",
+            "<tool_call>{\"name\":\"w\",\"arguments\":{\"a\": [1,,2]}}</tool_call>",
+            "the arguments are not valid JSON: expected value at line 1 column 10",
+        ),
+        broken(
+            Hermes,
+            "<tool_call>{\"name\":\"w\",\"arguments\":{\"a\": 1</tool_call>",
+            "<tool_call>{\"name\":\"w\",\"arguments\":{\"a\": 1</tool_call>",
+            "the reply ends inside of a call",
+        ),
+        broken(
+            Hermes,
+            "<tool_call>{\"name\":\"w\"</tool_call>",
+            "<tool_call>{\"name\":\"w\"</tool_call>",
+            "expected a comma or `}`, found `<`",
+        ),
         case(
             Hermes,
             "<tool_call>{\"arguments\":{\"city\":\"Zürich\"},\"name\":\"w\"}</tool_call>",
