@@ -4,7 +4,8 @@
 //! `setup-foreign` fetches the standard libraries through rustup and, on Debian, a linker and the emulators; `test-foreign`
 //! builds the tests and runs them. i686 runs without an emulator if the kernel takes its programs.
 
-use crate::arm::{NO_SEARCH, passed_tests};
+use crate::arm::passed_tests;
+use crate::suites;
 use happy_tool_kit::outcome::Outcome;
 use happy_tool_kit::process::Built;
 use happy_tool_kit::{Result, paths, process};
@@ -55,13 +56,6 @@ const TEST_LIMIT: Duration = Duration::from_secs(600);
 
 /// Fetching two standard libraries takes seconds, or never ends if the network drops packets.
 const SETUP_LIMIT: Duration = Duration::from_secs(300);
-
-/// Random cases of each property: emulated, a case takes many times as long.
-const PROPTEST_CASES: &str = "16";
-
-/// Tests that would take most of an hour emulated, and that do nothing but search with floats, which are the same on every
-/// machine: what they find is packed into the same bytes by the other tests of these formats. Not run under emulation.
-const SLOW: &[&str] = &["searching_any_bits_does_not_panic", "lattice_blocks_are_close"];
 
 /// Arguments of `test-foreign`.
 #[derive(clap::Args)]
@@ -167,15 +161,14 @@ impl Machine {
                 Command::new(&binary.executable)
             } else {
                 let mut emulator = Command::new(self.emulator);
-                emulator.arg(&binary.executable).args(SLOW.iter().flat_map(|name| ["--skip", *name]));
-                emulator.envs([NO_SEARCH]);
+                emulator.arg(&binary.executable).args(suites::without_slow()).envs(suites::LESS);
                 emulator
             };
             command
                 .current_dir(&binary.package_dir)
                 .env("CARGO_MANIFEST_DIR", &binary.package_dir)
                 .env_remove("HAPPY_CONFORMANCE")
-                .env("PROPTEST_CASES", PROPTEST_CASES);
+                .envs([suites::FEW_CASES]);
             let done = process::run_within(&mut command, TEST_LIMIT)?;
             tests += passed_tests(&done.stdout);
             if !done.success {
@@ -198,7 +191,7 @@ impl Machine {
             println!(
                 "{:<6} not run, since emulated they take too long: {}, formats whose encoding searches",
                 self.name,
-                SLOW.join(", ")
+                suites::SLOW.join(", ")
             );
         }
         Ok(failures)

@@ -22,6 +22,24 @@ const CHOSEN: &[(&str, &[&str])] = &[
     ("happy-conform", &["corpora"]),
 ];
 
+/// Tests that would take most of an hour emulated, and that do nothing but search with floats, which are the same on every
+/// machine: what they find is packed into the same bytes by the other tests of these formats.
+pub(crate) const SLOW: &[&str] = &["searching_any_bits_does_not_panic", "lattice_blocks_are_close"];
+
+/// Leaves such searches out of the corpus of formats.
+const NO_SEARCH: (&str, &str) = ("HAPPY_NO_SEARCH", "1");
+
+/// How many random cases a property is tried with, natively 256.
+pub(crate) const FEW_CASES: (&str, &str) = ("PROPTEST_CASES", "16");
+
+/// The environment of a test program that is emulated.
+pub(crate) const LESS: [(&str, &str); 2] = [NO_SEARCH, FEW_CASES];
+
+/// Arguments of a test program that leave out [`SLOW`].
+pub(crate) fn without_slow() -> impl Iterator<Item = &'static str> {
+    SLOW.iter().flat_map(|name| ["--skip", *name])
+}
+
 /// Arguments of `cargo test` that choose these packages, and of them what decides.
 pub(crate) fn arguments(packages: &[&str]) -> Result<Vec<String>> {
     let metadata = process::metadata(&["--no-deps"])?;

@@ -8,6 +8,7 @@ mod program;
 pub mod toolchain;
 
 use crate::isa::Coverage;
+use crate::suites;
 use happy_tool_kit::outcome::Outcome;
 use happy_tool_kit::process::Built;
 use happy_tool_kit::{Result, paths, process};
@@ -41,13 +42,6 @@ const CONFORM: &str = "happy-conform";
 /// The corpora that run emulated, names of tests of `conform/tests/corpora.rs`; the others are about text and files, in which the
 /// instruction set has no part.
 const CORPORA: &[&str] = &["quants", "architectures"];
-
-/// Leaves out what takes minutes emulated and does nothing but search with floats, which are the same on every machine: what it
-/// finds is packed into the same bytes by the other tests of these formats.
-pub(crate) const NO_SEARCH: (&str, &str) = ("HAPPY_NO_SEARCH", "1");
-
-/// How many random cases a property is tried with; natively 256.
-const FEW_CASES: (&str, &str) = ("PROPTEST_CASES", "32");
 
 /// A test binary that runs longer than this under emulation is killed and counts as failed.
 const TEST_LIMIT: Duration = Duration::from_secs(900);
@@ -141,7 +135,9 @@ fn test_on(cpu: &Cpu, packages: &[&str], binaries: &[Built]) -> Result<Vec<Strin
             .current_dir(&binary.package_dir)
             .env("CARGO_MANIFEST_DIR", &binary.package_dir)
             .env_remove("HAPPY_CONFORMANCE")
-            .envs([NO_SEARCH, FEW_CASES, ("HAPPY_RECIPES", RECIPES)])
+            .args(suites::without_slow())
+            .envs(suites::LESS)
+            .envs([("HAPPY_RECIPES", RECIPES)])
             .envs(cpu.require.last().map(|best| ("HAPPY_REQUIRE_ISA", best)));
         let begun = Instant::now();
         let done = process::run_within(&mut command, TEST_LIMIT)?;
@@ -181,8 +177,9 @@ fn test_on(cpu: &Cpu, packages: &[&str], binaries: &[Built]) -> Result<Vec<Strin
     );
     if packages.contains(&CONFORM) {
         println!(
-            "{:<11} not run, since emulated it takes minutes: formats whose encoding searches",
-            cpu.name
+            "{:<11} not run, since emulated they take too long: {}, formats whose encoding searches",
+            cpu.name,
+            suites::SLOW.join(", ")
         );
     }
     Ok(failures)
