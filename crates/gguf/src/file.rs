@@ -40,6 +40,8 @@ pub type SharedBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
 pub struct GgufFile {
     bytes: SharedBytes,
     index: Arc<Index>,
+    /// Whether the bytes are a map of a file.
+    pub(crate) mapped: bool,
 }
 
 impl GgufFile {
@@ -72,7 +74,7 @@ impl GgufFile {
 
     pub(crate) fn parse_shared(bytes: SharedBytes, limits: &Limits) -> Result<Self, ParseError> {
         let index = Arc::clone(Gguf::parse_with((*bytes).as_ref(), limits)?.index());
-        Ok(Self { bytes, index })
+        Ok(Self { bytes, index, mapped: false })
     }
 
     /// The parsed view. Costs two reference counts; nothing is parsed again.
@@ -96,7 +98,7 @@ impl GgufFile {
 impl From<GgufHeader> for GgufFile {
     fn from(header: GgufHeader) -> Self {
         let (bytes, index) = header.into_parts();
-        Self { bytes, index }
+        Self { bytes, index, mapped: false }
     }
 }
 

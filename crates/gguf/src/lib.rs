@@ -15,6 +15,8 @@ mod ggml_type;
 mod gguf;
 mod index;
 pub mod keys;
+#[cfg(feature = "std")]
+mod large_pages;
 mod limits;
 mod metadata;
 mod parse;

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::error::ParseError;
 use crate::file::{FileError, GgufFile, open};
 use crate::limits::Limits;
 use crate::part::FilePart;
@@ -49,7 +50,7 @@ impl GgufFile {
         }
         // SAFETY: the caller promises that nobody changes or truncates the file while the map lives.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(|e| not_mapped(path, e))?;
-        Self::parse_shared(Arc::new(map), limits).map_err(|e| FileError::parse(path, e))
+        Self::parse_map(map, limits).map_err(|e| FileError::parse(path, e))
     }
 
     /// Maps a file, or reads it if the system cannot map it ([`FileError::Map`]): some network and user-space file
@@ -88,7 +89,15 @@ impl GgufFile {
         options.offset(part.offset()).len(len);
         // SAFETY: the caller promises that nobody changes or truncates the file while the map lives.
         let map = unsafe { options.map(part.file()) }.map_err(|e| not_mapped(path, e))?;
-        Self::parse_shared(Arc::new(map), limits).map_err(|e| FileError::parse(path, e))
+        Self::parse_map(map, limits).map_err(|e| FileError::parse(path, e))
+    }
+}
+
+impl GgufFile {
+    fn parse_map(map: memmap2::Mmap, limits: &Limits) -> Result<Self, ParseError> {
+        let mut file = Self::parse_shared(Arc::new(map), limits)?;
+        file.mapped = true;
+        Ok(file)
     }
 }
 
@@ -112,6 +121,22 @@ fn not_mapped(path: &Path, error: std::io::Error) -> FileError {
         std::io::ErrorKind::OutOfMemory => FileError::io(path, error),
         _ => FileError::Map { path: path.to_path_buf(), error },
     }
+}
+
+/// Asks for large pages where a map has these bytes, and returns whether the system agreed; kernels without them refuse. `page` is the size
+/// of an ordinary page.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn advise_large_pages(mapped: &[u8], page: core::num::NonZeroUsize) -> bool {
+    // In the C library that the standard library is linked with. memmap2 has this advice on Linux only.
+    unsafe extern "C" {
+        fn madvise(start: *mut core::ffi::c_void, len: usize, advice: core::ffi::c_int) -> core::ffi::c_int;
+    }
+    const HUGE_PAGE: core::ffi::c_int = 14;
+    // The range must begin at a page, as the map does.
+    let before = mapped.as_ptr().addr() % page;
+    let start = mapped.as_ptr().wrapping_sub(before);
+    // SAFETY: this advice changes no bytes and unmaps nothing, whatever the range.
+    unsafe { madvise(start.cast_mut().cast(), mapped.len().saturating_add(before), HUGE_PAGE) == 0 }
 }
 
 /// Compares read, mapped and shared files. The tests are here because mapping is unsafe to call.
@@ -213,6 +238,31 @@ mod tests {
                 other => panic!("{other}"),
             }
         }
+    }
+
+    /// Ranges of a mapped file may be advised; the bytes stay, and a file that is not mapped is left alone.
+    #[test]
+    fn large_pages_are_for_maps() {
+        let folder = Folder::new("large-pages");
+        let data = vec![7u8; 5 << 20];
+        let file = GgufWriter::new().tensor("t", GgmlType::F32, &[5 << 18], data.clone());
+        let path = folder.file("model.gguf", &file.to_vec().unwrap());
+        // SAFETY: only this test knows the file, and it does not write to it again.
+        let mapped = unsafe { GgufFile::map(&path) }.unwrap();
+        let range = mapped.view().tensor("t").unwrap().range;
+        let agreed = mapped.prefer_large_pages(&mut [range.clone()]);
+        assert!(agreed == 0 || agreed == data.len() as u64, "{agreed}");
+        #[cfg(target_os = "linux")]
+        {
+            let maps = fs::read_to_string("/proc/self/smaps").unwrap();
+            let flags =
+                maps.split("VmFlags:").skip(1).filter(|flags| flags.lines().next().unwrap().contains(" hg"));
+            assert_eq!(flags.count() > 0, agreed > 0);
+        }
+        assert_eq!(mapped.view().data(&mapped.view().tensor("t").unwrap()), Some(&*data));
+        assert_eq!(mapped.prefer_large_pages(&mut [0..1 << 20]), 0);
+        assert_eq!(mapped.prefer_large_pages(&mut [range.start..u64::MAX]), 0);
+        assert_eq!(GgufFile::read(&path).unwrap().prefer_large_pages(&mut [range]), 0);
     }
 
     /// Parts that begin inside pages and at page boundaries, with and without an explicit length.

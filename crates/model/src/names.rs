@@ -1,6 +1,6 @@
 //! Tensor names and types as GGUF files spell them.
 
-use happy_gguf::GgmlType;
+use happy_gguf::{GgmlType, GgufSet};
 use happy_tensor::DType;
 
 use crate::spec::{ModelSpec, OutputKind};
@@ -196,6 +196,27 @@ pub(crate) fn role(name: &str, spec: &ModelSpec) -> Role {
     Role::Matrix { layer, expert: part.ends_with("exps.weight") || part.contains("_shexp") }
 }
 
+/// Returns the name of the tensor that is the output matrix, or `None` if there is no output matrix. `has` says whether the file has a tensor.
+pub(crate) fn output(spec: &ModelSpec, has: impl FnOnce(&str) -> bool) -> Option<&'static str> {
+    let own = match spec.output {
+        OutputKind::Own => true,
+        OutputKind::OwnOrTied => has(OUTPUT),
+        OutputKind::Tied => false,
+        OutputKind::None => return None,
+    };
+    Some(if own { OUTPUT } else { TOKEN_EMBD })
+}
+
+/// Returns whether every generated token reads all of a tensor.
+pub(crate) fn read_whole(name: &str, gguf: &GgufSet<'_>, spec: &ModelSpec) -> bool {
+    match role(name, spec) {
+        // A stack of experts; shared ones have other names.
+        Role::Matrix { .. } => !name.ends_with("exps.weight"),
+        Role::Table => output(spec, |output| gguf.tensor(output).is_some()) == Some(name),
+        Role::Vector | Role::Unused => false,
+    }
+}
+
 /// Returns whether the model would compute something else without this tensor. If no part of the specification uses such a tensor,
 /// the loader refuses the file.
 pub(crate) fn matters(name: &str, spec: &ModelSpec) -> bool {
@@ -256,6 +277,8 @@ pub(crate) fn most_reads(n_tensors: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use happy_gguf::{GgufFile, GgufWriter, Limits};
+
     use super::*;
 
     /// The parser doesn't depend on other crates, so it has a table of formats of its own. This test compares it with the kernels'.
@@ -271,5 +294,45 @@ mod tests {
             }
         }
         assert!(failed.is_empty(), "{}", failed.join("\n"));
+    }
+    /// Whatever takes a part of a tensor for a token must not be told to read it whole.
+    #[test]
+    fn tables_and_experts_are_not_read_whole() {
+        for output in [None, Some(OUTPUT)] {
+            let names = [
+                (TOKEN_EMBD, output.is_none()),
+                (OUTPUT, true),
+                (PER_LAYER_EMBD, false),
+                (POSITION_EMBD, false),
+                ("blk.0.attn_q.weight", true),
+                ("blk.0.ffn_down.weight", true),
+                ("blk.0.ffn_down_shexp.weight", true),
+                ("blk.0.ffn_gate_inp.weight", true),
+                ("blk.0.ffn_down_exps.weight", false),
+                ("blk.0.ffn_gate_up_exps.weight", false),
+                ("blk.0.attn_norm.weight", false),
+                ("blk.0.attn_q.bias", false),
+                // A layer that the model doesn't have.
+                ("blk.1.attn_q.weight", false),
+            ];
+            let mut file = GgufWriter::new()
+                .kv("general.architecture", "llama")
+                .kv("llama.context_length", 512u32)
+                .kv("llama.embedding_length", 8u32)
+                .kv("llama.block_count", 1u32)
+                .kv("llama.feed_forward_length", 8u32)
+                .kv("llama.attention.head_count", 2u32)
+                .kv("llama.attention.layer_norm_rms_epsilon", 1e-5f32);
+            for name in [TOKEN_EMBD].into_iter().chain(output) {
+                file = file.tensor(name, GgmlType::F32, &[8, 16], vec![0; 4 * 8 * 16]);
+            }
+            let bytes = std::sync::Arc::new(file.to_vec().unwrap());
+            let file = GgufFile::from_shared(bytes, &Limits::default()).unwrap();
+            let set = file.view().into();
+            let spec = crate::arch::read_spec(&set, &[]).unwrap();
+            for (name, whole) in names {
+                assert_eq!(read_whole(name, &set, &spec), whole, "{name}, output {output:?}");
+            }
+        }
     }
 }

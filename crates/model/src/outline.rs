@@ -91,12 +91,7 @@ impl Outline {
 /// Collects the sizes of the tensors that are matrices. A tensor of a wrong type or shape, which loading refuses, may be left out.
 fn matrices(gguf: &GgufSet<'_>, spec: &ModelSpec, kernels: &Kernels) -> Matrices {
     let mut m = Matrices::default();
-    let own_output = spec.output != OutputKind::Tied && gguf.tensor(names::OUTPUT).is_some();
-    let output = match spec.output {
-        OutputKind::None => None,
-        _ if own_output => Some(names::OUTPUT),
-        _ => Some(names::TOKEN_EMBD),
-    };
+    let output = names::output(spec, |name| gguf.tensor(name).is_some());
     for (_, info) in gguf.tensors() {
         let (layer, expert) = match names::role(info.name, spec) {
             Role::Matrix { layer, expert } => (layer, expert),

@@ -85,13 +85,7 @@ pub(crate) fn load(
 
 #[inline(never)]
 fn output(t: &mut Tensors<'_>, spec: &ModelSpec) -> Result<Option<Linear>, LoadError> {
-    let own = match spec.output {
-        OutputKind::Own => true,
-        OutputKind::OwnOrTied => t.has(names::OUTPUT),
-        OutputKind::Tied => false,
-        OutputKind::None => return Ok(None),
-    };
-    let name = if own { names::OUTPUT } else { names::TOKEN_EMBD };
+    let Some(name) = names::output(spec, |name| t.has(name)) else { return Ok(None) };
     let tensor = t.tensor(name, &[spec.n_embd, spec.n_vocab])?;
     let bias = t.opt_vector(spec.output_bias, names::OUTPUT_BIAS, &[spec.n_vocab])?;
     t.rows(&tensor, 0, spec.n_vocab, spec.n_embd, bias.as_deref()).map(Some)

@@ -9,14 +9,16 @@ pub(crate) mod tensors;
 
 use std::fmt;
 
-use happy_gguf::{GgufFile, GgufSet, GgufSetFile, SharedBytes};
+use happy_gguf::{GgufFile, GgufSet, GgufSetFile};
 use happy_kernels::Kernels;
 
 use crate::arch::Architecture;
 use crate::error::LoadError;
 use crate::model::Model;
+use crate::names;
 use crate::outline::Outline;
-use crate::reserve::collected;
+use crate::reserve::{collected, reserved};
+use crate::spec::ModelSpec;
 
 /// Loads models, with the caller's choice of kernels and architectures.
 ///
@@ -88,7 +90,7 @@ impl<'a> Loader<'a> {
     /// # Errors
     /// [`LoadError`] says what is wrong with the file, or that memory could not be reserved.
     pub fn load(&self, file: &GgufFile) -> Result<Model, LoadError> {
-        self.load_parts(&file.view().into(), &[file.shared()])
+        self.load_parts(&file.view().into(), &[file])
     }
 
     /// Loads a model of one or several files, like [`load`](Self::load).
@@ -96,15 +98,31 @@ impl<'a> Loader<'a> {
     /// # Errors
     /// As for [`load`](Self::load).
     pub fn load_set(&self, files: &GgufSetFile) -> Result<Model, LoadError> {
-        let parts = files.parts().map(|(_, file)| file.shared());
+        let parts = files.parts().map(|(_, file)| file);
         self.load_parts(&files.view(), &collected(files.parts().len(), parts)?)
     }
 
-    fn load_parts(&self, gguf: &GgufSet<'_>, parts: &[SharedBytes]) -> Result<Model, LoadError> {
+    fn load_parts(&self, gguf: &GgufSet<'_>, files: &[&GgufFile]) -> Result<Model, LoadError> {
         let Outline { spec, matrices, .. } = self.outline(gguf)?;
-        let (weights, unused) = layers::load(gguf, parts, &spec, self.kernels)?;
+        // Before anything reads the tensors.
+        prefer_large_pages(gguf, files, &spec)?;
+        let parts = collected(files.len(), files.iter().map(|file| file.shared()))?;
+        let (weights, unused) = layers::load(gguf, &parts, &spec, self.kernels)?;
         Ok(Model::new(spec, weights, unused, matrices)?)
     }
+}
+
+/// Asks for large pages for the matrices that every token reads. Experts and tables, of which a token reads a part, stay as they are.
+fn prefer_large_pages(gguf: &GgufSet<'_>, files: &[&GgufFile], spec: &ModelSpec) -> Result<(), LoadError> {
+    let mut ranges = reserved(gguf.tensors().count())?;
+    for (i, file) in files.iter().enumerate() {
+        ranges.clear();
+        let whole =
+            gguf.tensors().filter(|(part, info)| *part == i && names::read_whole(info.name, gguf, spec));
+        ranges.extend(whole.map(|(_, info)| info.range));
+        file.prefer_large_pages(&mut ranges);
+    }
+    Ok(())
 }
 
 impl Model {
