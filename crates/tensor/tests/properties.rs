@@ -92,6 +92,11 @@ fn is_slow(dtype: DType) -> bool {
     dtype.name().starts_with("IQ") && dtype.block_len() == 256
 }
 
+/// Returns whether a format is encoded by the same search with and without weights.
+fn searches(dtype: DType) -> bool {
+    dtype.name().starts_with("IQ") || dtype.name().ends_with("_K")
+}
+
 fn encode(dtype: DType, x: &[f32], w: Option<&[f32]>) -> Vec<f32> {
     let mut bytes = vec![0; dtype.row_bytes(x.len()).unwrap()];
     match w {
@@ -119,6 +124,25 @@ fn subnormal_rows_and_signaling_nans_are_encoded() {
     }
 }
 
+/// The least squares of a row of equal values have no single solution, and a great offset takes the precision of sums.
+#[test]
+fn constant_rows_and_great_offsets_are_encoded() {
+    for (x, w, relative) in [(1.0, 1.0, 0.07), (-3.0, 0.5, 0.07), (1e-3, 2.0, 0.07)] {
+        for dtype in [DType::Q2K, DType::Q4K, DType::Q5K, DType::Q4_1, DType::Q5_1, DType::IQ4XS, DType::Q6K]
+        {
+            for w in [None, Some(&[w; 256][..])] {
+                let back = encode(dtype, &[x; 256], w);
+                let worst = back.iter().map(|b| (b - x).abs()).fold(0.0, f32::max);
+                assert!(worst <= relative * x.abs(), "{dtype}: {x} became {:?}", &back[..2]);
+            }
+        }
+    }
+    let offset: [f32; 256] = std::array::from_fn(|i| 100.0 + (i % 32) as f32 / 32.0);
+    let back = encode(DType::Q4_1, &offset, Some(&[1.0; 256]));
+    let worst = back.iter().zip(&offset).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(worst < 0.07, "{worst}");
+}
+
 fn blocks_are_close(dtype: DType, x: &[f32]) -> Result<(), TestCaseError> {
     let (error, energy) = squares(x, &encode(dtype, x, None), &[1.0; 256]);
     // Scales below the least f16 are lost, as are those of NVFP4 below 2^-9.
@@ -126,6 +150,17 @@ fn blocks_are_close(dtype: DType, x: &[f32]) -> Result<(), TestCaseError> {
     let bound = relative_error(dtype) * energy + 256.0 * least * least;
     prop_assert!(error <= bound, "{dtype}: an error of {error:e} for {energy:e}, bound {bound:e}");
 
+    if searches(dtype) {
+        let bytes = |w: Option<&[f32]>| {
+            let mut bytes = vec![0; dtype.row_bytes(x.len()).unwrap()];
+            match w {
+                Some(w) => quantize_row_weighted(dtype, x, w, &mut bytes).unwrap(),
+                None => quantize_row(dtype, x, &mut bytes).unwrap(),
+            }
+            bytes
+        };
+        prop_assert!(bytes(None) == bytes(Some(&[1.0; 256])), "{dtype}: weights of 1 change the bytes");
+    }
     // Equal weights, whatever their value, do no harm.
     let same = encode(dtype, x, Some(&[0.25; 256]));
     let even = squares(x, &same, &[1.0; 256]).0;

@@ -40,6 +40,7 @@ pub use q8_k::{Q8_K_BYTES, quantize_q8_k};
 pub(crate) use two_bits::pack_2;
 
 use crate::Block;
+use search::greatest_magnitude;
 
 macro_rules! export_blocks {
     ($($dtype:ident $block:ident { in $file:ident, $($facts:tt)* })*) => { $(pub use $file::$block;)* };
@@ -96,13 +97,6 @@ fn f16_le_from(x: f32) -> [u8; 2] {
 #[inline]
 fn inverse(d: f32) -> f32 {
     if d != 0.0 { 1.0 / d } else { 0.0 }
-}
-
-/// Returns the greatest magnitude, or 0 if all values are NaN. It compares, since `f32::max` treats signaling NaNs differently
-/// on different machines.
-#[inline]
-fn greatest_magnitude(x: &[f32]) -> f32 {
-    x.iter().fold(0.0f32, |a, v| if v.abs() > a { v.abs() } else { a })
 }
 
 /// Decodes a block with one scale: `q * d`.

@@ -1,26 +1,75 @@
-//! Scans over a block's values with which encoders start.
+//! Scans over a block's values with which encoders start. Eight lanes keep a vector unit busy, and comparisons return the same on
+//! every machine: `f32::max` treats signaling NaNs differently on different ones.
 
-/// Returns the value with the greatest magnitude, with its sign; the first one if there are several, 0 if all are 0 or NaN.
-pub(crate) fn signed_max(x: &[f32]) -> f32 {
-    let mut max = 0.0f32;
-    for &v in x {
-        if max.abs() < v.abs() {
-            max = v;
+const LANES: usize = 8;
+
+/// Returns the least and the greatest value, or what they start with. NaNs are skipped.
+#[inline]
+pub(crate) fn extremes(x: &[f32], mut least: f32, mut greatest: f32) -> (f32, f32) {
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    let (mut low, mut high) = ([least; LANES], [greatest; LANES]);
+    for chunk in chunks {
+        for l in 0..LANES {
+            low[l] = if chunk[l] < low[l] { chunk[l] } else { low[l] };
+            high[l] = if chunk[l] > high[l] { chunk[l] } else { high[l] };
         }
     }
-    max
+    for &v in low.iter().chain(rest) {
+        least = if v < least { v } else { least };
+    }
+    for &v in high.iter().chain(rest) {
+        greatest = if v > greatest { v } else { greatest };
+    }
+    (least, greatest)
+}
+
+/// Returns the value with the greatest magnitude, with its sign; the first one if there are several, 0 if all are 0 or NaN.
+#[inline]
+pub(crate) fn signed_max(x: &[f32]) -> f32 {
+    let (least, greatest) = extremes(x, 0.0, 0.0);
+    if greatest == -least && greatest > 0.0 {
+        return x.iter().copied().find(|v| v.abs() == greatest).unwrap_or(0.0);
+    }
+    if greatest >= -least { greatest } else { least }
+}
+
+/// Returns the greatest magnitude, or 0 if all values are NaN.
+#[inline]
+pub(super) fn greatest_magnitude(x: &[f32]) -> f32 {
+    let (least, greatest) = extremes(x, 0.0, 0.0);
+    if greatest >= -least { greatest } else { -least }
 }
 
 /// Returns the least and the greatest value.
+#[inline]
 pub(super) fn min_max<const N: usize>(x: &[f32; N]) -> (f32, f32) {
-    let (mut min, mut max) = (f32::MAX, f32::MIN);
-    for &v in x {
-        if v < min {
-            min = v;
+    extremes(x, f32::MAX, f32::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scans_find_the_first_of_equal_magnitudes_and_skip_nans() {
+        let nan = f32::NAN;
+        let mut long = [0.5; 19];
+        (long[3], long[11], long[18]) = (-2.0, 2.0, nan);
+        for (x, signed, magnitude) in [
+            (&[][..], 0.0, 0.0),
+            (&[nan, nan], 0.0, 0.0),
+            (&[-0.0; 9], 0.0, 0.0),
+            (&[1.0, nan, -3.0, 3.0], -3.0, 3.0),
+            (&[1.0, 3.0, -3.0], 3.0, 3.0),
+            (&[-1.0, -0.5], -1.0, 1.0),
+            (&long, -2.0, 2.0),
+        ] {
+            // The bits, since a scale of -0 would be stored as such.
+            let found = [signed_max(x), greatest_magnitude(x)].map(f32::to_bits);
+            assert_eq!(found, [signed, magnitude].map(f32::to_bits), "{x:?}");
         }
-        if v > max {
-            max = v;
-        }
+        long[18] = -7.0;
+        assert_eq!(min_max(&long), (-7.0, 2.0));
+        assert_eq!(min_max(&[nan; 9]), (f32::MAX, f32::MIN));
     }
-    (min, max)
 }

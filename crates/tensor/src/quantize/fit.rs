@@ -1,42 +1,96 @@
 //! The search for formats without a minimum: an element is `d * scale * q`.
+//!
+//! ```text
+//! xq = sum of w x q,  qq = sum of w q q      for the integers q of a scale s
+//!
+//! the best scale for these integers          xq / qq
+//! what it takes off the error                xq xq / qq
+//! the error with the scale s                 (sum of w x x) + s (s qq - 2 xq)
+//! ```
+//!
+//! So the two sums are all that a search needs, and [`Levels::sums`] returns them for several scales at once. A vector register
+//! holds the same element for several scales: each sum is formed in the order of the elements, whatever the registers' width.
 
 use super::round;
 use crate::formats::search::signed_max;
 use half::f16;
 
+/// Number of scales that are tried at once: two registers of 128 bits, which all targets have.
+pub(super) const LANES: usize = 8;
+
+/// The sums of `w x q` and `w q q`, one for each scale.
+#[derive(Clone, Copy)]
+pub(super) struct Sums {
+    pub(super) xq: [f32; LANES],
+    pub(super) qq: [f32; LANES],
+}
+
 /// The integers that a format can store.
 pub(super) trait Levels {
-    /// Finds the integers nearest to `x * inverse`. `w` weighs the errors of elements that are encoded together.
+    /// Returns the sums for the integers nearest to `x * inverse`, for each inverse; those of the inverse 0 don't matter. `w` weighs
+    /// the errors of elements that are encoded together.
+    fn sums(&self, x: &[f32], w: &[f32], inverses: &[f32; LANES]) -> Sums;
+    /// Finds the integers nearest to `x * inverse`.
     fn nearest(&self, x: &[f32], w: &[f32], inverse: f32, q: &mut [i8]);
     /// Returns the level that the greatest magnitude becomes in each try.
     fn steps(&self) -> &[f32];
+    /// What the inverse of the best scale of these tries is multiplied by in further tries.
+    const NEAR: &[f32];
     /// Whether scales can be negative. If so, steps have the sign that the value of greatest magnitude gets.
     const SIGNED: bool;
 }
 
 /// All integers from `LO` to `HI`.
 pub(super) struct Range<const LO: i8, const HI: i8> {
-    steps: [f32; 24],
+    steps: [f32; 8],
+    /// Whether all weights are 1.
+    even: bool,
 }
 
 impl<const LO: i8, const HI: i8> Range<LO, HI> {
-    /// Makes the tries: the greatest magnitude becomes about `LO` or about `HI`.
-    pub(super) fn new() -> Self {
+    /// Makes the tries: the greatest magnitude becomes about `LO` or about `HI`. `even` means that all weights are 1.
+    pub(super) fn new(even: bool) -> Self {
         let steps = std::array::from_fn(|i| match i {
-            0..17 => f32::from(LO) + (i as f32 - 8.0) * 0.1,
-            _ => f32::from(HI) + (i as f32 - 20.0) * 0.2,
+            0..5 => f32::from(LO) + (i as f32 - 2.0) * 0.3,
+            _ => f32::from(HI) + (i as f32 - 5.5) * 0.5,
         });
-        Self { steps }
+        Self { steps, even }
     }
 }
 
 impl<const LO: i8, const HI: i8> Levels for Range<LO, HI> {
     const SIGNED: bool = true;
+    const NEAR: &[f32] = &[];
+
+    #[inline(never)]
+    fn sums(&self, x: &[f32], w: &[f32], inverses: &[f32; LANES]) -> Sums {
+        let (lo, hi) = (f32::from(LO), f32::from(HI));
+        let (mut xq, mut qq) = ([0.0; LANES], [0.0; LANES]);
+        if self.even {
+            for &x in x {
+                for l in 0..LANES {
+                    let q = round::within(x * inverses[l], lo, hi);
+                    xq[l] += x * q;
+                    qq[l] += q * q;
+                }
+            }
+            return Sums { xq, qq };
+        }
+        for (&x, &w) in x.iter().zip(w) {
+            let wx = w * x;
+            for l in 0..LANES {
+                let q = round::within(x * inverses[l], lo, hi);
+                xq[l] += wx * q;
+                qq[l] += w * (q * q);
+            }
+        }
+        Sums { xq, qq }
+    }
 
     #[inline]
     fn nearest(&self, x: &[f32], _w: &[f32], inverse: f32, q: &mut [i8]) {
         for (q, x) in q.iter_mut().zip(x) {
-            *q = round::nearest(x * inverse).clamp(i32::from(LO), i32::from(HI)) as i8;
+            *q = round::within(x * inverse, f32::from(LO), f32::from(HI)) as i8;
         }
     }
 
@@ -45,56 +99,48 @@ impl<const LO: i8, const HI: i8> Levels for Range<LO, HI> {
     }
 }
 
-/// Returns the sums of `w x q` and `w q q`. Their quotient is the best scale for these integers. The square of the first,
-/// divided by the second, is how much that scale reduces the error.
-fn sums(x: &[f32], w: &[f32], q: &[i8]) -> (f32, f32) {
-    let (mut xq, mut qq) = (0.0, 0.0);
-    for ((x, w), &q) in x.iter().zip(w).zip(q) {
-        let q = f32::from(q);
-        xq += w * x * q;
-        qq += w * q * q;
-    }
-    (xq, qq)
-}
-
-/// Returns the weighted error of `scale * q`.
-pub(super) fn error(x: &[f32], w: &[f32], q: &[i8], scale: f32) -> f32 {
-    x.iter()
-        .zip(w)
-        .zip(q)
-        .map(|((x, w), &q)| (x - scale * f32::from(q)) * (x - scale * f32::from(q)) * w)
-        .sum()
-}
-
-/// Length of the longest sub-block.
-const MAX_SUB: usize = 32;
-
 /// Returns the best scale that was found for a sub-block by itself, or 0 if all values are 0.
 pub(super) fn fit<L: Levels>(levels: &L, x: &[f32], w: &[f32]) -> f32 {
     let max = signed_max(x);
     let max = if L::SIGNED { max } else { max.abs() };
-    let (mut best, mut scale) = (0.0, 0.0);
     if max == 0.0 || !max.is_finite() {
         return 0.0;
     }
-    let mut q = [0; MAX_SUB];
-    let q = &mut q[..x.len()];
-    for step in levels.steps() {
-        let mut inverse = step / max;
-        // The second pass starts from the scale that the first one found.
-        for _ in 0..2 {
-            levels.nearest(x, w, inverse, q);
-            let (xq, qq) = sums(x, w, q);
-            if !(qq > 0.0 && (xq > 0.0 || L::SIGNED && xq < 0.0)) {
-                break;
+    // What the best try of each lane takes off the error, and its scale. Nothing here branches, since no branch of a search can
+    // be predicted.
+    let (mut gains, mut scales) = ([0.0; LANES], [0.0; LANES]);
+    let mut attempt = |factors: &[f32], inverse: f32| {
+        for factors in factors.chunks(LANES) {
+            let mut inverses = [0.0; LANES];
+            for (inverses, factor) in inverses.iter_mut().zip(factors) {
+                *inverses = factor * inverse;
             }
-            if xq * xq > best * qq {
-                (best, scale) = (xq / qq * xq, xq / qq);
+            let sums = levels.sums(x, w, &inverses);
+            for l in 0..LANES {
+                let scale = sums.xq[l] / sums.qq[l];
+                let gain = if L::SIGNED || scale > 0.0 { scale * sums.xq[l] } else { 0.0 };
+                let better = gain > gains[l];
+                gains[l] = if better { gain } else { gains[l] };
+                scales[l] = if better { scale } else { scales[l] };
             }
-            inverse = qq / xq;
+        }
+        greatest(&gains, &scales)
+    };
+    let scale = attempt(levels.steps(), 1.0 / max);
+    if scale == 0.0 || L::NEAR.is_empty() { scale } else { attempt(L::NEAR, 1.0 / scale) }
+}
+
+/// Returns the value that belongs to the greatest key, the first one if there are several.
+fn greatest(keys: &[f32; LANES], values: &[f32; LANES]) -> f32 {
+    let (mut keys, mut values) = (*keys, *values);
+    for half in [4, 2, 1] {
+        for l in 0..half {
+            let better = keys[l + half] > keys[l];
+            keys[l] = if better { keys[l + half] } else { keys[l] };
+            values[l] = if better { values[l + half] } else { values[l] };
         }
     }
-    scale
+    values[0]
 }
 
 /// The sub-scales that a format can store.
@@ -106,19 +152,22 @@ pub(super) struct Scales {
     pub(super) hi: i32,
     /// The distance between two sub-scales: 1, or 2 if only odd numbers are stored.
     pub(super) step: i32,
-    /// The sub-scale that the greatest scale becomes in each try for `d`.
+    /// The sub-scale that the greatest scale becomes in each try for `d`. At most [`STARTS`].
     pub(super) ends: &'static [i8],
     /// The effective `d`, divided by the stored f16.
     pub(super) unit: f32,
 }
 
 impl Scales {
-    /// Returns the sub-scale nearest to `v`, and its neighbors.
-    fn around(&self, v: f32) -> [i32; 3] {
-        let n = round::nearest((v - self.lo as f32) / self.step as f32);
-        let last = (self.hi - self.lo) / self.step;
-        let n = n.clamp(0, last);
-        [n, (n + 1).min(last), (n - 1).max(0)].map(|n| self.lo + n * self.step)
+    /// Returns the sub-scale nearest to `v`, and the one on the other side of it.
+    #[inline]
+    fn around(&self, v: f32) -> (f32, f32) {
+        let (lo, hi, step) = (self.lo as f32, self.hi as f32, self.step as f32);
+        let nearest = round::within((v - lo) * (1.0 / step), 0.0, (hi - lo) * (1.0 / step)) * step + lo;
+        let toward = if v > nearest { step } else { -step };
+        // At an end, there is only one.
+        let other = if nearest + toward > hi { hi } else { nearest + toward };
+        (nearest, if other < lo { lo } else { other })
     }
 
     /// Rounds `d` to a value that can be stored.
@@ -135,6 +184,20 @@ pub(super) struct Fitted<const N: usize> {
     pub(super) q: [i8; 256],
 }
 
+/// Number of values of `d` that are tried at once, each with two sub-scales.
+const TRIES: usize = LANES / 2;
+
+/// Several values of `d`, and the best sub-scales for each.
+struct Tries<const N: usize> {
+    d: [f32; TRIES],
+    /// The error, less the one of a block of zeros.
+    error: [f32; TRIES],
+    scales: [[f32; TRIES]; N],
+    /// Sums over the super-block, with `scale * q` for `q`. Their quotient is the best `d` for these integers.
+    xq: [f32; TRIES],
+    qq: [f32; TRIES],
+}
+
 /// Searches for the best encoding of a super-block.
 pub(super) fn super_block<const N: usize>(
     levels: &impl Levels,
@@ -148,79 +211,85 @@ pub(super) fn super_block<const N: usize>(
         *s = fit(levels, x, w);
     }
     // The starting point is a scale of 0; every try has to be better.
-    let zero = x.iter().zip(w).map(|(x, w)| w * x * x).sum();
-    let mut best = Best { error: zero, d: 0.0, scales: [scales.lo.max(1); N], q: [0; 256] };
-    levels_of_zero(levels, x, w, sub, &mut best.q);
+    let (mut d, mut error, mut best) = (0.0, 0.0, [scales.lo.max(1) as f32; N]);
     let greatest = signed_max(&alone);
-    if greatest != 0.0 {
-        for &end in scales.ends {
-            best.attempt(levels, scales, x, w, &alone, scales.round(greatest / f32::from(end)));
-        }
-        for _ in 0..2 {
-            let (mut xq, mut qq) = (0.0, 0.0);
-            let subs = x.chunks_exact(sub).zip(w.chunks_exact(sub)).zip(best.q.chunks_exact(sub));
-            for (((x, w), q), &scale) in subs.zip(&best.scales) {
-                let sums = sums(x, w, q);
-                xq += sums.0 * scale as f32;
-                qq += sums.1 * (scale * scale) as f32;
+    let mut tries = Tries {
+        d: [0.0; TRIES],
+        error: [0.0; TRIES],
+        scales: [[0.0; TRIES]; N],
+        xq: [0.0; TRIES],
+        qq: [0.0; TRIES],
+    };
+    for (d, end) in tries.d.iter_mut().zip(scales.ends) {
+        *d = scales.round(greatest / f32::from(*end));
+    }
+    for _ in 0..ROUNDS {
+        tries.attempt(levels, scales, (x, w), &alone);
+        for i in 0..TRIES {
+            // Better with the integers as they are, and better still with those that are nearest to it.
+            let refined = if tries.qq[i] > 0.0 { scales.round(tries.xq[i] / tries.qq[i]) } else { 0.0 };
+            if tries.error[i] < error {
+                (d, error, best) = (refined, tries.error[i], tries.scales.map(|scales| scales[i]));
             }
-            if qq > 0.0 {
-                best.attempt(levels, scales, x, w, &alone, scales.round(xq / qq));
-            }
+            tries.d[i] = refined;
         }
     }
-    let stored_d = f16::from_f32(best.d / scales.unit).to_le_bytes();
-    Fitted { stored_d, scales: best.scales, q: best.q }
-}
-
-/// Chooses integers for a scale of 0. They do not matter, but the format must be able to store them.
-fn levels_of_zero(levels: &impl Levels, x: &[f32; 256], w: &[f32; 256], sub: usize, q: &mut [i8; 256]) {
-    for ((x, w), q) in x.chunks_exact(sub).zip(w.chunks_exact(sub)).zip(q.chunks_exact_mut(sub)) {
-        levels.nearest(x, w, 0.0, q);
+    let mut q = [0; 256];
+    let subs = x.chunks_exact(sub).zip(w.chunks_exact(sub)).zip(q.chunks_exact_mut(sub));
+    for (((x, w), q), scale) in subs.zip(best) {
+        levels.nearest(x, w, inverse(d * scale), q);
     }
+    let stored_d = f16::from_f32(d / scales.unit).to_le_bytes();
+    Fitted { stored_d, scales: best.map(|s| s as i32), q }
 }
 
-/// The best encoding so far.
-struct Best<const N: usize> {
-    error: f32,
-    d: f32,
-    scales: [i32; N],
-    q: [i8; 256],
+/// How often `d` is tried: the first values, and those that are best for the integers of the round before.
+const ROUNDS: usize = 1;
+
+#[inline]
+fn inverse(d: f32) -> f32 {
+    if d == 0.0 { 0.0 } else { 1.0 / d }
 }
 
-impl<const N: usize> Best<N> {
-    /// Encodes with `d`, and keeps the result if it is better.
+impl<const N: usize> Tries<N> {
+    /// Finds the best sub-scales for each `d`.
     fn attempt(
         &mut self,
         levels: &impl Levels,
         scales: Scales,
-        x: &[f32; 256],
-        w: &[f32; 256],
+        (x, w): (&[f32; 256], &[f32; 256]),
         alone: &[f32; N],
-        d: f32,
     ) {
-        if d == 0.0 || !d.is_finite() {
-            return;
-        }
+        let inverse_d = self.d.map(inverse);
+        let (mut error, mut sum_xq, mut sum_qq) = ([0.0; TRIES], [0.0; TRIES], [0.0; TRIES]);
         let sub = 256 / N;
-        let mut this = Best { error: 0.0, d, scales: [0; N], q: [0; 256] };
-        let subs = x.chunks_exact(sub).zip(w.chunks_exact(sub)).zip(this.q.chunks_exact_mut(sub));
-        for ((((x, w), best_q), best_scale), alone) in subs.zip(&mut this.scales).zip(alone) {
-            let (mut least, mut q) = (f32::INFINITY, [0; MAX_SUB]);
-            let q = &mut q[..sub];
-            for scale in scales.around(alone / d) {
-                let dl = d * scale as f32;
-                levels.nearest(x, w, if dl == 0.0 { 0.0 } else { 1.0 / dl }, q);
-                let error = error(x, w, q, dl);
-                if error < least {
-                    (least, *best_scale) = (error, scale);
-                    best_q.copy_from_slice(q);
-                }
+        let subs = x.chunks_exact(sub).zip(w.chunks_exact(sub)).zip(alone);
+        for (((x, w), alone), best) in subs.zip(&mut self.scales) {
+            // The nearest sub-scales of all tries, then the others.
+            let (mut pairs, mut dl, mut inverses) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+            for i in 0..TRIES {
+                (pairs[i], pairs[i + TRIES]) = scales.around(alone * inverse_d[i]);
             }
-            this.error += least;
+            for l in 0..LANES {
+                dl[l] = self.d[l % TRIES] * pairs[l];
+                inverses[l] = inverse(dl[l]);
+            }
+            let Sums { xq, qq } = levels.sums(x, w, &inverses);
+            let mut errors = [0.0; LANES];
+            for l in 0..LANES {
+                errors[l] = dl[l] * (dl[l] * qq[l] - 2.0 * xq[l]);
+            }
+            for i in 0..TRIES {
+                let j = i + TRIES;
+                let other = errors[j] < errors[i];
+                let pick = |lanes: &[f32; LANES]| if other { lanes[j] } else { lanes[i] };
+                let scale = pick(&pairs);
+                best[i] = scale;
+                error[i] += pick(&errors);
+                sum_xq[i] += scale * pick(&xq);
+                sum_qq[i] += scale * scale * pick(&qq);
+            }
         }
-        if this.error < self.error {
-            *self = this;
-        }
+        (self.error, self.xq, self.qq) = (error, sum_xq, sum_qq);
     }
 }

@@ -1,15 +1,16 @@
 //! IQ1_S .. IQ4_XS: packs what the search found into the layouts of the formats.
 
+use super::fit::{LANES, Sums};
 use super::k::EVEN;
 use super::simple::{nibbles, one_scale};
-use super::{Fitted, Levels, Scales, lattice, super_block};
+use super::{Fitted, Levels, Scales, lattice, round, super_block};
 use crate::formats::lattice as tables;
 use crate::formats::*;
 
 /// Sub-scales `2 s + 1`, with `s` in 0..16.
 const ODD: Scales = Scales { lo: 1, hi: 31, step: 2, ends: &[31, 29, 27], unit: 0.125 };
 /// Sub-scales `2 s + 1`, with `s` in 0..8.
-const ODD_8: Scales = Scales { lo: 1, hi: 15, step: 2, ends: &[15, 14, 13], unit: 0.125 };
+const ODD_8: Scales = Scales { lo: 1, hi: 15, step: 2, ends: &[14], unit: 0.125 };
 
 /// Returns `s` of `2 s + 1`.
 fn half(scale: i32) -> u8 {
@@ -21,9 +22,10 @@ fn pair([a, b]: [i32; 2]) -> u8 {
     half(a) | half(b) << 4
 }
 
-/// Returns the number of a point. It is always found, since the search took it from the table.
+/// Returns the number of a point. It is always found, since the search took it from the table, whose order is that of the codes:
+/// the last coordinate counts most.
 fn number<const N: usize>(points: tables::Points<N>, point: [i8; N]) -> u16 {
-    points.iter().position(|p| *p == point).unwrap_or(0) as u16
+    points.binary_search_by(|p| p.iter().rev().cmp(point.iter().rev())).unwrap_or(0) as u16
 }
 
 /// Returns a byte whose bit `i` says that element `i` is negative.
@@ -193,25 +195,56 @@ impl Quantize for BlockIQ1M {
 /// The 16 levels of the IQ4 formats.
 struct Table;
 
+/// Greatest magnitude of a doubled value that matters: beyond it is the first or the last level.
+const WIDEST: f32 = 256.0;
+
+/// The level for each doubled value, rounded up: the middles between levels are multiples of a half.
+static LEVEL_OF: [i8; 512] = {
+    let (mut table, mut i) = ([0; 512], 0);
+    while i < 512 {
+        let mut n = 0;
+        while n < 15 && i as i32 - 255 > IQ4_LEVELS[n] as i32 + IQ4_LEVELS[n + 1] as i32 {
+            n += 1;
+        }
+        table[i] = IQ4_LEVELS[n];
+        i += 1;
+    }
+    table
+};
+
+/// Returns the level nearest to `v`.
+#[inline]
+fn level(v: f32) -> i8 {
+    let up = round::within(2.0 * v - 0.5, -WIDEST, WIDEST - 1.0);
+    LEVEL_OF[(up as i32 + 256) as usize & 511]
+}
+
 impl Levels for Table {
     const SIGNED: bool = true;
+    const NEAR: &[f32] = &[1.0, 0.985, 0.99, 0.995, 1.005, 1.01, 1.015, 1.02];
+
+    fn sums(&self, x: &[f32], w: &[f32], inverses: &[f32; LANES]) -> Sums {
+        let (mut xq, mut qq) = ([0.0; LANES], [0.0; LANES]);
+        for (&x, &w) in x.iter().zip(w) {
+            let q = inverses.map(|inverse| f32::from(level(x * inverse)));
+            for l in 0..LANES {
+                xq[l] += w * x * q[l];
+                qq[l] += w * q[l] * q[l];
+            }
+        }
+        Sums { xq, qq }
+    }
 
     fn nearest(&self, x: &[f32], _w: &[f32], inverse: f32, q: &mut [i8]) {
         for (q, x) in q.iter_mut().zip(x) {
-            let v = x * inverse;
-            // The number of midpoints below the value.
-            let n = IQ4_LEVELS
-                .windows(2)
-                .filter(|pair| v * 2.0 > f32::from(pair[0]) + f32::from(pair[1]))
-                .count();
-            *q = IQ4_LEVELS[n];
+            *q = level(x * inverse);
         }
     }
 
     fn steps(&self) -> &[f32] {
         &[
             -140.0, -133.0, -127.0, -121.0, -115.0, -110.0, -104.0, -98.0, 92.0, 98.0, 104.0, 110.0, 113.0,
-            117.0, 121.0, 127.0, 133.0,
+            117.0, 121.0, 127.0,
         ]
     }
 }

@@ -22,11 +22,18 @@ fn pack_4(q: &[u8; 256]) -> [u8; 128] {
 
 impl Quantize for BlockQ2K {
     fn quantize(x: &[f32; 256]) -> Self {
-        Self::quantize_weighted(x, &EVEN)
+        Self::search(x, &EVEN, true)
     }
 
     fn quantize_weighted(x: &[f32; 256], w: &[f32; 256]) -> Self {
-        let fitted = affine::super_block::<16>(Limits { q: 3, scale: 15 }, x, w);
+        Self::search(x, w, false)
+    }
+}
+
+impl BlockQ2K {
+    /// `even` means that all weights are 1.
+    fn search(x: &[f32; 256], w: &[f32; 256], even: bool) -> Self {
+        let fitted = affine::super_block::<16>(Limits { q: 3, scale: 15, even }, x, w);
         Self {
             scales: std::array::from_fn(|s| fitted.scales[s] | fitted.mins[s] << 4),
             qs: pack_2(&fitted.q),
@@ -38,12 +45,19 @@ impl Quantize for BlockQ2K {
 
 impl Quantize for BlockQ3K {
     fn quantize(x: &[f32; 256]) -> Self {
-        Self::quantize_weighted(x, &EVEN)
+        Self::search(x, &EVEN, true)
     }
 
     fn quantize_weighted(x: &[f32; 256], w: &[f32; 256]) -> Self {
+        Self::search(x, w, false)
+    }
+}
+
+impl BlockQ3K {
+    /// `even` means that all weights are 1.
+    fn search(x: &[f32; 256], w: &[f32; 256], even: bool) -> Self {
         let scales = Scales { lo: -32, hi: 31, step: 1, ends: &[-32, -31, -30, 31], unit: 1.0 };
-        let fitted: Fitted<16> = super_block(&Range::<-4, 3>::new(), scales, x, w);
+        let fitted: Fitted<16> = super_block(&Range::<-4, 3>::new(even), scales, x, w);
         let q = fitted.q.map(|q| (q + 4) as u8);
         let mut hmask = [0; 32];
         for (bit, q) in q.as_chunks::<32>().0.iter().enumerate() {
@@ -58,11 +72,18 @@ impl Quantize for BlockQ3K {
 
 impl Quantize for BlockQ4K {
     fn quantize(x: &[f32; 256]) -> Self {
-        Self::quantize_weighted(x, &EVEN)
+        Self::search(x, &EVEN, true)
     }
 
     fn quantize_weighted(x: &[f32; 256], w: &[f32; 256]) -> Self {
-        let fitted = affine::super_block::<8>(Limits { q: 15, scale: 63 }, x, w);
+        Self::search(x, w, false)
+    }
+}
+
+impl BlockQ4K {
+    /// `even` means that all weights are 1.
+    fn search(x: &[f32; 256], w: &[f32; 256], even: bool) -> Self {
+        let fitted = affine::super_block::<8>(Limits { q: 15, scale: 63, even }, x, w);
         Self {
             d: f16::from_f32(fitted.d).to_le_bytes(),
             dmin: f16::from_f32(fitted.dmin).to_le_bytes(),
@@ -74,11 +95,18 @@ impl Quantize for BlockQ4K {
 
 impl Quantize for BlockQ5K {
     fn quantize(x: &[f32; 256]) -> Self {
-        Self::quantize_weighted(x, &EVEN)
+        Self::search(x, &EVEN, true)
     }
 
     fn quantize_weighted(x: &[f32; 256], w: &[f32; 256]) -> Self {
-        let fitted = affine::super_block::<8>(Limits { q: 31, scale: 63 }, x, w);
+        Self::search(x, w, false)
+    }
+}
+
+impl BlockQ5K {
+    /// `even` means that all weights are 1.
+    fn search(x: &[f32; 256], w: &[f32; 256], even: bool) -> Self {
+        let fitted = affine::super_block::<8>(Limits { q: 31, scale: 63, even }, x, w);
         let mut qh = [0; 32];
         for (bit, q) in fitted.q.as_chunks::<32>().0.iter().enumerate() {
             for (b, q) in qh.iter_mut().zip(q) {
@@ -97,12 +125,19 @@ impl Quantize for BlockQ5K {
 
 impl Quantize for BlockQ6K {
     fn quantize(x: &[f32; 256]) -> Self {
-        Self::quantize_weighted(x, &EVEN)
+        Self::search(x, &EVEN, true)
     }
 
     fn quantize_weighted(x: &[f32; 256], w: &[f32; 256]) -> Self {
+        Self::search(x, w, false)
+    }
+}
+
+impl BlockQ6K {
+    /// `even` means that all weights are 1.
+    fn search(x: &[f32; 256], w: &[f32; 256], even: bool) -> Self {
         let scales = Scales { lo: -128, hi: 127, step: 1, ends: &[-128, -127, 127], unit: 1.0 };
-        let fitted: Fitted<16> = super_block(&Range::<-32, 31>::new(), scales, x, w);
+        let fitted: Fitted<16> = super_block(&Range::<-32, 31>::new(even), scales, x, w);
         let (mut ql, mut qh) = ([0; 128], [0; 64]);
         for (i, q) in fitted.q.map(|q| (q + 32) as u8).into_iter().enumerate() {
             let (h, j, l) = (i / 128, i / 32 % 4, i % 32);

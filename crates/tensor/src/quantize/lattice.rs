@@ -1,11 +1,9 @@
-//! The points of the IQ tables as [`Levels`]: every point is tried to find the nearest.
-//!
-//! With `v = x / scale`, the weighted error of a point `g` is the sum of `w g g - 2 w v g`, plus a term that does not depend
-//! on the point. Tables store eight points side by side, so that a vector register holds one coordinate of several points.
-//! The sum of each point is still formed in the order of its coordinates.
+//! The points of the IQ tables as [`Levels`].
 
 use super::Levels;
-use crate::formats::{lattice, lattice::Points};
+use super::fit::{LANES, Sums};
+use super::neighbors::{Neighbors, sum};
+use crate::formats::lattice;
 use std::array;
 use std::sync::LazyLock;
 
@@ -18,65 +16,53 @@ pub(super) enum Signs {
     Even,
 }
 
-/// Number of points that are compared at once. The number of points of every table is a multiple of it.
-const LANES: usize = 8;
-
-/// A table of points of `N` coordinates: coordinate `i` of point `LANES c + l` is `[c][i][l]`.
-type Table<const N: usize> = [[[f32; LANES]; N]];
-
 /// Magnitudes of `N` elements at a time, and signs of 8.
-pub(super) struct Magnitudes<const N: usize> {
-    points: &'static Table<N>,
+pub(super) struct Magnitudes<const N: usize, const M: usize> {
+    points: &'static Neighbors<N, M>,
     signs: Signs,
     steps: &'static [f32],
 }
 
 /// IQ1: no signs, but all points of a run are shifted up or down. A run is 8 elements or a whole sub-block.
 pub(super) struct Shifted {
-    points: &'static Table<8>,
+    points: &'static Neighbors<8, 2>,
     /// Number of elements that share a shift.
     run: usize,
 }
 
-fn floats<const N: usize>(points: Points<N>) -> Vec<[[f32; LANES]; N]> {
-    let (chunks, rest) = points.as_chunks::<LANES>();
-    debug_assert!(rest.is_empty());
-    let abreast = |c: &[[i8; N]; LANES]| array::from_fn(|i| array::from_fn(|l| f32::from(c[l][i])));
-    chunks.iter().map(abreast).collect()
-}
-
 macro_rules! table {
-    ($name:ident, $n:literal, $points:ident) => {
-        static $name: LazyLock<Vec<[[f32; LANES]; $n]>> = LazyLock::new(|| floats(&lattice::$points));
+    ($name:ident, $n:literal, $m:literal, $levels:expr) => {
+        static $name: LazyLock<Neighbors<$n, $m>> =
+            LazyLock::new(|| Neighbors::new(&lattice::$name, &$levels));
     };
 }
-table!(IQ2_XXS, 8, IQ2_XXS);
-table!(IQ2_XS, 8, IQ2_XS);
-table!(IQ2_S, 8, IQ2_S);
-table!(IQ1, 8, IQ1);
-table!(IQ3_XXS, 4, IQ3_XXS);
-table!(IQ3_S, 4, IQ3_S);
+table!(IQ2_XXS, 8, 2, [8, 25, 43]);
+table!(IQ2_XS, 8, 2, [8, 25, 43]);
+table!(IQ2_S, 8, 2, [8, 25, 43]);
+table!(IQ1, 8, 2, [-8, 0, 8]);
+table!(IQ3_XXS, 4, 7, [4, 12, 20, 28, 36, 44, 52, 62]);
+table!(IQ3_S, 4, 7, [1, 3, 5, 7, 9, 11, 13, 15]);
 
 /// The values that the greatest magnitude becomes in each try. Some exceed the greatest level: normally distributed weights
 /// are best encoded with their tails cut off.
-const STEPS_2: [f32; 9] = [32.0, 38.0, 43.0, 47.0, 52.0, 57.0, 63.0, 70.0, 80.0];
+const STEPS_2: [f32; 8] = [35.0, 40.0, 44.0, 48.0, 53.0, 59.0, 66.0, 75.0];
 const STEPS_3_XXS: [f32; 8] = [50.0, 54.0, 58.0, 62.0, 66.0, 70.0, 75.0, 80.0];
-const STEPS_3_S: [f32; 9] = [11.0, 12.0, 13.0, 14.0, 15.0, 16.0, 17.0, 18.0, 20.0];
-const STEPS_1: [f32; 9] = [7.0, 9.0, 11.0, 12.5, 14.0, 16.0, 18.0, 21.0, 25.0];
+const STEPS_3_S: [f32; 8] = [11.0, 12.0, 13.0, 14.0, 15.0, 16.0, 17.5, 19.0];
+const STEPS_1: [f32; 5] = [9.0, 12.0, 15.0, 18.5, 23.0];
 
-pub(super) fn iq2_xxs() -> Magnitudes<8> {
+pub(super) fn iq2_xxs() -> Magnitudes<8, 2> {
     Magnitudes { points: &IQ2_XXS, signs: Signs::Even, steps: &STEPS_2 }
 }
-pub(super) fn iq2_xs() -> Magnitudes<8> {
+pub(super) fn iq2_xs() -> Magnitudes<8, 2> {
     Magnitudes { points: &IQ2_XS, signs: Signs::Even, steps: &STEPS_2 }
 }
-pub(super) fn iq2_s() -> Magnitudes<8> {
+pub(super) fn iq2_s() -> Magnitudes<8, 2> {
     Magnitudes { points: &IQ2_S, signs: Signs::All, steps: &STEPS_2 }
 }
-pub(super) fn iq3_xxs() -> Magnitudes<4> {
+pub(super) fn iq3_xxs() -> Magnitudes<4, 7> {
     Magnitudes { points: &IQ3_XXS, signs: Signs::Even, steps: &STEPS_3_XXS }
 }
-pub(super) fn iq3_s() -> Magnitudes<4> {
+pub(super) fn iq3_s() -> Magnitudes<4, 7> {
     Magnitudes { points: &IQ3_S, signs: Signs::All, steps: &STEPS_3_S }
 }
 /// One shift per `run` elements.
@@ -84,62 +70,66 @@ pub(super) fn iq1(run: usize) -> Shifted {
     Shifted { points: &IQ1, run }
 }
 
-/// Returns the point nearest to `v`; the first one if there are several.
-fn nearest_point<const N: usize>(points: &Table<N>, v: [f32; N], w: [f32; N]) -> [f32; N] {
-    let wv: [f32; N] = array::from_fn(|i| v[i] * (2.0 * w[i]));
-    // The least error of each lane, and its chunk. With a NaN, no error is less than infinity, and the first point is taken:
-    // any point will do.
-    let (mut least, mut chunks) = ([f32::INFINITY; LANES], [0u32; LANES]);
-    for (c, chunk) in (0..).zip(points) {
-        let mut errors = [0.0; LANES];
-        for ((p, w), wv) in chunk.iter().zip(w).zip(wv) {
-            for (error, p) in errors.iter_mut().zip(p) {
-                *error += p * (w * p - wv);
+impl<const N: usize, const M: usize> Magnitudes<N, M> {
+    /// Returns the signs of 8 elements and their magnitudes. An element whose sign had to be flipped has a negative one.
+    #[inline]
+    fn split(&self, x: &[f32; 8], w: &[f32; 8]) -> ([bool; 8], [f32; 8]) {
+        let mut minus = x.map(|x| x < 0.0);
+        let mut magnitudes = x.map(f32::abs);
+        if self.signs == Signs::Even && !minus.iter().filter(|m| **m).count().is_multiple_of(2) {
+            // Flip the sign of the element that matters least.
+            let (mut least, mut which) = (f32::INFINITY, 0);
+            for (i, (x, w)) in x.iter().zip(w).enumerate() {
+                if w * x * x < least {
+                    (least, which) = (w * x * x, i);
+                }
             }
+            minus[which] = !minus[which];
+            magnitudes[which] = -magnitudes[which];
         }
-        for l in 0..LANES {
-            let less = errors[l] < least[l];
-            least[l] = if less { errors[l] } else { least[l] };
-            chunks[l] = if less { c } else { chunks[l] };
-        }
+        (minus, magnitudes)
     }
-    let mut best = (f32::INFINITY, 0, 0);
-    for (l, (error, chunk)) in least.into_iter().zip(chunks).enumerate() {
-        if error < best.0 || error == best.0 && chunk < best.1 {
-            best = (error, chunk, l);
+
+    /// Returns the points for 8 magnitudes.
+    #[inline]
+    fn points(&self, magnitudes: &[f32; 8], w: &[f32; 8], inverse: f32) -> [f32; 8] {
+        let v = magnitudes.map(|m| m * inverse);
+        let mut points = [0.0; 8];
+        let parts = v.as_chunks::<N>().0.iter().zip(w.as_chunks::<N>().0);
+        for ((v, w), point) in parts.zip(points.as_chunks_mut::<N>().0) {
+            *point = self.points.nearest(v, w).0;
         }
+        points
     }
-    points[best.1 as usize].map(|p| p[best.2])
 }
 
-impl<const N: usize> Levels for Magnitudes<N> {
+fn eights<'a>(x: &'a [f32], w: &'a [f32]) -> impl Iterator<Item = (&'a [f32; 8], &'a [f32; 8])> {
+    x.as_chunks::<8>().0.iter().zip(w.as_chunks::<8>().0)
+}
+
+impl<const N: usize, const M: usize> Levels for Magnitudes<N, M> {
     const SIGNED: bool = false;
+    const NEAR: &[f32] = &[1.0];
+
+    fn sums(&self, x: &[f32], w: &[f32], inverses: &[f32; LANES]) -> Sums {
+        let mut sums = Sums { xq: [0.0; LANES], qq: [0.0; LANES] };
+        for (x, w) in eights(x, w) {
+            let (_, magnitudes) = self.split(x, w);
+            for (l, inverse) in inverses.iter().enumerate().filter(|(_, inverse)| **inverse != 0.0) {
+                let q = self.points(&magnitudes, w, *inverse);
+                sums.xq[l] += sum::<8>(array::from_fn(|i| w[i] * magnitudes[i] * q[i]));
+                sums.qq[l] += sum::<8>(array::from_fn(|i| w[i] * q[i] * q[i]));
+            }
+        }
+        sums
+    }
 
     fn nearest(&self, x: &[f32], w: &[f32], inverse: f32, q: &mut [i8]) {
-        let eights = x.as_chunks::<8>().0.iter().zip(w.as_chunks::<8>().0).zip(q.as_chunks_mut::<8>().0);
-        for ((x, w), q) in eights {
-            let mut minus = x.map(|x| x * inverse < 0.0);
-            if self.signs == Signs::Even && !minus.iter().filter(|m| **m).count().is_multiple_of(2) {
-                // Flip the sign of the element that matters least.
-                let (mut least, mut which) = (f32::INFINITY, 0);
-                for (i, (x, w)) in x.iter().zip(w).enumerate() {
-                    if w * x * x < least {
-                        (least, which) = (w * x * x, i);
-                    }
-                }
-                minus[which] = !minus[which];
-            }
-            let mut v = [0.0; 8];
-            for i in 0..8 {
-                v[i] = if minus[i] { -x[i] * inverse } else { x[i] * inverse };
-            }
-            let parts = v.as_chunks::<N>().0.iter().zip(w.as_chunks::<N>().0);
-            for (part, (v, w)) in parts.enumerate() {
-                let point = nearest_point(self.points, *v, *w);
-                for (i, p) in point.into_iter().enumerate() {
-                    let at = part * N + i;
-                    q[at] = if minus[at] { -p as i8 } else { p as i8 };
-                }
+        for ((x, w), q) in eights(x, w).zip(q.as_chunks_mut::<8>().0) {
+            let (minus, magnitudes) = self.split(x, w);
+            let points = self.points(&magnitudes, w, inverse);
+            for ((q, point), minus) in q.iter_mut().zip(points).zip(minus) {
+                *q = if minus { -point as i8 } else { point as i8 };
             }
         }
     }
@@ -149,28 +139,55 @@ impl<const N: usize> Levels for Magnitudes<N> {
     }
 }
 
+impl Shifted {
+    /// Finds the levels of a run.
+    #[inline]
+    fn levels(&self, x: &[f32], w: &[f32], inverse: f32) -> [f32; 32] {
+        let (mut best, mut least) = ([0.0; 32], f32::INFINITY);
+        for shift in [1.0, -1.0f32] {
+            let (mut error, mut this) = (0.0, [0.0; 32]);
+            for ((x, w), this) in eights(x, w).zip(this.as_chunks_mut::<8>().0) {
+                let v = x.map(|x| x * inverse - shift);
+                let (point, its_error) = self.points.nearest(&v, w);
+                // The error of a point is less the sum of `w v v`, which differs between the shifts.
+                error += its_error + sum::<8>(array::from_fn(|i| w[i] * v[i] * v[i]));
+                *this = point.map(|p| p + shift);
+            }
+            if error < least || least == f32::INFINITY {
+                (best, least) = (this, error);
+            }
+        }
+        best
+    }
+
+    fn runs<'a>(&self, x: &'a [f32], w: &'a [f32]) -> impl Iterator<Item = (&'a [f32], &'a [f32])> {
+        x.chunks_exact(self.run).zip(w.chunks_exact(self.run))
+    }
+}
+
 impl Levels for Shifted {
     const SIGNED: bool = false;
+    const NEAR: &[f32] = &[1.0];
+
+    fn sums(&self, x: &[f32], w: &[f32], inverses: &[f32; LANES]) -> Sums {
+        let mut sums = Sums { xq: [0.0; LANES], qq: [0.0; LANES] };
+        for (x, w) in self.runs(x, w) {
+            for (l, inverse) in inverses.iter().enumerate().filter(|(_, inverse)| **inverse != 0.0) {
+                let levels = self.levels(x, w, *inverse);
+                for ((x, w), q) in eights(x, w).zip(levels.as_chunks::<8>().0) {
+                    sums.xq[l] += sum::<8>(array::from_fn(|i| w[i] * x[i] * q[i]));
+                    sums.qq[l] += sum::<8>(array::from_fn(|i| w[i] * q[i] * q[i]));
+                }
+            }
+        }
+        sums
+    }
 
     fn nearest(&self, x: &[f32], w: &[f32], inverse: f32, q: &mut [i8]) {
-        let runs = x.chunks_exact(self.run).zip(w.chunks_exact(self.run)).zip(q.chunks_exact_mut(self.run));
-        for ((x, w), q) in runs {
-            let mut best = f32::INFINITY;
-            for shift in [1.0, -1.0f32] {
-                let (mut error, mut this) = (0.0, [0; 32]);
-                let eights = x.as_chunks::<8>().0.iter().zip(w.as_chunks::<8>().0);
-                for ((x, w), this) in eights.zip(this.as_chunks_mut::<8>().0) {
-                    let point = nearest_point(self.points, x.map(|x| x * inverse - shift), *w);
-                    for i in 0..8 {
-                        let value = point[i] + shift;
-                        error += (x[i] * inverse - value) * (x[i] * inverse - value) * w[i];
-                        this[i] = value as i8;
-                    }
-                }
-                if error < best || best == f32::INFINITY {
-                    best = error;
-                    q.copy_from_slice(&this[..q.len()]);
-                }
+        for ((x, w), q) in self.runs(x, w).zip(q.chunks_exact_mut(self.run)) {
+            let levels = self.levels(x, w, inverse);
+            for (q, level) in q.iter_mut().zip(levels) {
+                *q = level as i8;
             }
         }
     }

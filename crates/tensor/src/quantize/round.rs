@@ -14,6 +14,16 @@ pub(super) fn nearest(v: f32) -> i32 {
     (v.clamp(-MAX, MAX) + MAGIC).to_bits() as i32 - MAGIC.to_bits() as i32
 }
 
+/// Returns the integer of `lo ..= hi` that is nearest to `v`, ties to even, as a float; `lo` for a NaN. Both limits are integers
+/// of less than 2^21. The comparisons are written so that they compile to one instruction each.
+#[inline]
+pub(super) fn within(v: f32, lo: f32, hi: f32) -> f32 {
+    // The limits come last: before the sum, a compiler would fold them with the constant, and branch.
+    let v = (v + MAGIC) - MAGIC;
+    let v = if v > lo { v } else { lo };
+    if v < hi { v } else { hi }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -26,7 +36,12 @@ mod tests {
         cases.extend(cases.clone().into_iter().map(|v| -v));
         cases.push(f32::NAN);
         let expected = |v: f32| (v.round_ties_even() as i32).clamp(-(MAX as i32), MAX as i32);
-        let wrong: Vec<f32> = cases.into_iter().filter(|&v| nearest(v) != expected(v)).collect();
+        let wrong: Vec<f32> = cases.iter().copied().filter(|&v| nearest(v) != expected(v)).collect();
         assert!(wrong.is_empty(), "{wrong:?}");
+        cases.retain(|v| !v.is_nan());
+        let expected = |v: f32| expected(v).clamp(-4, 3) as f32;
+        let wrong: Vec<f32> = cases.into_iter().filter(|&v| within(v, -4.0, 3.0) != expected(v)).collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
+        assert_eq!(within(f32::NAN, -4.0, 3.0), -4.0);
     }
 }

@@ -15,7 +15,7 @@ pub(super) fn one_scale(levels: &impl Levels, x: &[f32; 32], w: &[f32; 32]) -> (
 
 /// Returns the stored scale and minimum, which is added, and the integers that fit them best.
 fn with_min(x: &[f32; 32], w: &[f32; 32], hi: i32) -> ([u8; 2], [u8; 2], [u8; 32]) {
-    let (scale, min) = affine::fit(x, w, hi, true);
+    let (scale, min) = affine::fit(x, w, hi, false, true);
     let (d, m) = (f16::from_f32(scale), f16::from_f32(-min));
     let inverse = if d == f16::ZERO { 0.0 } else { 1.0 / d.to_f32() };
     let q = x.map(|x| round::nearest((x - m.to_f32()) * inverse).clamp(0, hi) as u8);
@@ -28,7 +28,7 @@ pub(super) fn nibbles(q: &[u8; 32]) -> [u8; 16] {
 }
 
 fn q4_0(x: &[f32; 32], w: &[f32; 32]) -> BlockQ4_0 {
-    let (d, q) = one_scale(&Range::<-8, 7>::new(), x, w);
+    let (d, q) = one_scale(&Range::<-8, 7>::new(false), x, w);
     BlockQ4_0 { d, qs: nibbles(&q.map(|q| (q + 8) as u8)) }
 }
 
@@ -38,7 +38,7 @@ fn q4_1(x: &[f32; 32], w: &[f32; 32]) -> BlockQ4_1 {
 }
 
 fn q5_0(x: &[f32; 32], w: &[f32; 32]) -> BlockQ5_0 {
-    let (d, q) = one_scale(&Range::<-16, 15>::new(), x, w);
+    let (d, q) = one_scale(&Range::<-16, 15>::new(false), x, w);
     let (qh, qs) = pack_5(&q.map(|q| (q + 16) as u8));
     BlockQ5_0 { d, qh: qh.to_le_bytes(), qs }
 }
