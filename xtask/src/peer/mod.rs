@@ -30,10 +30,14 @@ pub(crate) struct Args {
     /// tokens they are measured once, whatever --rounds says: the peer takes minutes to compute them
     #[arg(long, conflicts_with_all = ["busy", "model"])]
     phones: bool,
+    /// Only a llama-shaped model of 0.45B weights in every format of tensors; its files are made and removed one after the other. --model
+    /// llama-0.5b-q4_k measures one of them
+    #[arg(long, conflicts_with_all = ["busy", "model", "phones"])]
+    formats: bool,
     /// Measure decode with one core taken by a busy loop pinned to it, instead of the idle table
     #[arg(long)]
     busy: bool,
-    /// Write what is measured into docs/benchmarks.md: with --phones their table, else the idle table and the one beside a busy loop
+    /// Write what is measured into docs/benchmarks.md: with --phones or --formats their table, else the idle table and the one beside a busy loop
     #[arg(long, conflicts_with_all = ["busy", "peer_only", "model"])]
     write: bool,
     /// Measure the peer alone
@@ -80,9 +84,22 @@ const PHONE_CASES: &[(&str, Kind, f64)] = &[
     ("decode 64 after 4096", Kind::Decode { depth: 4096 }, 1.2),
 ];
 
+/// What is promised of prefill in a format, at least; the integer kernels of these are far from the peer's.
+fn prefill_promise(format: &str) -> Option<f64> {
+    const FAR: &[&str] = &["q4_0", "q4_1", "q5_0", "q8_0", "q4_k", "mxfp4"];
+    match format {
+        // Their products are exact in neither: the peer rounds BF16 activations, and nothing is promised of F32.
+        "f32" | "bf16" => None,
+        "f16" => Some(0.9),
+        format if FAR.contains(&format) => Some(2.0),
+        _ => Some(1.25),
+    }
+}
+
 /// What `bench-peer` has at hand.
 struct Bench {
-    peer: Peer,
+    /// The peer; `None` where it doesn't know a format.
+    peer: Option<Peer>,
     /// The release build of `happy`; `None` with --peer-only.
     happy: Option<PathBuf>,
     rounds: u32,
@@ -95,10 +112,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let real = args.model.as_ref().is_none_or(|name| models::MODELS.iter().any(|m| m.name == *name));
     let peer = Peer::find_or_install()?;
     let happy = if args.peer_only { None } else { Some(process::build_happy()?) };
-    let deep_once = args.phones || !real;
-    let bench = Bench { peer, happy, rounds: args.rounds, deep_once };
+    let deep_once = args.phones || args.formats || !real;
+    let bench = Bench { peer: Some(peer), happy, rounds: args.rounds, deep_once };
     let sections = match deep_once {
-        true => bench.phones(args.model.as_deref())?,
+        true => bench.made(args.model.as_deref(), args.formats)?,
         false => bench.real(args)?,
     };
     if args.write {
@@ -114,7 +131,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 impl Bench {
     fn sides(&self) -> Vec<Side<'_>> {
-        self.happy.iter().map(|happy| Side::Ours(happy)).chain([Side::Peer(&self.peer)]).collect()
+        let peer = self.peer.iter().map(Side::Peer);
+        self.happy.iter().map(|happy| Side::Ours(happy)).chain(peer).collect()
     }
 
     /// The sides in the order of one round.
@@ -144,17 +162,34 @@ impl Bench {
         Ok(idle.into_iter().chain(busy).collect())
     }
 
-    /// The table of the models in the shapes of a phone's, or of one of them.
-    fn phones(&self, only: Option<&str>) -> Result<Vec<report::Section>> {
+    /// A table of models that are made here: those in the shapes of a phone's, or in every format, or only one of them.
+    fn made(&self, only: Option<&str>, formats: bool) -> Result<Vec<report::Section>> {
         let phones = Phones::build()?;
-        let names: Vec<&String> =
-            phones.names.iter().filter(|name| only.is_none_or(|only| only == *name)).collect();
-        if names.is_empty() {
-            let known = models::MODELS.iter().map(|m| m.name).chain(phones.names.iter().map(String::as_str));
-            let known: Vec<&str> = known.collect();
-            let name = only.unwrap_or_default();
-            return Err(format!("unknown model '{name}': expected one of {}", known.join(", ")));
+        match only {
+            None if formats => {
+                let rows = self.formats(&phones, &phones.formats)?;
+                Ok(vec![report::formats(&rows, self.rounds)])
+            }
+            None => Ok(vec![report::phones(&self.phones(&phones, &phones.names)?, self.rounds)]),
+            Some(name) if phones.names.iter().any(|known| known == name) => {
+                let rows = self.phones(&phones, &[name.to_owned()])?;
+                Ok(vec![report::phones(&rows, self.rounds)])
+            }
+            Some(name) if phones.formats.iter().any(|known| known == name) => {
+                let rows = self.formats(&phones, &[name.to_owned()])?;
+                Ok(vec![report::formats(&rows, self.rounds)])
+            }
+            Some(name) => {
+                let real = models::MODELS.iter().map(|m| m.name);
+                let made = phones.names.iter().chain(&phones.formats).map(String::as_str);
+                let known: Vec<&str> = real.chain(made).collect();
+                Err(format!("unknown model '{name}': expected one of {}", known.join(", ")))
+            }
         }
+    }
+
+    /// Models in the shapes of those that phones run.
+    fn phones(&self, phones: &Phones, names: &[String]) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
         for name in names {
             let file = phones.file(name)?;
@@ -163,14 +198,51 @@ impl Bench {
                 for (what, kind, wanted) in PHONE_CASES {
                     // promised with two threads, stated with one
                     let wanted = (threads == 2).then_some(*wanted);
-                    let row = self.row(name, &file, (what, *kind, threads, wanted))?;
-                    let row = Row { read_loop: matches!(kind, Kind::Decode { .. }).then_some(limit), ..row };
-                    eprintln!("  {}", report::line(&row));
-                    rows.push(row);
+                    rows.push(self.beside_limit(name, &file, (what, *kind, threads, wanted), limit)?);
                 }
             }
         }
-        Ok(vec![report::phones(&rows, self.rounds)])
+        Ok(rows)
+    }
+
+    /// One model in each format. Of formats that the peer doesn't know, ours is measured alone.
+    fn formats(&self, phones: &Phones, names: &[String]) -> Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        for name in names {
+            let file = phones.file(name)?;
+            let format = name.rsplit('-').next().unwrap_or_default();
+            let own = Bench { peer: None, happy: self.happy.clone(), ..*self };
+            let known = self.peer.as_ref().is_some_and(|peer| {
+                Side::Peer(peer).measure(Kind::Decode { depth: 0 }, &file, name, 2).is_ok()
+            });
+            let bench = if known { self } else { &own };
+            for threads in [1, 2] {
+                let limit = phones.read_loop(&file, threads)?;
+                let cases = [
+                    ("prefill 512", Kind::Prefill(512), prefill_promise(format)),
+                    ("decode 64", Kind::Decode { depth: 0 }, Some(1.0)),
+                ];
+                for (what, kind, wanted) in cases {
+                    rows.push(bench.beside_limit(name, &file, (what, kind, threads, wanted), limit)?);
+                }
+            }
+            phones.remove(&file)?;
+        }
+        Ok(rows)
+    }
+
+    /// One case, with the read loop over its file.
+    fn beside_limit(
+        &self,
+        name: &str,
+        file: &Path,
+        case: (&'static str, Kind, u32, Option<f64>),
+        limit: f64,
+    ) -> Result<Row> {
+        let row = self.row(name, file, case)?;
+        let row = Row { read_loop: matches!(case.1, Kind::Decode { .. }).then_some(limit), ..row };
+        eprintln!("  {}", report::line(&row));
+        Ok(row)
     }
 
     /// All cases of a model on an idle machine.

@@ -13,6 +13,8 @@ pub(super) struct Phones {
     read_loop: PathBuf,
     /// Names of the models that can be made.
     pub(super) names: Vec<String>,
+    /// Names of those that are all in one format.
+    pub(super) formats: Vec<String>,
 }
 
 impl Phones {
@@ -27,9 +29,9 @@ impl Phones {
                 .ok_or_else(|| format!("cargo built happy-benches but reported no executable named `{name}`"))
         };
         let (models, read_loop) = (find("phone_models")?, find("read_loop")?);
-        let list = process::output(&mut Command::new(&models))?;
-        let names = list.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned);
-        Ok(Self { names: names.collect(), models, read_loop })
+        let names = names_of(&mut Command::new(&models))?;
+        let formats = names_of(Command::new(&models).arg("formats"))?;
+        Ok(Self { names, formats, models, read_loop })
     }
 
     /// The model's file, made first if it is missing.
@@ -43,6 +45,11 @@ impl Phones {
         Ok(file)
     }
 
+    /// Removes a model's file.
+    pub(super) fn remove(&self, file: &Path) -> Result<()> {
+        fs::remove_file(file).map_err(|e| format!("cannot remove {}: {e}", file.display()))
+    }
+
     /// GB that a plain loop reads of the mapped file in a second.
     pub(super) fn read_loop(&self, file: &Path, threads: u32) -> Result<f64> {
         let mut command = Command::new(&self.read_loop);
@@ -50,4 +57,10 @@ impl Phones {
         let found = number_of(&text, "gb_s");
         found.ok_or_else(|| format!("`{}` printed no gb_s, but: {}", process::display(&command), text.trim()))
     }
+}
+
+/// The first word of each line that a program prints.
+fn names_of(program: &mut Command) -> Result<Vec<String>> {
+    let list = process::output(program)?;
+    Ok(list.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
 }

@@ -127,16 +127,36 @@ the same mapped file (`read_loop` in `benches/`) with as many threads, ours and,
 
 /// The models that phones run.
 pub(super) fn phones(rows: &[Row], rounds: u32) -> Section {
-    let mut text = format!(
+    let text = format!(
         "{PHONES}{}, medians of {rounds} alternating rounds; after 4,096 tokens one round\n\n",
         machine()
     );
+    Section { heading: "Models that phones run", text: text + &limited(rows) }
+}
+
+/// What the formats' table means.
+const FORMATS: &str = "\
+A llama-shaped model of 0.45B random weights, all matrices but the embedding in one format (`phone_models formats` in `benches/`). A decoded
+token reads its weights once; in the last column is the share of a plain read loop over the same mapped file. A dash: llama.cpp
+doesn't run the format.
+
+";
+
+/// One model in every format.
+pub(super) fn formats(rows: &[Row], rounds: u32) -> Section {
+    let text = format!("{FORMATS}{}, medians of {rounds} alternating rounds\n\n", machine());
+    Section { heading: "Every format", text: text + &limited(rows) }
+}
+
+/// A table with the share of the read loop.
+fn limited(rows: &[Row]) -> String {
+    let mut text = String::new();
     text += "| model | what | threads | happy | llama.cpp | ratio | promised | holds | a token moves | of the read loop |\n";
     text += "|---|---|---|---|---|---|---|---|---|---|\n";
     for row in rows {
         let _ = writeln!(text, "| {} |", line(row));
     }
-    Section { heading: "Models that phones run", text }
+    text
 }
 
 /// What the busy table means.

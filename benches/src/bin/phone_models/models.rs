@@ -36,6 +36,51 @@ pub(crate) const ALL: [Model; 5] = [
     },
 ];
 
+/// The beginning of the names of models that are all in one format, which follows.
+const LLAMA: &str = "llama-0.5b-";
+
+/// The names of models with all matrices in one format, one for each format.
+pub(crate) fn format_names() -> impl Iterator<Item = String> {
+    DType::ALL.into_iter().map(|dtype| format!("{LLAMA}{}", dtype.name().to_ascii_lowercase()))
+}
+
+/// Builds the model called `name`, if it is known.
+pub(crate) fn named(name: &str) -> Option<Result<GgufWriter<'static>, String>> {
+    if let Some(model) = ALL.iter().find(|model| model.name == name) {
+        return Some((model.build)());
+    }
+    let format = name.strip_prefix(LLAMA)?;
+    let dtype = DType::ALL.into_iter().find(|dtype| dtype.name().eq_ignore_ascii_case(format))?;
+    Some(llama(dtype))
+}
+
+/// 0.45B weights, of which a token reads all but the embedding table.
+fn llama(dtype: DType) -> Result<GgufWriter<'static>, String> {
+    let mut shape = Shape::new("llama", 8192)
+        .key("context_length", 8192u32)
+        .key("embedding_length", 1280u32)
+        .key("block_count", 24u32)
+        .key("feed_forward_length", 3584u32)
+        .key("attention.head_count", 20u32)
+        .key("attention.head_count_kv", 5u32)
+        .key("attention.layer_norm_rms_epsilon", 1e-5f32)
+        .key("rope.freq_base", 1e5f32)
+        .matrix("token_embd.weight", F16, &[1280, 8192])
+        .matrix("output.weight", dtype, &[1280, 8192])
+        .constant("output_norm.weight", &[1280], 1.0);
+    for i in 0..24 {
+        shape = shape
+            .constant(format!("blk.{i}.attn_norm.weight"), &[1280], 1.0)
+            .matrix(format!("blk.{i}.attn_q.weight"), dtype, &[1280, 1280])
+            .matrix(format!("blk.{i}.attn_k.weight"), dtype, &[1280, 320])
+            .matrix(format!("blk.{i}.attn_v.weight"), dtype, &[1280, 320])
+            .matrix(format!("blk.{i}.attn_output.weight"), dtype, &[1280, 1280])
+            .constant(format!("blk.{i}.ffn_norm.weight"), &[1280], 1.0);
+        shape = mlp(shape, i, 1280, 3584, dtype, dtype);
+    }
+    shape.build()
+}
+
 fn counts(values: impl IntoIterator<Item = u32>) -> OwnedValue {
     OwnedValue::from(values.into_iter().collect::<Vec<u32>>())
 }
