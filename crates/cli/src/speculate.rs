@@ -87,6 +87,7 @@ impl SpeculationArgs {
 pub(crate) fn summary(stats: &SpeculationStats) -> Option<String> {
     let (guessed, accepted, each) = (stats.guessed, stats.accepted, stats.tokens_per_pass());
     (guessed > 0).then(|| {
-        format!("speculation {guessed:5} guesses, {accepted} of them right; {each:.2} tokens a pass")
+        let es = if guessed == 1 { "" } else { "es" };
+        format!("speculation {guessed:5} guess{es}, {accepted} of them right; {each:.2} tokens a pass")
     })
 }
