@@ -430,7 +430,6 @@ impl Decode for BlockQ8_0 {
     type Unit = <Self as Source>::Unit;
     const OFFSET: u8 = 128;
     const MAX: i32 = 128;
-    const JOINED: bool = true;
 
     #[inline(always)]
     fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
@@ -447,11 +446,6 @@ impl Decode for BlockQ8_0 {
         };
         let ([a, b, c, d], [e, f, g, h]) = (v.columns4(half(0)), v.columns4(half(1)));
         [a, b, c, d, e, f, g, h]
-    }
-    #[inline(always)]
-    fn joined(v: V, [a, b]: [&Self; 2]) -> [__m256i; 2] {
-        let ([a, c], [b, d]) = (halves(&a.qs), halves(&b.qs));
-        [v.joined(v.load_i8_128(b), v.load_i8_128(a)), v.joined(v.load_i8_128(d), v.load_i8_128(c))]
     }
     #[inline(always)]
     fn d_min(&self) -> u32 {

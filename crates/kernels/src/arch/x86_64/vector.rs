@@ -6,6 +6,7 @@
 
 use super::avx2::Avx2;
 use super::avx512::Avx512;
+use core::arch::asm;
 use core::arch::x86_64::*;
 
 /// Proof that AVX2, FMA and F16C are there.
@@ -50,6 +51,17 @@ impl V {
         }
         self.sign8(a, self.or(self.set_bits(bits), self.splat8(1)))
     }
+}
+
+/// Two addresses in registers, of which the compiler knows nothing else.
+#[inline(always)]
+#[allow(clippy::pointers_in_nomem_asm_block, reason = "nothing is read or written through them here")]
+pub(super) fn opaque<T>([mut a, mut b]: [*const T; 2]) -> [*const T; 2] {
+    // SAFETY: there is no instruction.
+    unsafe {
+        asm!("/* {a} {b} */", a = inout(reg) a, b = inout(reg) b, options(pure, nomem, nostack, preserves_flags))
+    };
+    [a, b]
 }
 
 /// `array::map` that is always inlined. The standard library's is not always, and a function that is not inlined is
