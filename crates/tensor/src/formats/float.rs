@@ -58,7 +58,7 @@ float_block!(
     /// use happy_tensor::{BlockF16, Quantize};
     /// assert_eq!(BlockF16::quantize(&[0.1]).value(), 0.099_975_586);
     /// ```
-    BlockF16, 2, super::f16_le, super::f16_le_from
+    BlockF16, 2, |b| crate::convert::f16_to_f32(u16::from_le_bytes(b)), super::f16_le_from
 );
 float_block!(
     /// A bf16 as it is stored.

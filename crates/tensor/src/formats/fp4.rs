@@ -198,13 +198,16 @@ fn nearest(x: f32, d: f32) -> u8 {
     best.1
 }
 
-/// Packs values as nibbles: the first half as low nibbles, the second half as high ones.
-fn pack(x: &[f32], d: f32, qs: &mut [u8]) {
+/// Packs nibbles: those of the first half of the values as low ones, those of the second half as high ones.
+fn pack(x: &[f32], qs: &mut [u8], nibble: impl Fn(f32) -> u8) {
     let (lo, hi) = x.split_at(qs.len());
     for ((b, &lo), &hi) in qs.iter_mut().zip(lo).zip(hi) {
-        *b = nearest(lo, d) | nearest(hi, d) << 4;
+        *b = nibble(lo) | nibble(hi) << 4;
     }
 }
+
+/// The middles between the magnitudes of [`FP4_LEVELS`].
+const MIDDLES: [f32; 7] = [0.5, 1.5, 2.5, 3.5, 5.0, 7.0, 10.0];
 
 impl Quantize for BlockMXFP4 {
     /// The scale is the power of two for which the greatest magnitude becomes at least 4 and less than 8. The greatest
@@ -213,8 +216,13 @@ impl Quantize for BlockMXFP4 {
         // The exponent of a float is the floor of its logarithm.
         let e = ((greatest_magnitude(x).to_bits() >> 23) as u8).saturating_sub(2);
         let mut block = Self { e, qs: [0; 16] };
-        let d = block.d();
-        pack(x, d, &mut block.qs);
+        // A power of two, so that these products are exact, and so is what `nearest` compares: the result is the same.
+        let middles = MIDDLES.map(|middle| middle * block.d());
+        pack(x, &mut block.qs, |x| {
+            let magnitude: u8 = middles.iter().map(|middle| u8::from(x.abs() > *middle)).sum();
+            // Zero has no sign.
+            magnitude | u8::from(x < 0.0 && magnitude > 0) << 3
+        });
         block
     }
 }
@@ -225,8 +233,27 @@ impl Quantize for BlockNVFP4 {
         let mut block = Self { d: [0; 4], qs: [[0; 8]; 4] };
         for ((x, d), qs) in x.as_chunks::<16>().0.iter().zip(&mut block.d).zip(&mut block.qs) {
             *d = e4m3_from(greatest_magnitude(x) / 6.0);
-            pack(x, half_e4m3(*d), qs);
+            pack(x, qs, |x| nearest(x, half_e4m3(*d)));
         }
         block
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Comparing with the middles gives what comparing with the levels does, also at the middles and for the least scale.
+    #[test]
+    fn middles_choose_the_nearest_level() {
+        for scale in [1.0, 2.0f32.powi(-100), 2.0f32.powi(-126), 2.0f32.powi(100)] {
+            let x: [f32; 32] = std::array::from_fn(|i| scale * (i as f32 - 16.0) / 2.0);
+            for shift in [0, 1, u32::MAX] {
+                let x = x.map(|x| f32::from_bits(x.to_bits().wrapping_add(shift)));
+                let block = BlockMXFP4::quantize(&x);
+                let expected = x.map(|x| FP4_LEVELS[usize::from(nearest(x, block.d()))]);
+                assert_eq!(block.quants(), expected, "{scale:e} {shift}");
+            }
+        }
     }
 }
