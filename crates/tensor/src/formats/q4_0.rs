@@ -6,7 +6,10 @@
 //! x[i] = d * (q[i] - 8)
 //! ```
 
-use super::{f16_le, f16_le_from, inverse, search::signed_max};
+use super::{
+    f16_le, f16_le_from, inverse,
+    search::{integer_part, signed_max},
+};
 
 /// A block of Q4_0.
 ///
@@ -63,11 +66,11 @@ impl BlockQ4_0 {
     pub(crate) fn by_formula(x: &[f32; 32]) -> Self {
         let d = signed_max(x) / -8.0;
         let id = inverse(d);
-        let encode = |v: f32| ((v * id + 8.5) as i8).min(15) as u8;
+        let encode = |v: f32| integer_part(v * id + 8.5, 15.0);
         let mut qs = [0; 16];
         let (lo, hi) = x.split_at(16);
         for ((q, &lo), &hi) in qs.iter_mut().zip(lo).zip(hi) {
-            *q = (encode(lo) & 0xF) | (encode(hi) << 4);
+            *q = encode(lo) | encode(hi) << 4;
         }
         Self { d: f16_le_from(d), qs }
     }

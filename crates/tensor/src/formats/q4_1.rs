@@ -6,7 +6,10 @@
 //! x[i] = d * q[i] + m
 //! ```
 
-use super::{f16_le, f16_le_from, inverse, search::min_max};
+use super::{
+    f16_le, f16_le_from, inverse,
+    search::{integer_part, min_max},
+};
 
 /// A block of Q4_1.
 ///
@@ -72,11 +75,11 @@ impl BlockQ4_1 {
         let (min, max) = min_max(x);
         let d = (max - min) / 15.0;
         let id = inverse(d);
-        let encode = |v: f32| (((v - min) * id + 0.5) as i8).min(15) as u8;
+        let encode = |v: f32| integer_part((v - min) * id + 0.5, 15.0);
         let mut qs = [0; 16];
         let (lo, hi) = x.split_at(16);
         for ((q, &lo), &hi) in qs.iter_mut().zip(lo).zip(hi) {
-            *q = (encode(lo) & 0xF) | (encode(hi) << 4);
+            *q = encode(lo) | encode(hi) << 4;
         }
         Self { d: f16_le_from(d), m: f16_le_from(min), qs }
     }

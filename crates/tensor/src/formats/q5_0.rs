@@ -9,7 +9,11 @@
 //! x[i] = d * (q[i] - 16)
 //! ```
 
-use super::{f16_le, f16_le_from, inverse, search::signed_max};
+use super::{
+    f16_le, f16_le_from, inverse,
+    search::{integer_part, signed_max},
+    words::{ONES, map},
+};
 
 /// A block of Q5_0.
 ///
@@ -76,11 +80,16 @@ pub(super) fn unpack_5(qh: u32, qs: &[u8; 16]) -> [u8; 32] {
 
 /// The inverse of [`unpack_5`].
 pub(crate) fn pack_5(q: &[u8; 32]) -> (u32, [u8; 16]) {
-    let (mut qh, mut qs) = (0, [0; 16]);
     let (lo, hi) = q.split_at(16);
-    for (j, ((b, &lo), &hi)) in qs.iter_mut().zip(lo).zip(hi).enumerate() {
+    let mut qs = [0; 16];
+    for ((b, &lo), &hi) in qs.iter_mut().zip(lo).zip(hi) {
         *b = (lo & 0xF) | (hi & 0xF) << 4;
-        qh |= u32::from(lo >> 4 & 1) << j | u32::from(hi >> 4 & 1) << (j + 16);
+    }
+    let mut qh = 0;
+    for (i, eight) in q.as_chunks::<8>().0.iter().enumerate() {
+        // The fifth bit of byte `i` of the word becomes bit `56 + i` of the product.
+        let fifth = u64::from_le_bytes(*eight) >> 4 & ONES;
+        qh |= ((fifth.wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32) << (8 * i);
     }
     (qh, qs)
 }
@@ -91,7 +100,7 @@ impl BlockQ5_0 {
     pub(crate) fn by_formula(x: &[f32; 32]) -> Self {
         let d = signed_max(x) / -16.0;
         let id = inverse(d);
-        let (qh, qs) = pack_5(&x.map(|v| ((v * id + 16.5) as i8).min(31) as u8));
+        let (qh, qs) = pack_5(&map(*x, |v| integer_part(v * id + 16.5, 31.0)));
         Self { d: f16_le_from(d), qh: qh.to_le_bytes(), qs }
     }
 }

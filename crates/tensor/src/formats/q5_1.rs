@@ -10,7 +10,11 @@
 //! ```
 
 use super::q5_0::{pack_5, unpack_5};
-use super::{f16_le, f16_le_from, inverse, search::min_max};
+use super::{
+    f16_le, f16_le_from, inverse,
+    search::{integer_part, min_max},
+    words::map,
+};
 
 /// A block of Q5_1.
 ///
@@ -78,7 +82,7 @@ impl BlockQ5_1 {
         let (min, max) = min_max(x);
         let d = (max - min) / 31.0;
         let id = inverse(d);
-        let (qh, qs) = pack_5(&x.map(|v| ((v - min) * id + 0.5) as u8));
+        let (qh, qs) = pack_5(&map(*x, |v| integer_part((v - min) * id + 0.5, 31.0)));
         Self { d: f16_le_from(d), m: f16_le_from(min), qh: qh.to_le_bytes(), qs }
     }
 }

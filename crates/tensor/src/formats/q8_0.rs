@@ -6,7 +6,7 @@
 //! x[i] = d * qs[i]
 //! ```
 
-use super::{Quantize, f16_le, f16_le_from, greatest_magnitude, inverse};
+use super::{Quantize, f16_le, f16_le_from, greatest_magnitude, inverse, search::round_away, words::map};
 
 /// A block of Q8_0.
 ///
@@ -57,6 +57,6 @@ impl Quantize for BlockQ8_0 {
         let amax = greatest_magnitude(x);
         let d = amax / 127.0;
         let id = inverse(d);
-        Self { d: f16_le_from(d), qs: x.map(|v| (v * id).round() as i8) }
+        Self { d: f16_le_from(d), qs: map(*x, |v| round_away(v * id, 127.0)) }
     }
 }

@@ -46,6 +46,32 @@ pub(super) fn min_max<const N: usize>(x: &[f32; N]) -> (f32, f32) {
     extremes(x, f32::MAX, f32::MIN)
 }
 
+/// 1.5 x 2^23: adding it to a small value rounds to the nearest integer, which the low bits then hold.
+const MAGIC: f32 = 12_582_912.0;
+
+/// Returns the integer part of `v`, between 0 and `hi`, which is less than 256; 0 for a NaN. A cast does the same, but not in
+/// vector registers.
+#[inline]
+pub(super) fn integer_part(v: f32, hi: f32) -> u8 {
+    let v = if v > 0.0 { v } else { 0.0 };
+    let nearest = (v + MAGIC) - MAGIC;
+    let part = nearest - if nearest > v { 1.0 } else { 0.0 };
+    let part = if part < hi { part } else { hi };
+    (part + MAGIC).to_bits() as u8
+}
+
+/// Returns the integer nearest to `v`, of at most the magnitude `hi`, which is less than 128; 0 for a NaN. Halves round away from
+/// zero, as those of [`f32::round`], which is a function call.
+#[inline]
+pub(super) fn round_away(v: f32, hi: f32) -> i8 {
+    let magnitude = if v.abs() > 0.0 { v.abs() } else { 0.0 };
+    let even = (magnitude + MAGIC) - MAGIC;
+    let away = even + if magnitude - even == 0.5 { 1.0 } else { 0.0 };
+    let away = if away < hi { away } else { hi };
+    let signed = if v < 0.0 { -away } else { away };
+    (signed + MAGIC).to_bits() as i8
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,5 +97,23 @@ mod tests {
         long[18] = -7.0;
         assert_eq!(min_max(&long), (-7.0, 2.0));
         assert_eq!(min_max(&[nan; 9]), (f32::MAX, f32::MIN));
+    }
+
+    #[test]
+    fn integer_parts_are_those_of_a_cast() {
+        let mut cases: Vec<f32> = (0..9000).map(|i| i as f32 / 500.0 - 1.0).collect();
+        cases.extend([f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e9, -1e9, 15.999_999, 0.999_999_94]);
+        let wrong: Vec<f32> =
+            cases.into_iter().filter(|v| integer_part(*v, 15.0) != (*v as i8).clamp(0, 15) as u8).collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
+
+    #[test]
+    fn halves_round_away_from_zero() {
+        let mut cases: Vec<f32> = (-1100..1100).map(|i| i as f32 / 8.0).collect();
+        cases.extend([f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e9, -1e9, 0.499_999_97, -1.499_999_9]);
+        let expected = |v: f32| (v.round() as i8).clamp(-127, 127);
+        let wrong: Vec<f32> = cases.into_iter().filter(|v| round_away(*v, 127.0) != expected(*v)).collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
     }
 }

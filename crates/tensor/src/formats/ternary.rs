@@ -19,7 +19,9 @@
 
 use super::two_bits::{pack_2, unpack_2};
 use super::words::map;
-use super::{Quantize, dequantize_block, f16_le, f16_le_from, greatest_magnitude, inverse};
+use super::{
+    Quantize, dequantize_block, f16_le, f16_le_from, greatest_magnitude, inverse, search::round_away,
+};
 
 /// A block of TQ1_0.
 ///
@@ -87,7 +89,7 @@ fn pack_trits(trits: &[u8], bytes: &mut [u8]) {
 fn trits(x: &[f32; 256]) -> (f32, [u8; 256]) {
     let d = greatest_magnitude(x);
     let id = inverse(d);
-    (d, x.map(|v| ((v * id).round().clamp(-1.0, 1.0) as i8 + 1) as u8))
+    (d, map(*x, |v| (round_away(v * id, 1.0) + 1) as u8))
 }
 
 impl BlockTQ1_0 {
