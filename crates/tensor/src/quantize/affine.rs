@@ -195,14 +195,12 @@ pub(super) fn super_block<const N: usize>(limits: Limits, x: &[f32; 256], w: &[f
         *alone = fit(x, w, limits.q, limits.even, false);
         (scale, min) = (scale.max(alone.0), min.max(alone.1));
     }
-    // The starting point is a scale of 0; every try has to be better.
+    // The starting point is a scale of 0; the try has to be better. Other values of `d` and `dmin` to start from take 0.3% to 1.5% off
+    // the error, and a fifth of the time each.
     let error = x.iter().zip(w).map(|(x, w)| w * x * x).sum();
     let mut best = Fitted { d: 0.0, dmin: 0.0, scales: [0; N], mins: [0; N], q: [0; 256], error };
     let top = limits.scale as f32;
-    for (a, b) in [(0.0, 0.0), (0.7, 0.0), (0.0, 0.7), (-0.3, -0.3)] {
-        best.attempt(limits, x, w, &alone, (stored(scale / (top - a)), stored(min / (top - b))));
-    }
-    // Better with the integers as they are, and better still with those that are nearest to it.
+    best.attempt(limits, x, w, &alone, (stored(scale / top), stored(min / top)));
     best.round(limits, x);
     let (d, dmin) = best.refined(x, w);
     if is_usable((d, dmin)) {
@@ -292,9 +290,6 @@ impl<const N: usize> Fitted<N> {
             if sum >= self.error {
                 return;
             }
-        }
-        if !(sum < self.error) {
-            return;
         }
         (self.d, self.dmin, self.error) = (d, dmin, sum);
         (self.scales, self.mins) = (scales.map(|s| s as u8), mins.map(|m| m as u8));
