@@ -9,8 +9,8 @@ macro_rules! mixes {
     ($($variant:ident $name:literal $dtype:ident $file_type:literal;)*) => {
         /// A rule for the types of matrices. Most get the type in the mix's name; more important ones get more bits.
         ///
-        /// `S`, `M` and `L` spend few, some or many bits on the more important matrices. A mix without `_K` is named after a
-        /// type, and only the output matrix may get another one.
+        /// `S`, `M` and `L` spend few, some or many bits on the more important matrices. `MXFP4_MOE` encodes only the stacked
+        /// matrices of experts in MXFP4, and the others in Q8_0. `F16` and `BF16` make no exceptions.
         ///
         /// ```
         /// use happy_quantize::Mix;
@@ -63,6 +63,25 @@ mixes! {
     Q5KS "Q5_K_S" Q5K 16;
     Q5KM "Q5_K_M" Q5K 17;
     Q6K "Q6_K" Q6K 18;
+    IQ1S "IQ1_S" IQ1S 24;
+    IQ1M "IQ1_M" IQ1M 31;
+    IQ2XXS "IQ2_XXS" IQ2XXS 19;
+    IQ2XS "IQ2_XS" IQ2XS 20;
+    IQ2S "IQ2_S" IQ2XS 28;
+    IQ2M "IQ2_M" IQ2S 29;
+    IQ3XXS "IQ3_XXS" IQ3XXS 23;
+    IQ3XS "IQ3_XS" IQ3S 22;
+    IQ3S "IQ3_S" IQ3S 26;
+    IQ3M "IQ3_M" IQ3S 27;
+    IQ4NL "IQ4_NL" IQ4NL 25;
+    IQ4XS "IQ4_XS" IQ4XS 30;
+    TQ1_0 "TQ1_0" TQ1_0 36;
+    TQ2_0 "TQ2_0" TQ2_0 37;
+    Q1_0 "Q1_0" Q1_0 40;
+    Q2_0 "Q2_0" Q2_0 41;
+    MXFP4 "MXFP4_MOE" MXFP4 38;
+    F16 "F16" F16 1;
+    BF16 "BF16" BF16 32;
 }
 
 impl fmt::Display for Mix {
@@ -74,11 +93,14 @@ impl fmt::Display for Mix {
 impl FromStr for Mix {
     type Err = QuantizeError;
 
-    /// Reads the name in upper or lower case. `Q3_K`, `Q4_K` and `Q5_K` are short for their `_M`.
+    /// Reads the name in upper or lower case. `Q3_K`, `Q4_K` and `Q5_K` are short for their `_M`, `MXFP4` for `MXFP4_MOE`.
     fn from_str(s: &str) -> Result<Self, QuantizeError> {
         let is = |name: &str| name.eq_ignore_ascii_case(s);
-        let found =
-            Self::ALL.iter().copied().find(|m| is(m.name()) || m.name().strip_suffix("_M").is_some_and(is));
+        let short = |name: &'static str| match name.strip_suffix("_MOE") {
+            None => name.strip_suffix("_M").filter(|short| short.ends_with("_K")),
+            short => short,
+        };
+        let found = Self::ALL.iter().copied().find(|m| is(m.name()) || short(m.name()).is_some_and(is));
         found.ok_or_else(|| {
             let names: Vec<&str> = Self::ALL.iter().map(|m| m.name()).collect();
             let message = format!("unknown mix `{}`, expected one of {}", s.escape_debug(), names.join(", "));
@@ -96,9 +118,17 @@ mod tests {
         for mix in Mix::ALL {
             assert_eq!(mix.name().to_lowercase().parse::<Mix>().ok(), Some(*mix));
         }
-        for (name, mix) in [("q3_k", Mix::Q3KM), ("q4_k", Mix::Q4KM), ("Q5_K", Mix::Q5KM), ("q2_k", Mix::Q2K)]
-        {
+        for (name, mix) in [
+            ("q3_k", Mix::Q3KM),
+            ("q4_k", Mix::Q4KM),
+            ("Q5_K", Mix::Q5KM),
+            ("q2_k", Mix::Q2K),
+            ("mxfp4", Mix::MXFP4),
+        ] {
             assert_eq!(name.parse::<Mix>().ok(), Some(mix), "{name}");
+        }
+        for name in ["q9", "iq2", "iq3"] {
+            assert!(name.parse::<Mix>().is_err(), "{name}");
         }
         assert!("q9".parse::<Mix>().is_err_and(|e| e.to_string().contains("Q5_K_S")));
     }

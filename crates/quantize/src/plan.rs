@@ -32,12 +32,13 @@ pub struct Quantizer {
     overrides: Vec<Override>,
     imatrix: Option<Imatrix>,
     requantize: bool,
+    pure: bool,
 }
 
 impl Quantizer {
     /// Starts with a mix, without exceptions and without an importance matrix.
     pub fn new(mix: Mix) -> Self {
-        Self { mix, overrides: Vec::new(), imatrix: None, requantize: false }
+        Self { mix, overrides: Vec::new(), imatrix: None, requantize: false, pure: false }
     }
 
     /// Adds an exception from the mix. If several match a tensor, the first one counts.
@@ -56,6 +57,13 @@ impl Quantizer {
     /// quantizing the original.
     pub fn requantize(mut self, allowed: bool) -> Self {
         self.requantize = allowed;
+        self
+    }
+
+    /// Sets whether every matrix gets the type that the mix is named after, without its exceptions for important matrices
+    /// (default: false). Overrides still count.
+    pub fn pure(mut self, pure: bool) -> Self {
+        self.pure = pure;
         self
     }
 
@@ -84,7 +92,8 @@ impl Quantizer {
         let mut chooser = Chooser::new(&set, self.mix, self.imatrix.is_some());
         let mut used = vec![false; self.overrides.len()];
         for t in by_layer {
-            let mut asked = chooser.choose(&t.info);
+            let chosen = chooser.choose(&t.info);
+            let mut asked = if self.pure { self.mix.dtype() } else { chosen };
             if let Some(i) = self.overrides.iter().position(|rule| rule.matches(t.info.name)) {
                 asked = self.overrides[i].dtype();
             }

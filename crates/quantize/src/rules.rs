@@ -53,7 +53,10 @@ enum Kind {
     /// The values of attention, by themselves or in one tensor with queries and keys.
     Value,
     Key,
+    Query,
     AttentionOutput,
+    Gate,
+    Up,
     Down,
     Other,
 }
@@ -65,7 +68,10 @@ fn kind(name: &str) -> Kind {
         "token_embd.weight" | "per_layer_token_embd.weight" => Kind::Embedding,
         _ if is("attn_qkv.weight") || is("attn_kv_b.weight") || is("attn_v.weight") => Kind::Value,
         _ if is("attn_k.weight") => Kind::Key,
+        _ if is("attn_q.weight") => Kind::Query,
         _ if is("attn_output.weight") => Kind::AttentionOutput,
+        _ if is("ffn_up") => Kind::Up,
+        _ if is("ffn_gate") => Kind::Gate,
         _ if is("ffn_down") => Kind::Down,
         _ => Kind::Other,
     }
@@ -123,23 +129,32 @@ fn use_more_bits(i: usize, n: usize) -> bool {
 pub(crate) struct Chooser {
     model: Model,
     mix: Mix,
-    /// Number of matrices so far: values of attention, and `ffn_down`.
+    before: Counts,
+}
+
+/// Number of matrices so far.
+#[derive(Clone, Copy, Default)]
+struct Counts {
     values: usize,
+    gates: usize,
+    ups: usize,
     downs: usize,
 }
 
 impl Chooser {
     /// Makes a chooser. `weighted` means that there is an importance matrix.
     pub(crate) fn new(gguf: &GgufSet<'_>, mix: Mix, weighted: bool) -> Self {
-        Self { model: Model::new(gguf, weighted), mix, values: 0, downs: 0 }
+        Self { model: Model::new(gguf, weighted), mix, before: Counts::default() }
     }
 
     /// Chooses the type of the next matrix, whose rows may not be a whole number of its blocks.
     pub(crate) fn choose(&mut self, t: &TensorInfo<'_>) -> DType {
-        let dtype = of_mix(&self.model, self.mix, t, self.values, self.downs);
+        let dtype = of_mix(&self.model, self.mix, t, self.before);
         match kind(t.name) {
-            Kind::Value => self.values += 1,
-            Kind::Down => self.downs += 1,
+            Kind::Value => self.before.values += 1,
+            Kind::Gate => self.before.gates += 1,
+            Kind::Up => self.before.ups += 1,
+            Kind::Down => self.before.downs += 1,
             _ => {}
         }
         dtype
@@ -167,18 +182,42 @@ pub(crate) fn that_fits(dtype: DType, k: u64) -> DType {
     if fits(smaller) { smaller } else { DType::F16 }
 }
 
-/// Chooses a type. `values` and `downs` are the numbers of earlier tensors of these kinds.
-fn of_mix(m: &Model, mix: Mix, t: &TensorInfo<'_>, values: usize, downs: usize) -> DType {
+/// Chooses a type. `before` counts the earlier tensors.
+fn of_mix(m: &Model, mix: Mix, t: &TensorInfo<'_>, before: Counts) -> DType {
     let base = mix.dtype();
     let name = t.name;
     let qkv = name.contains("attn_qkv.weight");
+    let Counts { values, downs, .. } = before;
+    let n = m.n_layers;
+    // Experts are not in the order of layers, so that their layer is that of the name.
+    let nth = |before: usize| if m.n_experts > 1 { layer(name).unwrap_or(before) } else { before };
+    if base.is_float() {
+        return base;
+    }
     let dtype = match kind(name) {
         Kind::Output => return output(m, mix, t),
         Kind::Embedding if m.tied => return output(m, mix, t),
+        // A stack of matrices is one of experts.
+        _ if mix == Mix::MXFP4 => {
+            return if t.dims.padded()[2] > 1 { DType::MXFP4 } else { DType::Q8_0 };
+        }
+        Kind::Embedding => {
+            return match mix {
+                Mix::IQ1S | Mix::IQ1M | Mix::IQ2XXS | Mix::IQ2XS => DType::Q2K,
+                Mix::IQ2S | Mix::IQ2M | Mix::IQ3XXS => DType::IQ3S,
+                Mix::TQ1_0 | Mix::TQ2_0 | Mix::Q2_0 => DType::Q4K,
+                _ => base,
+            };
+        }
+        kind if is_tiny(mix) => return of_tiny_mix(m, mix, kind, downs),
         Kind::Value => match mix {
             Mix::Q2K if m.group >= 4 => DType::Q4K,
             Mix::Q2K => DType::Q3K,
             Mix::Q2KS if m.group >= 4 => DType::Q4K,
+            Mix::IQ3XXS | Mix::IQ3XS | Mix::IQ3S if m.group >= 4 => DType::Q4K,
+            Mix::IQ3XXS if !m.weighted => DType::IQ3S,
+            Mix::IQ3M => DType::Q4K,
+            Mix::IQ4NL | Mix::IQ4XS if m.group >= 4 => DType::Q5K,
             Mix::Q3KM if values < 2 => DType::Q5K,
             Mix::Q3KM => DType::Q4K,
             Mix::Q3KL => DType::Q5K,
@@ -187,9 +226,12 @@ fn of_mix(m: &Model, mix: Mix, t: &TensorInfo<'_>, values: usize, downs: usize) 
             _ => base,
         },
         Kind::Down => {
-            let i = if m.n_experts > 1 { layer(name).unwrap_or(downs) } else { downs };
-            let n = m.n_layers;
+            let i = nth(downs);
             match mix {
+                Mix::IQ3XXS if !m.weighted && i < n / 8 => DType::Q4K,
+                Mix::IQ3XXS if !m.weighted => DType::Q3K,
+                Mix::IQ3M if i < n / 8 || m.n_experts == 8 && use_more_bits(i, n) => DType::Q4K,
+                Mix::IQ4NL | Mix::IQ4XS if !m.weighted && i < n / 8 => DType::Q5K,
                 Mix::Q2K => DType::Q3K,
                 Mix::Q2KS if i < n / 8 => DType::Q4K,
                 Mix::Q3KM if i < n / 16 => DType::Q5K,
@@ -217,15 +259,29 @@ fn of_mix(m: &Model, mix: Mix, t: &TensorInfo<'_>, values: usize, downs: usize) 
         },
         Kind::AttentionOutput if m.n_experts == 8 => match mix {
             Mix::Q2K | Mix::Q3KS | Mix::Q3KM | Mix::Q4KS | Mix::Q4KM => DType::Q5K,
+            Mix::IQ3XXS | Mix::IQ3XS | Mix::IQ3S | Mix::IQ3M | Mix::IQ4NL | Mix::IQ4XS => DType::Q5K,
             _ => base,
         },
         Kind::AttentionOutput => match mix {
             Mix::Q2K => DType::Q3K,
-            Mix::Q3KM => DType::Q4K,
+            Mix::IQ3XXS => DType::IQ3S,
+            Mix::Q3KM | Mix::IQ3M => DType::Q4K,
             Mix::Q3KL => DType::Q5K,
             _ => base,
         },
-        Kind::Key | Kind::Embedding | Kind::Other => base,
+        Kind::Key | Kind::Query => match mix {
+            Mix::IQ3XS => DType::IQ3XXS,
+            Mix::IQ3XXS => DType::IQ2S,
+            _ => base,
+        },
+        Kind::Gate | Kind::Up => {
+            let i = nth(if kind(name) == Kind::Up { before.ups } else { before.gates });
+            match mix {
+                Mix::IQ3XS if i >= n / 8 && i < 7 * n / 8 => DType::IQ3XXS,
+                _ => base,
+            }
+        }
+        Kind::Other => base,
     };
     match (kind(name), dtype) {
         // With eight experts, these are a small part of the file.
@@ -236,12 +292,38 @@ fn of_mix(m: &Model, mix: Mix, t: &TensorInfo<'_>, values: usize, downs: usize) 
     }
 }
 
+/// Returns whether a mix has at most 2.7 bits a weight. Then few matrices can be favored.
+fn is_tiny(mix: Mix) -> bool {
+    matches!(mix, Mix::IQ1S | Mix::IQ1M | Mix::IQ2XXS | Mix::IQ2XS | Mix::IQ2S | Mix::IQ2M)
+}
+
+/// Chooses the type of a matrix in such a mix.
+fn of_tiny_mix(m: &Model, mix: Mix, kind: Kind, downs: usize) -> DType {
+    let better = if matches!(mix, Mix::IQ2S | Mix::IQ2M) { DType::IQ3S } else { DType::Q2K };
+    match kind {
+        Kind::Value if m.group >= 4 || m.n_experts >= 4 => DType::Q4K,
+        Kind::Value => better,
+        Kind::Key if m.n_experts == 8 => DType::Q4K,
+        Kind::Down if downs < m.n_layers / 8 => better,
+        Kind::AttentionOutput if m.n_experts == 8 => DType::Q5K,
+        Kind::AttentionOutput if matches!(mix, Mix::IQ1S | Mix::IQ1M) => DType::IQ2XXS,
+        Kind::AttentionOutput if matches!(mix, Mix::IQ2S | Mix::IQ2M) => DType::IQ3S,
+        _ => mix.dtype(),
+    }
+}
+
 /// Chooses the type of the output matrix, which may be the embedding.
 fn output(m: &Model, mix: Mix, t: &TensorInfo<'_>) -> DType {
     let base = mix.dtype();
     // The mixes request Q8_0 here; it is not a replacement.
-    if m.is_falcon || !t.dims.padded()[0].is_multiple_of(base.block_len() as u64) || base == DType::Q8_0 {
+    if m.is_falcon
+        || mix == Mix::MXFP4
+        || !t.dims.padded()[0].is_multiple_of(base.block_len() as u64)
+        || base == DType::Q8_0
+    {
         DType::Q8_0
+    } else if is_tiny(mix) || mix == Mix::IQ3XXS {
+        DType::Q5K
     } else {
         DType::Q6K
     }

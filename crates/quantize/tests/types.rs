@@ -3,7 +3,7 @@
 mod support;
 
 use happy_gguf::{ByteOrder, GgmlType};
-use happy_quantize::{Imatrix, Mix, QuantizeErrorKind as Kind, Quantizer};
+use happy_quantize::{Imatrix, Mix, QuantizeErrorKind as Kind, Quantizer, RunOptions};
 use happy_tensor::DType;
 use support::{Folder, model, older, open};
 
@@ -32,6 +32,36 @@ fn a_mix_gives_more_bits_to_important_matrices() {
         (Mix::Q2K, "blk.7.attn_v.weight", Some(DType::Q3K)),
         (Mix::Q8_0, "output.weight", Some(DType::Q8_0)),
         (Mix::Q4_0, "output.weight", Some(DType::Q6K)),
+        (Mix::IQ1S, "token_embd.weight", Some(DType::Q2K)),
+        (Mix::IQ1S, "output.weight", Some(DType::Q5K)),
+        (Mix::IQ1S, "blk.1.ffn_down.weight", Some(DType::Q2K)),
+        (Mix::IQ1M, "blk.2.ffn_down.weight", Some(DType::IQ1M)),
+        (Mix::IQ1M, "blk.2.attn_output.weight", Some(DType::IQ2XXS)),
+        (Mix::IQ2XXS, "blk.2.attn_v.weight", Some(DType::Q2K)),
+        (Mix::IQ2XS, "blk.2.attn_q.weight", Some(DType::IQ2XS)),
+        (Mix::IQ2S, "blk.2.attn_q.weight", Some(DType::IQ2XS)),
+        (Mix::IQ2M, "blk.2.attn_q.weight", Some(DType::IQ2S)),
+        (Mix::IQ2M, "blk.2.attn_output.weight", Some(DType::IQ3S)),
+        (Mix::IQ3XXS, "blk.2.attn_q.weight", Some(DType::IQ2S)),
+        (Mix::IQ3XXS, "blk.2.attn_v.weight", Some(DType::IQ3S)),
+        (Mix::IQ3XXS, "blk.1.ffn_down.weight", Some(DType::Q4K)),
+        (Mix::IQ3XXS, "blk.2.ffn_down.weight", Some(DType::Q3K)),
+        (Mix::IQ3XS, "blk.1.ffn_up.weight", Some(DType::IQ3S)),
+        (Mix::IQ3XS, "blk.2.ffn_gate.weight", Some(DType::IQ3XXS)),
+        (Mix::IQ3XS, "blk.14.ffn_gate.weight", Some(DType::IQ3S)),
+        (Mix::IQ3XS, "blk.3.attn_k.weight", Some(DType::IQ3XXS)),
+        (Mix::IQ3S, "blk.2.attn_v.weight", Some(DType::IQ3S)),
+        (Mix::IQ3M, "blk.2.attn_v.weight", Some(DType::Q4K)),
+        (Mix::IQ4NL, "blk.1.ffn_down.weight", Some(DType::Q5K)),
+        (Mix::IQ4XS, "blk.2.ffn_down.weight", Some(DType::IQ4XS)),
+        (Mix::IQ4XS, "output.weight", Some(DType::Q6K)),
+        (Mix::TQ1_0, "token_embd.weight", Some(DType::Q4K)),
+        (Mix::TQ2_0, "blk.2.ffn_down.weight", Some(DType::TQ2_0)),
+        (Mix::Q1_0, "token_embd.weight", Some(DType::Q1_0)),
+        (Mix::Q2_0, "blk.2.ffn_up.weight", Some(DType::Q2_0)),
+        (Mix::MXFP4, "blk.2.ffn_up.weight", Some(DType::Q8_0)),
+        (Mix::F16, "output.weight", Some(DType::F16)),
+        (Mix::BF16, "blk.0.attn_v.weight", Some(DType::BF16)),
     ];
     let mut wrong = Vec::new();
     for (mix, name, expected) in cases {
@@ -43,6 +73,49 @@ fn a_mix_gives_more_bits_to_important_matrices() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The matrices of experts are stacked; only they get MXFP4 in its mix.
+#[test]
+fn stacks_of_experts_get_mxfp4() {
+    let folder = Folder::new("experts");
+    let path = folder.path("m.gguf");
+    model("llama", 1, 64, 2)
+        .tensor("blk.1.ffn_up_exps.weight", GgmlType::F32, &[64, 2, 3], vec![0; 64 * 6 * 4])
+        .write_file(&path)
+        .expect("a file");
+    let input = open(&path);
+    let quantizer = Quantizer::new(Mix::MXFP4);
+    let plan = quantizer.plan(&input).expect("a plan");
+    let to = |name: &str| plan.tensors().iter().find(|t| t.info.name == name).and_then(|t| t.to);
+    assert_eq!(to("blk.1.ffn_up_exps.weight"), Some(DType::MXFP4));
+    assert_eq!(to("blk.0.ffn_up.weight"), Some(DType::Q8_0));
+}
+
+/// Without exceptions, only blocks that don't fit and overrides change the type; every mix can be written.
+#[test]
+fn pure_mixes_have_one_type() {
+    let folder = Folder::new("pure");
+    let (path, out) = (folder.path("m.gguf"), folder.path("out.gguf"));
+    model("llama", 1, 256, 2).write_file(&path).expect("a file");
+    let input = open(&path);
+    for mix in Mix::ALL.iter().copied() {
+        let quantizer = Quantizer::new(mix).pure(true).with_override("output=F16".parse().expect("a rule"));
+        let plan = quantizer.plan(&input).expect("a plan");
+        let covered = plan.tensors().iter().filter(|t| t.to.is_some());
+        for t in covered {
+            let expected = if t.info.name == "output.weight" || t.info.name.contains("attn_output") {
+                DType::F16
+            } else {
+                mix.dtype()
+            };
+            assert_eq!(t.to, Some(expected), "{mix} {}", t.info.name);
+        }
+        let written = plan.write_file(&out, &RunOptions { threads: 2, ..RunOptions::default() });
+        assert_eq!(written.ok(), plan.file_len().ok(), "{mix}");
+        let types: Vec<_> = open(&out).view().tensors().map(|(_, t)| t.ty.name()).collect();
+        assert!(types.contains(&mix.dtype().name()), "{mix}: {types:?}");
+    }
 }
 
 /// The first matching override counts. A matrix whose rows are not whole blocks gets another type.

@@ -19,9 +19,13 @@ pub(crate) struct QuantizeArgs {
     input: OsString,
     /// GGUF file to write
     output: PathBuf,
-    /// Mix of types: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q2_K_S, Q3_K_S .. Q3_K_L, Q4_K_S, Q4_K_M, Q5_K_S, Q5_K_M, Q6_K
+    /// Mix of types: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q2_K_S, Q3_K_S .. Q3_K_L, Q4_K_S, Q4_K_M, Q5_K_S, Q5_K_M, Q6_K,
+    /// IQ1_S, IQ1_M, IQ2_XXS .. IQ2_M, IQ3_XXS .. IQ3_M, IQ4_NL, IQ4_XS, TQ1_0, TQ2_0, Q1_0, Q2_0, MXFP4_MOE, F16, BF16
     #[arg(long = "type", value_name = "TYPE")]
     mix: Mix,
+    /// Give every matrix the type that the mix is named after, also the important ones
+    #[arg(long)]
+    pure: bool,
     /// Importance matrix: a GGUF file or one of the older format
     #[arg(long, value_name = "FILE")]
     imatrix: Option<PathBuf>,
@@ -45,7 +49,7 @@ pub(crate) struct QuantizeArgs {
 pub(crate) fn run(args: &QuantizeArgs) -> CliResult {
     let model = GgufSetReader::open(models::resolve(&args.input)?, &Limits::default())?;
     check_output(&args.output, model.paths(), args.force)?;
-    let mut quantizer = Quantizer::new(args.mix).requantize(args.allow_requantize);
+    let mut quantizer = Quantizer::new(args.mix).requantize(args.allow_requantize).pure(args.pure);
     for rule in &args.tensors {
         quantizer = quantizer.with_override(rule.clone());
     }
