@@ -87,6 +87,7 @@ fn advise(_: &[u8], _: NonZeroUsize) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init, reason = "lists of ranges are meant")]
 mod tests {
     use super::joined;
     use std::ops::Range;

@@ -242,6 +242,7 @@ mod tests {
 
     /// Ranges of a mapped file may be advised; the bytes stay, and a file that is not mapped is left alone.
     #[test]
+    #[allow(clippy::single_range_in_vec_init, reason = "lists of ranges are meant")]
     fn large_pages_are_for_maps() {
         let folder = Folder::new("large-pages");
         let data = vec![7u8; 5 << 20];

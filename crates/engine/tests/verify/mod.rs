@@ -185,6 +185,7 @@ fn planted_faults_are_found_and_named() {
     let f16 = |kernel| LinearKernel { gemv: wrong_output, ..kernel };
     let few = FewKernel {
         name: "few_planted",
+        min_tokens: 2,
         max_tokens: 3,
         multiply: |_, x, y| (0..x.rows).for_each(|t| y.row_mut(t).fill(0.5)),
     };

@@ -73,7 +73,7 @@ enum Way {
 impl Way {
     fn of(kernel: &LinearKernel, tokens: usize) -> Self {
         match &kernel.few {
-            Some(few) if (2..=few.max_tokens).contains(&tokens) => Way::Few(few.multiply),
+            Some(few) if (few.min_tokens..=few.max_tokens).contains(&tokens) => Way::Few(few.multiply),
             _ if tokens >= GEMM_MIN_TOKENS => Way::Gemm(kernel.gemm),
             _ => Way::Gemv(kernel.gemv),
         }

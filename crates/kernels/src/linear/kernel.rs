@@ -22,7 +22,9 @@ pub type Few = fn(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>);
 pub struct FewKernel {
     /// Name, parseable as `docs/kernels.md` says.
     pub name: &'static str,
-    /// The largest number of tokens for which it is faster than the gemm. It can multiply any number.
+    /// The smallest number of tokens for which it is faster than the gemv for each of them. It can multiply any number.
+    pub min_tokens: usize,
+    /// The largest number of tokens for which it is faster than the gemm.
     pub max_tokens: usize,
     /// The kernel.
     pub multiply: Few,
@@ -46,7 +48,7 @@ pub struct LinearKernel {
     pub gemm_name: &'static str,
     /// The kernel for one token.
     pub gemv: Gemv,
-    /// The kernel for 2 tokens up to its limit. Without one, two or three tokens are multiplied by the gemv one by one, and four or more
+    /// The kernel for as many tokens as it says. Without one, two or three tokens are multiplied by the gemv one by one, and four or more
     /// by the gemm.
     pub few: Option<FewKernel>,
     /// The kernel for many tokens.

@@ -122,9 +122,21 @@ pub(super) trait Decode: Copy + 'static {
     /// Whether a few tokens are multiplied with columns of blocks where they lie: whether these cost less than unpacking.
     const COLUMNS: bool = Self::SUBS == 1;
 
-    /// Integers `64 k .. 64 k + 32` and `64 k + 32 .. 64 k + 64` of 8 blocks as columns, for formats with sub-blocks.
+    /// The fewest tokens for which columns take less time than a gemv for each token.
+    const FEWEST: usize = 2;
+
+    /// The groups of 32 integers that [`Decode::two_columns`] gives for `k` = 0, 1, 2, 3.
+    const PAIRS: [[usize; 2]; 4] = [[0, 1], [2, 3], [4, 5], [6, 7]];
+
+    /// What of 8 blocks several calls of [`Decode::two_columns`] need, as columns. For formats with sub-blocks and [`Decode::COLUMNS`].
     #[inline(always)]
-    fn two_columns(v: V, blocks: [&Self; 8], k: usize) -> [[__m256i; 8]; 2] {
+    fn high_columns(v: V, _: [&Self; 8]) -> [[__m256i; 8]; 2] {
+        [[v.zero(); 8]; 2]
+    }
+
+    /// The groups [`Decode::PAIRS`]`[k]` of 32 integers of 8 blocks as columns, like [`Decode::columns`]. For formats with sub-blocks.
+    #[inline(always)]
+    fn two_columns(v: V, blocks: [&Self; 8], k: usize, _high: &[[__m256i; 8]; 2]) -> [[__m256i; 8]; 2] {
         let mut columns = [[v.zero(); 8]; 8];
         Self::each_word(
             v,
@@ -132,7 +144,8 @@ pub(super) trait Decode: Copy + 'static {
             #[inline(always)]
             |i, j, q| columns[i][j] = q,
         );
-        [columns[2 * k], columns[2 * k + 1]]
+        let [a, b] = Self::PAIRS[k];
+        [columns[a], columns[b]]
     }
 
     /// [`Decode::sub_scales`] of 8 blocks as columns. `scales` gets those of integers `32 i .. 32 i + 16` and `32 i + 16 .. 32 i + 32`

@@ -8,8 +8,7 @@
 //! ```
 //!
 //! The accumulators of the tokens stay in registers. What a token adds to a unit of 32 is 8 products and 3 more
-//! instructions, where `gemv` has 8 products and a tree of 23. Of the formats with sub-blocks Q4_K has this, whose columns stay in
-//! registers. For 5 and more tokens a panel is faster, whose products are twice as wide. AVX-512 has a tile of its own, [`few_wide`].
+//! instructions, where `gemv` has 8 products and a tree of 23. Of the formats with sub-blocks Q4_K and Q6_K have this. For 5 and more tokens a panel is faster, whose products are twice as wide. AVX-512 has a tile of its own, [`few_wide`].
 
 use super::decode::{Decode, two_units};
 use super::few_wide;
@@ -28,7 +27,7 @@ const MAX_TOKENS: usize = 4;
 
 /// Whether 16 rows are multiplied at a time.
 const fn wide<I: X86Products, F: Decode>() -> bool {
-    I::WIDE && F::SUBS <= 8 && !two_units::<F>()
+    I::WIDE && !two_units::<F>()
 }
 
 /// Rows and tokens of the largest tile.
@@ -242,9 +241,10 @@ unsafe fn sub_blocks<I: X86Products, F: Decode, const T: usize>(
     let (mut sub_scales, mut pairs) = ([v.zero(); 16], [v.zero(); 8]);
     F::sub_columns(s, unit, &mut sub_scales, &mut pairs);
     let mut isum = [v.zero(); T];
+    let high = F::high_columns(v, unit);
     for k in 0..4 {
-        for (half, columns) in F::two_columns(v, unit, k).into_iter().enumerate() {
-            let i = 2 * k + half;
+        for (half, columns) in F::two_columns(v, unit, k, &high).into_iter().enumerate() {
+            let i = F::PAIRS[k][half];
             // An eighth at a time: all at once they would wait for each other.
             for line in i * lines..(i + 1) * lines {
                 v.prefetch(w, next + line * 64);

@@ -196,22 +196,38 @@ unsafe fn sub_blocks<F: Decode, const T: usize>(
         F::sub_columns(s, unit[half], &mut sub_scales[half], &mut pairs[half]);
     }
     let mut isum = [s.zero_i(); T];
+    let high_bits = [F::high_columns(v, unit[0]), F::high_columns(v, unit[1])];
     for k in 0..4 {
-        let (low, high) = (F::two_columns(v, unit[0], k), F::two_columns(v, unit[1], k));
+        let low = F::two_columns(v, unit[0], k, &high_bits[0]);
+        let high = F::two_columns(v, unit[1], k, &high_bits[1]);
         for half in 0..2 {
-            let i = 2 * k + half;
+            let i = F::PAIRS[k][half];
             // An eighth at a time: all at once they would wait for each other.
             for line in i * lines..(i + 1) * lines {
                 v.prefetch(w, next + line * 64);
             }
             let w = joined::<F>(s, low[half], high[half]);
-            let scale = s.joined(sub_scales[0][2 * i], sub_scales[1][2 * i]);
+            // Of the first 16 integers, and of the others if they have one of their own.
+            let scales = map(
+                [2 * i, 2 * i + usize::from(F::SUBS == 16)],
+                #[inline(always)]
+                |sub: usize| s.joined(sub_scales[0][sub], sub_scales[1][sub]),
+            );
+            let (halves, _) = w.as_chunks::<4>();
             for t in 0..T {
                 // SAFETY: the caller's promise; a block has 256 integers, and `i` is below 8.
                 let a: &[i8; 32] = unsafe { array(x.q, 256 * at[t] + 32 * i) };
                 // SAFETY: bytes in the same order; they need no alignment.
                 let a = unsafe { &*a.as_ptr().cast::<[[i8; 4]; 8]>() };
-                isum[t] = s.add_multiple(isum[t], s.dots_of_lines(s.zero_i(), &w, a), scale);
+                if F::SUBS == 8 {
+                    isum[t] = s.add_multiple(isum[t], s.dots_of_lines(s.zero_i(), &w, a), scales[0]);
+                    continue;
+                }
+                let (a, _) = a.as_chunks::<4>();
+                for half in 0..2 {
+                    let sum = s.dots_of_lines(s.zero_i(), &halves[half], &a[half]);
+                    isum[t] = s.add_multiple(isum[t], sum, scales[half]);
+                }
             }
         }
     }

@@ -75,6 +75,7 @@ const fn few_tokens<P: X86Products, B: Decode + Source + Block>() -> FewKernel {
             &Name::new("few", B::DTYPE, rows, tokens, P::ISA)
         }
         .as_str(),
+        min_tokens: <B as Decode>::FEWEST,
         max_tokens: few::shape::<P, B>().1,
         multiply: |w, x, y| {
             P::proof().run(

@@ -350,7 +350,7 @@ impl Decode for BlockQ4K {
     const COLUMNS: bool = true;
 
     #[inline(always)]
-    fn two_columns(v: V, blocks: [&Self; 8], k: usize) -> [[__m256i; 8]; 2] {
+    fn two_columns(v: V, blocks: [&Self; 8], k: usize, _: &[[__m256i; 8]; 2]) -> [[__m256i; 8]; 2] {
         let low = v.splat8(0xF);
         let columns = v.columns8(map(
             blocks,
@@ -460,6 +460,43 @@ impl Decode for BlockQ6K {
     const MAX: i32 = 63;
 
     bytewise!();
+    const COLUMNS: bool = true;
+    const FEWEST: usize = 3;
+    const PAIRS: [[usize; 2]; 4] = [[0, 2], [1, 3], [4, 6], [5, 7]];
+
+    #[inline(always)]
+    fn high_columns(v: V, blocks: [&Self; 8]) -> [[__m256i; 8]; 2] {
+        map(
+            [0, 1],
+            #[inline(always)]
+            |i: usize| {
+                v.columns8(map(
+                    blocks,
+                    #[inline(always)]
+                    |block| two(&block.qh)[i],
+                ))
+            },
+        )
+    }
+    #[inline(always)]
+    fn two_columns(v: V, blocks: [&Self; 8], k: usize, high: &[[__m256i; 8]; 2]) -> [[__m256i; 8]; 2] {
+        let columns = v.columns8(map(
+            blocks,
+            #[inline(always)]
+            |block| four(&block.ql)[k],
+        ));
+        let (low, mask) = (v.splat8(0xF), v.splat8(0x30));
+        let mut out = [columns; 2];
+        for j in 0..8 {
+            let (q, h) = (columns[j], high[k / 2][j]);
+            // Bits `2 p` and `2 p + 1` of each byte belong to group `p`, or `p + 4`.
+            let [first, second] =
+                if k.is_multiple_of(2) { [v.shl16::<4>(h), h] } else { [v.shl16::<2>(h), v.shr16::<2>(h)] };
+            out[0][j] = v.or(v.and(q, low), v.and(first, mask));
+            out[1][j] = v.or(v.and(v.shr16::<4>(q), low), v.and(second, mask));
+        }
+        out
+    }
     #[inline(always)]
     fn d_min(&self) -> u32 {
         f16_bits(self.d)
