@@ -173,38 +173,3 @@ fn importance_matrices_are_measured() {
     let repeated = succeed(&[&args[..], &["--json", "--force"]].concat(), b"");
     assert_eq!(serde_json::from_str::<serde_json::Value>(&repeated).expect("JSON"), said);
 }
-
-/// A run whose messages nobody reads cannot finish. The signal ends it, and the unfinished file goes away.
-#[cfg(unix)]
-#[test]
-fn signals_leave_no_temporary_file() {
-    use nix::sys::signal::{Signal, kill};
-    use nix::unistd::Pid;
-    use std::process::Stdio;
-    use std::time::{Duration, Instant};
-
-    let folder = Folder::new();
-    // A line for each of them is more than a pipe holds.
-    let matrices = (0..4000).fold(GgufWriter::new(), |writer, i| {
-        writer.tensor(format!("blk.{i}.ffn_up.weight"), GgmlType::F32, &[32, 2], vec![0; 256])
-    });
-    let input = folder.file("input.gguf", matrices.to_vec().expect("a file"));
-    let out = folder.path("out.gguf");
-    let names = || -> Vec<_> {
-        let entries = std::fs::read_dir(folder.path("")).expect("the folder");
-        entries.flatten().map(|entry| entry.file_name()).collect()
-    };
-    for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        let mut command = happy(&["quantize", &input, &out, "--type", "Q8_0"]);
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("a process");
-        let began = Instant::now();
-        while names().len() < 2 {
-            assert!(began.elapsed() < Duration::from_secs(60), "no unfinished file");
-            assert!(child.try_wait().expect("a state").is_none(), "the run has ended");
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        kill(Pid::from_raw(child.id() as i32), signal).expect("a running process");
-        let status = child.wait().expect("a state");
-        assert_eq!((status.code(), names()), (Some(128 + signal as i32), vec!["input.gguf".into()]));
-    }
-}
