@@ -176,7 +176,10 @@ pub extern "system" fn Java_dev_happyllm_Native_modelFree(env: EnvUnowned<'_>, _
 /// Makes the sessions wait.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_dev_happyllm_Native_modelPause(env: EnvUnowned<'_>, _: JClass<'_>, model: jlong) {
-    call(env, |_| Ok(self::model(model)?.engine().pause()));
+    call(env, |_| {
+        self::model(model)?.engine().pause();
+        Ok(())
+    });
 }
 
 /// Lets the sessions go on.
@@ -186,7 +189,10 @@ pub extern "system" fn Java_dev_happyllm_Native_modelResume(
     _: JClass<'_>,
     model: jlong,
 ) {
-    call(env, |_| Ok(self::model(model)?.engine().resume()));
+    call(env, |_| {
+        self::model(model)?.engine().resume();
+        Ok(())
+    });
 }
 
 /// What a session takes.
