@@ -1,6 +1,7 @@
 //! The `happy` command: run, chat, bench and inspect GGUF language models.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+mod allocator;
 mod answer;
 mod commands;
 mod config;
@@ -30,6 +31,9 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 use commands::Command;
 use error::CliError;
 use std::process::ExitCode;
+
+#[global_allocator]
+static MEMORY: allocator::WithReserve<std::alloc::System> = allocator::WithReserve::new();
 
 /// Run GGUF language models on the CPU.
 // Of an option that is given twice the last one counts, so that scripts can append theirs.

@@ -12,6 +12,7 @@ const UNSAFE_PLACES: &[(&str, &str)] = &[
     ("crates/ffi/src/", "the C boundary"),
     ("bindings/android/demo-apk/src/lib.rs", "what Android and libhappy call by name"),
     ("crates/engine/src/mmap.rs", "the one call of that constructor"),
+    ("crates/cli/src/allocator.rs", "a global allocator with a reserve"),
     ("crates/ffi/tests/support/any_call.rs", "calls of the C interface"),
     ("crates/testkit/src/meter.rs", "a global allocator that counts, and refuses what a test wants refused"),
     ("crates/kernels/tests/fork.rs", "fork, and leaving the child"),
