@@ -388,12 +388,10 @@ impl Cx<'_> {
             }
             Json::Object(map) => {
                 let dict = self.new_dict()?;
-                let text = match (origin, map.get("arguments")) {
-                    (Some(Origin::Message(_)), Some(Json::Object(_))) => {
-                        map.get(digits::TEXT_KEY).and_then(Json::as_str)
-                    }
-                    _ => None,
-                };
+                // Only messages have calls; tools have so many objects that looking for a key in each would show.
+                let calls = matches!(origin, Some(Origin::Message(_)))
+                    && matches!(map.get("arguments"), Some(Json::Object(_)));
+                let text = if calls { map.get(digits::TEXT_KEY).and_then(Json::as_str) } else { None };
                 for (key, value) in map {
                     let value = match text {
                         Some(text) if key == "arguments" => {
