@@ -1,4 +1,4 @@
-//! Memory for libraries that abort where there is none.
+//! Memory for libraries that abort when the system refuses it.
 //!
 //! Our own code reserves what it takes and turns a refusal into an error. clap, serde_json and the standard library end the process
 //! instead. What they ask for is small. So small requests that the system refuses are met from a reserve that the program was started
