@@ -13,7 +13,6 @@ const CHOSEN: &[(&str, &[&str])] = &[
             "blocks",
             "oracle",
             "recipes_same_bits",
-            "recurrent",
             "same_bits",
             "scales",
             "unrouted_experts",
