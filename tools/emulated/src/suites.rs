@@ -1,6 +1,7 @@
 //! Which tests run where a processor is emulated: those whose results its instruction set decides.
 
 use happy_tool_kit::{Result, process};
+use std::path::Path;
 
 /// Programs of these packages' tests; of other packages all run. The rest of happy-model's tests are about memory, files and errors, in
 /// which the instruction set has no part, and which emulated take minutes.
@@ -60,6 +61,13 @@ pub(crate) fn arguments(packages: &[&str]) -> Result<Vec<String>> {
     Ok(arguments)
 }
 
+/// Returns whether a program of a package's tests was meant: cargo builds those of all packages that have a chosen name.
+pub(crate) fn is_meant(package: &Path, program: &str) -> bool {
+    let of_package = CHOSEN.iter().find(|(name, _)| package.ends_with(name.trim_start_matches("happy-")));
+    // Unit tests are named after the library.
+    of_package.is_none_or(|(_, chosen)| chosen.contains(&program) || program.starts_with("happy_"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +79,15 @@ mod tests {
             assert!(found.windows(2).any(|pair| pair == ["--test", test]), "{test}: {found:?}");
         }
         assert!(!found.iter().any(|test| test == "recipes_memory"), "{found:?}");
+        for (package, program, meant) in
+            [("model", "cancel", false), ("model", "same_bits", true), ("kernels", "cancel", true)]
+        {
+            assert_eq!(
+                is_meant(&Path::new("/x/crates").join(package), program),
+                meant,
+                "{package}, {program}"
+            );
+        }
         assert!(arguments(&["happy-nothing"]).unwrap_err().contains("happy-nothing"));
     }
 }

@@ -109,7 +109,10 @@ impl Toolchain {
     /// Builds the tests of `packages` once, those that [`suites`] chooses.
     pub(super) fn build_tests(&self, packages: &[&str]) -> Result<Vec<Built>> {
         let mut command = self.cargo("test");
-        process::build_tests(command.args(["--no-run", "--lib"]).args(suites::arguments(packages)?))
+        let mut built =
+            process::build_tests(command.args(["--no-run", "--lib"]).args(suites::arguments(packages)?))?;
+        built.retain(|program| suites::is_meant(&program.package_dir, &program.target));
+        Ok(built)
     }
 
     /// Builds `happy` with the checks of the tests.
