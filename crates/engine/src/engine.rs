@@ -9,7 +9,9 @@ use crate::chat::{ChatTemplate, TemplateError};
 use crate::constraint::Compiled;
 use crate::session::identity::{self, Identity};
 use crate::source::{Opened, Tick};
-use crate::{Context, EngineError, LoadOptions, ModelFile, Plan, Source, default_threads, vocabulary};
+use crate::{
+    Context, EngineError, LoadOptions, ModelFile, Plan, Source, default_threads, memory, vocabulary,
+};
 use happy_gguf::{GgufFile, GgufSetFile};
 use happy_grammar::Vocabulary;
 use happy_kernels::{Kernels, Pool};
@@ -211,8 +213,12 @@ impl Prepared {
         tick: &mut Tick<'_>,
     ) -> Result<Engine, EngineError> {
         let Self { kernels, plan } = self;
-        let loader =
-            Loader::new(&kernels).architectures(options.architectures.0).embeddings(options.embeddings);
+        // Half of what is free: the rest of the machine needs some.
+        let roomy = memory::available().is_some_and(|free| free / 2 >= plan.weight_bytes);
+        let loader = Loader::new(&kernels)
+            .architectures(options.architectures.0)
+            .embeddings(options.embeddings)
+            .large_experts(roomy);
         let failed = |error| EngineError::Load { path: path.clone(), error };
         let model = loader.load_set(&files).map_err(failed)?;
         // Reading a tokenizer takes longer than looking at the tensors.

@@ -207,13 +207,25 @@ pub(crate) fn output(spec: &ModelSpec, has: impl FnOnce(&str) -> bool) -> Option
     Some(if own { OUTPUT } else { TOKEN_EMBD })
 }
 
-/// Returns whether every generated token reads all of a tensor.
-pub(crate) fn read_whole(name: &str, gguf: &GgufSet<'_>, spec: &ModelSpec) -> bool {
+/// How much of a tensor a generated token reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// All of it.
+    Whole,
+    /// Some of the matrices that it stacks.
+    Experts,
+    /// Little or nothing.
+    Little,
+}
+
+/// Returns how much of a tensor a generated token reads.
+pub(crate) fn read(name: &str, gguf: &GgufSet<'_>, spec: &ModelSpec) -> Read {
     match role(name, spec) {
-        // A stack of experts; shared ones have other names.
-        Role::Matrix { .. } => !name.ends_with("exps.weight"),
-        Role::Table => output(spec, |output| gguf.tensor(output).is_some()) == Some(name),
-        Role::Vector | Role::Unused => false,
+        // Shared experts have other names.
+        Role::Matrix { .. } if name.ends_with("exps.weight") => Read::Experts,
+        Role::Matrix { .. } => Read::Whole,
+        Role::Table if output(spec, |output| gguf.tensor(output).is_some()) == Some(name) => Read::Whole,
+        Role::Table | Role::Vector | Role::Unused => Read::Little,
     }
 }
 
@@ -295,25 +307,26 @@ mod tests {
         }
         assert!(failed.is_empty(), "{}", failed.join("\n"));
     }
-    /// Whatever takes a part of a tensor for a token must not be told to read it whole.
+
     #[test]
-    fn tables_and_experts_are_not_read_whole() {
+    fn what_a_token_reads_is_known_for_each_role() {
+        use Read::{Experts, Little, Whole};
         for output in [None, Some(OUTPUT)] {
             let names = [
-                (TOKEN_EMBD, output.is_none()),
-                (OUTPUT, true),
-                (PER_LAYER_EMBD, false),
-                (POSITION_EMBD, false),
-                ("blk.0.attn_q.weight", true),
-                ("blk.0.ffn_down.weight", true),
-                ("blk.0.ffn_down_shexp.weight", true),
-                ("blk.0.ffn_gate_inp.weight", true),
-                ("blk.0.ffn_down_exps.weight", false),
-                ("blk.0.ffn_gate_up_exps.weight", false),
-                ("blk.0.attn_norm.weight", false),
-                ("blk.0.attn_q.bias", false),
+                (TOKEN_EMBD, if output.is_none() { Whole } else { Little }),
+                (OUTPUT, Whole),
+                (PER_LAYER_EMBD, Little),
+                (POSITION_EMBD, Little),
+                ("blk.0.attn_q.weight", Whole),
+                ("blk.0.ffn_down.weight", Whole),
+                ("blk.0.ffn_down_shexp.weight", Whole),
+                ("blk.0.ffn_gate_inp.weight", Whole),
+                ("blk.0.ffn_down_exps.weight", Experts),
+                ("blk.0.ffn_gate_up_exps.weight", Experts),
+                ("blk.0.attn_norm.weight", Little),
+                ("blk.0.attn_q.bias", Little),
                 // A layer that the model doesn't have.
-                ("blk.1.attn_q.weight", false),
+                ("blk.1.attn_q.weight", Little),
             ];
             let mut file = GgufWriter::new()
                 .kv("general.architecture", "llama")
@@ -330,8 +343,8 @@ mod tests {
             let file = GgufFile::from_shared(bytes, &Limits::default()).unwrap();
             let set = file.view().into();
             let spec = crate::arch::read_spec(&set, &[]).unwrap();
-            for (name, whole) in names {
-                assert_eq!(read_whole(name, &set, &spec), whole, "{name}, output {output:?}");
+            for (name, expected) in names {
+                assert_eq!(read(name, &set, &spec), expected, "{name}, output {output:?}");
             }
         }
     }

@@ -104,8 +104,8 @@ pub(super) const STEPS: &[Step] = &[
     Step {
         when: Long,
         name: "sweeps",
-        what: "the tests over recipes, with every recipe of the selection; the unit tests of the kernels",
-        advice: "run HAPPY_SWEEP=1 cargo test --release -p PACKAGE --test NAME, or cargo test --release -p happy-kernels --lib",
+        what: "the tests over recipes, with every recipe of the selection",
+        advice: "run HAPPY_SWEEP=1 cargo test --release -p PACKAGE --test NAME",
         beside: false,
         run: sweeps,
     },
@@ -144,8 +144,8 @@ pub(super) const STEPS: &[Step] = &[
     Step {
         when: Long,
         name: "test-avx512",
-        what: "cargo xtask test-avx512: the kernels for AVX-512 by emulated intrinsics",
-        advice: "run `cargo xtask test-avx512` alone",
+        what: "the kernels' unit tests; without AVX-512 in this machine, these and whole models by emulated intrinsics",
+        advice: "run cargo test --release -p happy-kernels --lib, or `cargo xtask test-avx512`",
         beside: false,
         run: || tools::step(tools::EMULATED, "test-avx512"),
     },
@@ -236,9 +236,6 @@ fn sweeps() -> Result<Outcome> {
         .env("HAPPY_MODELS", paths::models()?)
         .env_remove("HAPPY_CONFORMANCE");
     eprintln!("{}", progress::run(&mut command)?);
-    // They compile all kernels once more.
-    let mut units = process::cargo(&["test", "--release", "--package", "happy-kernels", "--lib"]);
-    eprintln!("{}", progress::run(units.envs(TEST_PROFILE.iter().copied()).envs([skips::variable()]))?);
     Ok(Outcome::Passed)
 }
 

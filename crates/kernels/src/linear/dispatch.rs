@@ -16,8 +16,16 @@ use std::collections::TryReserveError;
 /// for few tokens.
 const GEMM_MIN_TOKENS: usize = 4;
 
-/// Weight bytes of a gemv task: two microseconds of memory bandwidth, many times the cost of a claim.
-const GEMV_TASK_BYTES: usize = 24 << 10;
+/// Least weight bytes of a gemv task: a microsecond of memory bandwidth, many times the cost of a claim.
+const GEMV_TASK_MIN_BYTES: usize = 24 << 10;
+
+/// Most weight bytes of a gemv task. A task begins with bytes that nothing has asked for yet, so few large tasks read faster than
+/// many small ones (Zen 4, one thread: models of 1B in Q4_0 decode 1.05 times as fast with 72 KiB as with 24). But a core that is
+/// late holds the others up for one task.
+const GEMV_TASK_MAX_BYTES: usize = 72 << 10;
+
+/// Tasks of a large matrix for each thread, so that all are done at about the same time.
+const GEMV_TASKS_PER_THREAD: usize = 16;
 
 /// Most rows of a gemv task.
 const GEMV_MAX_ROWS: usize = 256;
@@ -81,13 +89,15 @@ impl Way {
 }
 
 /// Weight rows of a task.
-fn task_width(rows: LinearRows<'_>, tokens: usize) -> usize {
+fn task_width(rows: LinearRows<'_>, tokens: usize, threads: usize) -> usize {
     if let Way::Gemm(_) = Way::of(rows.linear.kernel, tokens) {
         return rows.linear.kernel.panel_rows;
     }
+    let row_bytes = rows.linear.row_bytes;
+    let share = (rows.n_out() / GEMV_TASKS_PER_THREAD / threads.max(1)).saturating_mul(row_bytes);
+    let bytes = share.clamp(GEMV_TASK_MIN_BYTES, GEMV_TASK_MAX_BYTES);
     let most = (GEMV_MAX_OUTPUTS / tokens.max(1)).clamp(GEMV_ROW_GROUP, GEMV_MAX_ROWS);
-    let rows = (GEMV_TASK_BYTES / rows.linear.row_bytes).clamp(GEMV_ROW_GROUP, most);
-    rows / GEMV_ROW_GROUP * GEMV_ROW_GROUP
+    (bytes / row_bytes).clamp(GEMV_ROW_GROUP, most) / GEMV_ROW_GROUP * GEMV_ROW_GROUP
 }
 
 /// What the tasks of a job read.
@@ -173,7 +183,9 @@ pub fn forward<'m, M: Copy + Into<LinearRows<'m>>>(
         assert!(y.rows() == tokens && y.cols() == matrix.n_out(), "the output of a matrix has another shape");
         *slot = Some(matrix);
     }
-    let pieces = parts.iter_mut().map(|(matrix, y)| (y.reborrow(), task_width((*matrix).into(), tokens)));
+    let threads = cx.pool.threads();
+    let pieces =
+        parts.iter_mut().map(|(matrix, y)| (y.reborrow(), task_width((*matrix).into(), tokens, threads)));
     with_projected(cx, acts, &linears[..n_parts], |added| {
         let job = Job { cx, acts, row: None, added };
         cx.pool.for_each_columns(pieces, &|which, first, y, worker| {
@@ -200,7 +212,8 @@ pub fn forward_glu<'m, M: Into<LinearRows<'m>>>(
 ) {
     let (gate, up, tokens) = (gate.into(), up.into(), acts.rows());
     assert!(y.rows() == tokens && y.cols() == gate.n_out() && gate.n_out() == up.n_out());
-    let width = task_width(gate, tokens).min(task_width(up, tokens));
+    let threads = cx.pool.threads();
+    let width = task_width(gate, tokens, threads).min(task_width(up, tokens, threads));
     with_projected(cx, acts, &[Some(gate), Some(up)], |added| {
         let job = Job { cx, acts, row: None, added };
         cx.pool.for_each_columns([(y, width)], &|_, first, y, worker| {
@@ -244,7 +257,7 @@ pub fn forward_each<'m>(
     panels: &Panels,
 ) {
     assert!(y.rows() <= acts.rows(), "{} matrices and {} rows of activations", y.rows(), acts.rows());
-    cx.pool.for_each_columns(rows_of(&mut y, &|i| matrix(i)), &|which, first, y, worker| {
+    cx.pool.for_each_columns(rows_of(cx, &mut y, &|i| matrix(i)), &|which, first, y, worker| {
         if !cx.cancelled() {
             let job = Job { cx, acts, row: Some(which), added: None };
             panels.0.with(worker, |panel| multiply(job, (0, matrix(which)), first, y, panel));
@@ -266,7 +279,7 @@ pub fn forward_glu_each<'m>(
     panels: &Panels,
 ) {
     assert!(acts.rows() == 1, "{} rows of activations", acts.rows());
-    cx.pool.for_each_columns(rows_of(&mut y, &|i| pair(i).0), &|which, first, y, worker| {
+    cx.pool.for_each_columns(rows_of(cx, &mut y, &|i| pair(i).0), &|which, first, y, worker| {
         if !cx.cancelled() {
             let job = Job { cx, acts, row: None, added: None };
             panels.0.with(worker, |panel| gated(job, pair(which), activation, first, y, panel));
@@ -276,12 +289,13 @@ pub fn forward_glu_each<'m>(
 
 /// The rows of `y`, each a matrix of its own that is cut for one token.
 fn rows_of<'a, 'm>(
+    cx: Ctx<'_>,
     y: &'a mut MatMut<'_>,
     matrix: &'a dyn Fn(usize) -> LinearRows<'m>,
 ) -> impl Iterator<Item = (MatMut<'a>, usize)> {
-    let (cols, n, stride) = (y.cols(), y.rows(), y.stride.max(1));
+    let (cols, n, stride, threads) = (y.cols(), y.rows(), y.stride.max(1), cx.pool.threads());
     y.data.chunks_mut(stride).take(n).enumerate().map(move |(i, data)| {
         assert!(matrix(i).n_out() == cols, "row {i} of the output has another shape");
-        (MatMut { data, rows: 1, cols, stride }, task_width(matrix(i), 1))
+        (MatMut { data, rows: 1, cols, stride }, task_width(matrix(i), 1, threads))
     })
 }
