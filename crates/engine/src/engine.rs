@@ -1,5 +1,6 @@
 //! A loaded model with its tokenizer and its chat template.
 
+mod ahead;
 mod headers;
 mod own_kernels;
 mod pause;
@@ -12,6 +13,7 @@ use crate::source::{Opened, Tick};
 use crate::{
     Context, EngineError, LoadOptions, ModelFile, Plan, Source, default_threads, memory, vocabulary,
 };
+use ahead::Ahead;
 use happy_gguf::{GgufFile, GgufSetFile};
 use happy_grammar::Vocabulary;
 use happy_kernels::{Kernels, Pool};
@@ -49,6 +51,7 @@ pub(crate) struct Parts {
     pub(crate) vocabulary_identity: OnceLock<Identity>,
     pub(crate) adapter_identities: identity::Adapters,
     pub(crate) pause: Pause,
+    _ahead: Ahead,
 }
 
 impl Engine {
@@ -221,6 +224,7 @@ impl Prepared {
             .large_experts(roomy);
         let failed = |error| EngineError::Load { path: path.clone(), error };
         let model = loader.load_set(&files).map_err(failed)?;
+        let ahead = if roomy { Ahead::start(&files, &model) } else { Ahead::default() };
         // Reading a tokenizer takes longer than looking at the tensors.
         const TENSORS: f32 = 0.3;
         tick(TENSORS)?;
@@ -247,6 +251,7 @@ impl Prepared {
             vocabulary_identity: OnceLock::new(),
             adapter_identities: identity::Adapters::default(),
             pause: Pause::default(),
+            _ahead: ahead,
         };
         Engine(Arc::new(parts)).load_adapters()
     }

@@ -62,7 +62,7 @@ fn large_page(page: NonZeroUsize) -> u64 {
 
 /// Returns the size of a page in bytes.
 #[cfg(all(feature = "mmap", any(target_os = "linux", target_os = "android")))]
-fn page_size() -> Option<NonZeroUsize> {
+pub(crate) fn page_size() -> Option<NonZeroUsize> {
     const PAGE_SIZE: usize = 6;
     // The kernel tells each process there; apps on Android may not read `/sys/kernel/mm`.
     let vector = std::fs::read("/proc/self/auxv").ok()?;
@@ -74,7 +74,7 @@ fn page_size() -> Option<NonZeroUsize> {
 }
 
 #[cfg(not(all(feature = "mmap", any(target_os = "linux", target_os = "android"))))]
-fn page_size() -> Option<NonZeroUsize> {
+pub(crate) fn page_size() -> Option<NonZeroUsize> {
     None
 }
 

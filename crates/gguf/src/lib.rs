@@ -58,6 +58,8 @@ mod part;
 mod part_name;
 #[cfg(feature = "write")]
 mod pending;
+#[cfg(feature = "std")]
+mod read_ahead;
 #[cfg(feature = "write")]
 mod realign;
 #[cfg(feature = "std")]

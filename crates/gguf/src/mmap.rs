@@ -1,6 +1,8 @@
 //! Mapping a file: the one place in the crate that needs `unsafe`.
 #![allow(unsafe_code)]
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use core::{ffi::c_int, num::NonZeroUsize};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -126,17 +128,30 @@ fn not_mapped(path: &Path, error: std::io::Error) -> FileError {
 /// Asks for large pages where a map has these bytes, and returns whether the system agreed; kernels without them refuse. `page` is the size
 /// of an ordinary page.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn advise_large_pages(mapped: &[u8], page: core::num::NonZeroUsize) -> bool {
-    // In the C library that the standard library is linked with. memmap2 has this advice on Linux only.
+pub(crate) fn advise_large_pages(mapped: &[u8], page: NonZeroUsize) -> bool {
+    const HUGE_PAGE: c_int = 14;
+    advise(mapped, page, HUGE_PAGE)
+}
+
+/// Reads these bytes of a map into memory and returns whether all could be; kernels before 5.14 refuse. `page` is the size of an
+/// ordinary page.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn populate(mapped: &[u8], page: NonZeroUsize) -> bool {
+    const POPULATE_READ: c_int = 22;
+    advise(mapped, page, POPULATE_READ)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn advise(mapped: &[u8], page: NonZeroUsize, advice: c_int) -> bool {
+    // In the C library that the standard library is linked with. memmap2 has these kinds of advice on Linux only.
     unsafe extern "C" {
-        fn madvise(start: *mut core::ffi::c_void, len: usize, advice: core::ffi::c_int) -> core::ffi::c_int;
+        fn madvise(start: *mut core::ffi::c_void, len: usize, advice: c_int) -> c_int;
     }
-    const HUGE_PAGE: core::ffi::c_int = 14;
     // The range must begin at a page, as the map does.
     let before = mapped.as_ptr().addr() % page;
     let start = mapped.as_ptr().wrapping_sub(before);
-    // SAFETY: this advice changes no bytes and unmaps nothing, whatever the range.
-    unsafe { madvise(start.cast_mut().cast(), mapped.len().saturating_add(before), HUGE_PAGE) == 0 }
+    // SAFETY: neither kind of advice changes bytes or unmaps anything, whatever the range.
+    unsafe { madvise(start.cast_mut().cast(), mapped.len().saturating_add(before), advice) == 0 }
 }
 
 /// Compares read, mapped and shared files. The tests are here because mapping is unsafe to call.
@@ -264,6 +279,41 @@ mod tests {
         assert_eq!(mapped.prefer_large_pages(&mut [0..1 << 20]), 0);
         assert_eq!(mapped.prefer_large_pages(&mut [range.start..u64::MAX]), 0);
         assert_eq!(GgufFile::read(&path).unwrap().prefer_large_pages(&mut [range]), 0);
+    }
+
+    #[test]
+    fn reading_ahead_ends_when_it_is_told_to() {
+        let folder = Folder::new("read-ahead");
+        let file = GgufWriter::new().tensor("t", GgmlType::F32, &[5 << 18], vec![7u8; 5 << 20]);
+        let path = folder.file("model.gguf", &file.to_vec().unwrap());
+        // SAFETY: only this test knows the file, and it does not write to it again.
+        let mapped = unsafe { GgufFile::map(&path) }.unwrap();
+        let range = mapped.view().tensor("t").unwrap().range;
+        // Old kernels refuse.
+        let all = mapped.read_ahead(range.clone(), &mut || true);
+        assert!(all == 0 || all == 5 << 20, "{all}");
+        let mut left = 2;
+        let some = mapped.read_ahead(range.clone(), &mut || {
+            left -= 1;
+            left >= 0
+        });
+        assert_eq!(some, all.min(4 << 20));
+        assert_eq!(mapped.read_ahead(range.start..u64::MAX, &mut || true), 0);
+        assert_eq!(GgufFile::read(&path).unwrap().read_ahead(range, &mut || true), 0);
+    }
+
+    /// A file that became shorter is no signal here.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn reading_ahead_past_the_end_is_no_signal() {
+        let folder = Folder::new("shorter");
+        let file = GgufWriter::new().tensor("t", GgmlType::F32, &[5 << 18], vec![7u8; 5 << 20]);
+        let path = folder.file("model.gguf", &file.to_vec().unwrap());
+        // SAFETY: nothing reads the bytes that are cut off.
+        let mapped = unsafe { GgufFile::map(&path) }.unwrap();
+        let range = mapped.view().tensor("t").unwrap().range;
+        fs::File::options().write(true).open(&path).unwrap().set_len(4096).unwrap();
+        assert_eq!(mapped.read_ahead(range, &mut || true), 0);
     }
 
     /// Parts that begin inside pages and at page boundaries, with and without an explicit length.

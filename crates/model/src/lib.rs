@@ -31,7 +31,7 @@ pub use error::{BatchError, ForwardError, KvError, LoadError, LoadErrorKind};
 pub use happy_kernels::ops::KV_PAGE;
 pub use hook::{LayerHook, NoHook, Value};
 pub use kv::{KvCache, KvOptions, KvRestore, KvShape, KvType};
-pub use load::{Architectures, Loader};
+pub use load::{Architectures, Loader, ReadAhead};
 pub use model::Model;
 pub use outline::Outline;
 pub use output::Output;

@@ -161,6 +161,11 @@ fn layer_and_part<'n>(name: &'n str, prefix: &str) -> (Option<usize>, &'n str) {
     rest.map_or((None, name), |(layer, part)| (layer.parse().ok(), part))
 }
 
+/// Returns the layer of a tensor, or `None` if it belongs to none.
+pub(crate) fn layer(name: &str, spec: &ModelSpec) -> Option<usize> {
+    layer_and_part(name, spec.prefix).0
+}
+
 /// Returns whether a tensor belongs to the head.
 fn in_head(name: &str) -> bool {
     name.starts_with("cls.") || name.starts_with("dense_")

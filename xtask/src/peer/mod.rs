@@ -6,6 +6,7 @@
 mod install;
 mod measure;
 mod phones;
+mod plot;
 mod report;
 
 use happy_tool_kit::models::{self, Model};
@@ -124,6 +125,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         fs::write(&path, report::document(&old, &sections))
             .map_err(|e| format!("cannot write {}: {e}", path.display()))?;
         println!("wrote {}", paths::short(&path));
+        for (name, svg) in sections.iter().filter_map(|section| section.plot.as_ref()) {
+            let path = path.with_file_name(name);
+            fs::write(&path, svg).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
+            println!("wrote {}", paths::short(&path));
+        }
     }
     sections.iter().for_each(|section| println!("{}", section.text));
     Ok(())

@@ -1,5 +1,6 @@
 //! The tables of `bench-peer`, in Markdown, and how they get into docs/benchmarks.md.
 
+use super::plot;
 use std::fmt::Write;
 use std::fs;
 
@@ -21,7 +22,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    fn ratio(&self) -> f64 {
+    pub(super) fn ratio(&self) -> f64 {
         self.ours / self.peer
     }
 
@@ -71,6 +72,8 @@ pub(super) struct Section {
     /// Its heading, by which the old one is found.
     pub(super) heading: &'static str,
     pub(super) text: String,
+    /// A picture that the text shows, by its name in docs.
+    pub(super) plot: Option<(&'static str, String)>,
 }
 
 /// `old` with these sections replaced, or added at the end.
@@ -92,7 +95,7 @@ pub(super) fn document(old: &str, sections: &[Section]) -> String {
 
 /// Ours beside the peer's on an idle machine.
 pub(super) fn idle(rows: &[Row], rounds: u32) -> Section {
-    Section { heading: "An idle machine", text: idle_table(rows, rounds) }
+    Section { heading: "An idle machine", text: idle_table(rows, rounds), plot: None }
 }
 
 fn idle_table(rows: &[Row], rounds: u32) -> String {
@@ -131,7 +134,7 @@ pub(super) fn phones(rows: &[Row], rounds: u32) -> Section {
         "{PHONES}{}, medians of {rounds} alternating rounds; after 4,096 tokens one round\n\n",
         machine()
     );
-    Section { heading: "Models that phones run", text: text + &limited(rows) }
+    plotted("Models that phones run", text, rows, "benchmarks-phones.svg")
 }
 
 /// What the formats' table means.
@@ -145,7 +148,13 @@ doesn't run the format.
 /// One model in every format.
 pub(super) fn formats(rows: &[Row], rounds: u32) -> Section {
     let text = format!("{FORMATS}{}, medians of {rounds} alternating rounds\n\n", machine());
-    Section { heading: "Every format", text: text + &limited(rows) }
+    plotted("Every format", text, rows, "benchmarks-formats.svg")
+}
+
+/// A section with a table and its picture.
+fn plotted(heading: &'static str, text: String, rows: &[Row], file: &'static str) -> Section {
+    let text = format!("{text}{}\n![the ratios of this table]({file})\n", limited(rows));
+    Section { heading, text, plot: Some((file, plot::ratios(heading, rows))) }
 }
 
 /// A table with the share of the read loop.
@@ -180,7 +189,7 @@ pub(super) fn busy(rows: &[Row], rounds: u32) -> Section {
             row.verdict()
         );
     }
-    Section { heading: "One core taken by another program", text }
+    Section { heading: "One core taken by another program", text, plot: None }
 }
 
 fn ratio(row: &Row) -> String {
@@ -244,13 +253,13 @@ mod tests {
         let decode =
             Row { bytes_per_token: Some(50e6), read_loop: Some(10.0), ..row(140.0, 100.0, 1.4, false) };
         let table = phones(&[decode], 5).text;
-        assert!(table.ends_with("| 1.40 | >= 1.4 | yes | 50.0 MB | 70% (50%) of 10.0 GB/s |\n"), "{table}");
+        assert!(table.contains("| 1.40 | >= 1.4 | yes | 50.0 MB | 70% (50%) of 10.0 GB/s |\n"), "{table}");
     }
 
     #[test]
     fn a_section_is_replaced_where_it_is_and_others_stay() {
         let old = "# Title\n\nabout\n\n## One\n\nold\n\n## By hand\n\nstays\n";
-        let section = |heading| Section { heading, text: "new\n".to_owned() };
+        let section = |heading| Section { heading, text: "new\n".to_owned(), plot: None };
         let new = document(old, &[section("One"), section("Two")]);
         assert_eq!(new, "# Title\n\nabout\n\n## One\n\nnew\n\n## By hand\n\nstays\n\n## Two\n\nnew\n");
         assert_eq!(document(&new, &[section("One"), section("Two")]), new);

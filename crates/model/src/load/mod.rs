@@ -1,11 +1,14 @@
 //! [`Loader`], which makes a [`Model`] from a parsed file.
 
+mod ahead;
 pub(crate) mod encoder;
 mod experts;
 mod latent;
 mod layers;
 mod streams;
 pub(crate) mod tensors;
+
+pub use ahead::ReadAhead;
 
 use std::fmt;
 
