@@ -219,7 +219,7 @@ impl Context {
             }
         }
         self.batch.set_speculative(batch.is_speculative());
-        if let Some((sequence, position)) = batch.snapshot() {
+        for (sequence, position) in batch.snapshots() {
             self.batch.set_snapshot(sequence, position);
         }
         if batch.len() > self.batch.len() {
@@ -271,8 +271,11 @@ impl Context {
         Ok(self.kv.reachable(sequence, len)?)
     }
 
-    /// How many tokens of a prompt a sequence has and can go back to, but less than all of them.
-    pub(crate) fn reachable_prefix(&self, sequence: u32, prompt: &[TokenId]) -> Result<usize, EngineError> {
+    /// How many tokens of a prompt a sequence has and can go back to, but less than all of them, so that something is left to compute.
+    ///
+    /// # Errors
+    /// If the sequence does not exist.
+    pub fn reachable_prefix(&self, sequence: u32, prompt: &[TokenId]) -> Result<usize, EngineError> {
         let common = self.tokens(sequence).iter().zip(prompt).take_while(|(a, b)| a == b).count();
         self.reachable(sequence, common.min(prompt.len().saturating_sub(1)))
     }
@@ -281,6 +284,12 @@ impl Context {
     pub fn has_room(&self, sequence: u32, n: usize) -> bool {
         // Guesses that wait have room, and give it back.
         self.kv.has_room(sequence, n.saturating_sub(self.guesses.waiting(sequence)))
+    }
+
+    /// Whether the pages that are free are enough for a batch: see [`KvCache::check_room`].
+    pub(crate) fn check_room(&mut self, batch: &Batch) -> Result<Result<(), KvError>, EngineError> {
+        self.settle()?;
+        Ok(self.kv.check_room(batch))
     }
 
     /// Takes a snapshot of a sequence as it is, to which [`truncate`](Self::truncate) can go back: see [`KvCache::snapshot`].

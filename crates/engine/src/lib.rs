@@ -81,7 +81,7 @@ pub use options::LoadOptions;
 pub use piece::TextPiece;
 pub use plan::{OverBudget, Plan};
 pub use policy::{ContextPolicy, UnknownPolicy};
-pub use prefix::{PrefixStats, PrefixTree};
+pub use prefix::{HeldPrefix, PrefixStats, PrefixTree};
 pub use sampling::{DRY_BREAKERS, dry_breakers, infill};
 pub use session::Session;
 pub use source::Source;

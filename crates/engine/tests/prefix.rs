@@ -8,11 +8,16 @@ mod models;
 use happy_engine::{Context, Engine, LoadOptions, PrefixTree};
 
 fn context(name: &str, branches: usize, branch_bytes: usize) -> Context {
+    several(name, 1, branches, branch_bytes)
+}
+
+fn several(name: &str, sequences: usize, branches: usize, branch_bytes: usize) -> Context {
     let recipe = models::recipes::named(&[name]).remove(0);
     let options = LoadOptions {
         threads: Some(1),
         batch: 64,
         context: Some(512),
+        sequences,
         branches,
         branch_bytes,
         snapshot_bytes: 32 << 20,
@@ -156,6 +161,36 @@ fn pinned_prefixes_stay_and_others_go_by_age() {
         context.truncate(0, 0).unwrap();
         assert_eq!(tree.prepare(&mut context, 0, &prompt).unwrap(), 0, "{name}");
         assert_eq!(context.kv_resident_bytes(), 0, "{name}: nothing is left behind");
+    }
+}
+
+/// What one sequence holds is there for another one, and stays where it is.
+#[test]
+fn a_sequence_begins_with_what_another_one_holds() {
+    for name in ["llama", "gemma3", "lfm2", "mamba2"] {
+        let mut context = several(name, 2, 2, 8 << 20);
+        let mut tree = PrefixTree::new(&context);
+        let (system, end) = (question(1, 300), question(2, 30));
+        context.prefill(0, &system).unwrap();
+        context.snapshot(0).unwrap();
+        context.prefill(0, &end).unwrap();
+        let prompt = [&system[..], &question(5, 30)].concat();
+        let held = tree.held(&context, 1, &prompt).unwrap();
+        assert_eq!((held.reachable, held.common), (300, 300), "{name}");
+        assert_eq!(tree.prepare(&mut context, 1, &prompt).unwrap(), 300, "{name}");
+        assert_eq!(context.tokens(0).len(), 330, "{name}");
+        let logits = bits(context.prefill(1, &prompt[300..]).unwrap());
+        let mut fresh = self::context(name, 0, 0);
+        assert!(bits(fresh.prefill(0, &prompt).unwrap()) == logits, "{name}");
+        // A model with states has no snapshot where the prompts part.
+        let other = [&context.tokens(0)[..310], &[3; 20]].concat();
+        let held = tree.held(&context, 1, &other).unwrap();
+        let reachable = if ["llama", "gemma3"].contains(&name) { 310 } else { 300 };
+        assert_eq!((held.reachable, held.common), (reachable, 310), "{name}");
+        // Nothing was lost, so nothing became a branch; what is kept on purpose does, the last one first.
+        assert!(tree.is_empty(), "{name}");
+        assert!(tree.keep(&mut context, 0).unwrap() && tree.keep(&mut context, 1).unwrap());
+        assert_eq!(tree.branches().unwrap(), [3, 2], "{name}");
     }
 }
 

@@ -337,7 +337,12 @@ fn forward_takes_snapshots_and_keeps_rows() {
     };
     let mut prompt = batch(0, 30);
     prompt.set_snapshot(0, 20);
+    prompt.set_snapshot(0, 10);
+    // None of the rows ends there.
+    prompt.set_snapshot(0, 31);
+    assert_eq!(prompt.snapshots().collect::<Vec<_>>(), [(0, 10), (0, 20)]);
     context.forward(&prompt, &Cancel::new(), &mut NoHook).unwrap();
+    assert_eq!(context.reachable(0, 19).unwrap(), 10);
     assert_eq!(context.truncate(0, 25).unwrap(), 20);
     let mut guesses = batch(20, 7);
     guesses.set_speculative(true);

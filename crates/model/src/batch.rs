@@ -31,8 +31,8 @@ pub struct Batch {
     sequences: Vec<u32>,
     wants: Vec<Want>,
     speculative: bool,
-    /// A sequence and a position at which the pass takes a snapshot.
-    snapshot: Option<(u32, u32)>,
+    /// Whether the pass takes a snapshot of the sequence after each row.
+    snapshots: Vec<bool>,
     /// The set of each row: an index into `sets`, or [`NO_SET`].
     row_sets: Vec<u32>,
     sets: Vec<Arc<AdapterSet>>,
@@ -50,7 +50,7 @@ impl Batch {
             sequences: Vec::with_capacity(capacity),
             wants: Vec::with_capacity(capacity),
             speculative: false,
-            snapshot: None,
+            snapshots: Vec::with_capacity(capacity),
             row_sets: Vec::with_capacity(capacity),
             sets: Vec::with_capacity(capacity),
             set: None,
@@ -70,7 +70,7 @@ impl Batch {
             sequences: reserved(capacity).map_err(memory)?,
             wants: reserved(capacity).map_err(memory)?,
             speculative: false,
-            snapshot: None,
+            snapshots: reserved(capacity).map_err(memory)?,
             row_sets: reserved(capacity).map_err(memory)?,
             sets: reserved(capacity).map_err(memory)?,
             set: None,
@@ -90,6 +90,7 @@ impl Batch {
         self.positions.push(position);
         self.sequences.push(sequence);
         self.wants.push(want);
+        self.snapshots.push(false);
         self.row_sets.push(self.set.unwrap_or(NO_SET));
         Ok(())
     }
@@ -137,7 +138,7 @@ impl Batch {
         self.sequences.clear();
         self.wants.clear();
         self.speculative = false;
-        self.snapshot = None;
+        self.snapshots.clear();
         self.row_sets.clear();
         self.sets.clear();
         self.set = None;
@@ -158,14 +159,24 @@ impl Batch {
 
     /// Makes the pass take a snapshot of a sequence once `position` of its positions are computed, as
     /// [`KvCache::snapshot`](crate::KvCache::snapshot) does between passes. This helps if the last token of a prompt is going to be
-    /// computed again. The snapshot is left out if none of the batch's tokens ends at that position. A new or cleared batch takes none.
+    /// computed again, or if other prompts begin with the first `position` tokens of this one. A batch may take several snapshots; those
+    /// that are too many for [`KvOptions::snapshot_bytes`](crate::KvOptions::snapshot_bytes) are left out. So is the snapshot at a
+    /// position at which none of the tokens ends that are in the batch already. A new or cleared batch takes none.
     pub fn set_snapshot(&mut self, sequence: u32, position: u32) {
-        self.snapshot = Some((sequence, position));
+        let rows = self.sequences.iter().zip(&self.positions);
+        let mut rows = rows.zip(&mut self.snapshots);
+        if let Some((_, wanted)) =
+            rows.find(|((s, p), _)| **s == sequence && p.checked_add(1) == Some(position))
+        {
+            *wanted = true;
+        }
     }
 
-    /// Returns the sequence and the position at which the pass takes a snapshot.
-    pub fn snapshot(&self) -> Option<(u32, u32)> {
-        self.snapshot
+    /// Returns the sequences and the positions at which the pass takes a snapshot.
+    pub fn snapshots(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let rows = self.sequences.iter().zip(&self.positions).zip(&self.snapshots);
+        rows.filter(|(_, wanted)| **wanted)
+            .map(|((sequence, position), _)| (*sequence, position.saturating_add(1)))
     }
 
     /// Sets the adapters of the tokens that are added from now on. `None` or an empty set means no adapters, which is the default.

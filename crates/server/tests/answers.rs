@@ -5,6 +5,7 @@ mod client;
 mod common;
 
 use client::{load, options, serve};
+use happy_engine::LoadOptions;
 use serde_json::{Value as Json, json};
 use std::io::{Read, Write};
 use std::sync::Mutex;
@@ -55,7 +56,9 @@ fn answers_do_not_depend_on_their_neighbors() {
     assert!(one_by_one.iter().any(|text| text.contains("\"length\"")));
     assert!(one_by_one.iter().any(|text| text.contains("\"stop\"")));
 
-    let together = serve("together", &load(5, 256), options());
+    // They share prompts, of each other and of branches.
+    let load = LoadOptions { branches: 3, branch_bytes: 1 << 20, ..load(5, 256) };
+    let together = serve("together", &load, options());
     let found = Mutex::new(vec![String::new(); requests.len()]);
     std::thread::scope(|scope| {
         for (i, (path, body)) in requests.iter().enumerate() {
@@ -71,6 +74,7 @@ fn answers_do_not_depend_on_their_neighbors() {
         assert_eq!(found, expected, "request {i}: {}", requests[i].1);
     }
     assert_eq!(together.metric("answers_total"), 32);
+    assert!(together.metric("prompt_tokens_cached_total") > 0);
     assert_eq!((together.metric("generations_running"), together.metric("generations_waiting")), (0, 0));
 }
 

@@ -20,7 +20,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("happy-kernels", &["happy-tensor"]),
     ("happy-model", &["happy-gguf", "happy-tensor", "happy-kernels"]),
     ("happy-engine", LIBRARIES_BELOW_ENGINE),
-    ("happy-server", &["happy-engine", "happy-gguf", "happy-sampler"]),
+    (
+        "happy-server",
+        &["happy-engine", "happy-gguf", "happy-kernels", "happy-model", "happy-sampler", "happy-tensor"],
+    ),
     ("happy-cli", LIBRARIES),
     ("happy-ffi", LIBRARIES),
     ("happy-testkit", &[]),

@@ -59,6 +59,13 @@ pub(crate) struct ServeArgs {
     /// Number of answers generated at a time; each has its own context
     #[arg(long, value_name = "N", default_value_t = 4)]
     slots: usize,
+    /// Number of prompts that are kept beside those in the slots: a prompt that begins like one of them computes only what is new
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    prefixes: usize,
+    /// Memory in MiB for keys and values that only these prompts hold; each takes a window or a state of its own besides, if the
+    /// model has such
+    #[arg(long, value_name = "MIB", default_value_t = 64, hide_short_help = true)]
+    prefix_memory: usize,
     /// Number of answers that may wait for a slot
     #[arg(long, value_name = "N", default_value_t = 256, hide_short_help = true)]
     queue: usize,
@@ -92,7 +99,8 @@ pub(crate) fn run(args: &ServeArgs) -> CliResult {
     // What is wrong with the arguments shows before a model is loaded.
     options.check().map_err(|error| CliError::usage(error.to_string()))?;
     let load = args.lora.of(args.context.options(&args.load));
-    let load = LoadOptions { sequences: args.slots, ..load };
+    let branch_bytes = args.prefix_memory.saturating_mul(1 << 20);
+    let load = LoadOptions { sequences: args.slots, branches: args.prefixes, branch_bytes, ..load };
     let names = models_of(args)?;
     let (first, more) = match args.model.as_slice() {
         [] => (None, names.as_slice()),

@@ -36,9 +36,9 @@ impl DecodeLoop {
         (self.state == State::Prefill(0)).then_some(self.prompt.as_slice())
     }
 
-    /// Whether a token was chosen from the logits that follow the prompt, and none before it.
-    pub(crate) fn is_at_end_of_prompt(&self) -> bool {
-        matches!(self.state, State::Chosen(_)) && self.generated == 0
+    /// The part of the prompt that the sequence did not hold, and whether some of it is still to be computed.
+    pub(crate) fn prompt(&self) -> (&[TokenId], bool) {
+        (&self.prompt, self.ending.is_none() && matches!(self.state, State::Prefill(_)))
     }
 
     /// The first `count` of the pending tokens were computed, in `time`; if these were all, `logits` follow the last.

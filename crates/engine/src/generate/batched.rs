@@ -19,10 +19,14 @@ impl Prepared {
     /// Runs it in passes that its owner makes, in the context in which it was prepared.
     ///
     /// # Errors
-    /// As [`Context::invoke`].
+    /// As [`Context::invoke`] and [`Context::snapshot`].
     pub fn batched(self, context: &mut Context, cancel: &Cancel) -> Result<BatchedGeneration, EngineError> {
         if let Some(prompt) = self.steps.untouched() {
             context.invoke(self.steps.sequence(), prompt, cancel)?;
+            if prompt.len() == 1 {
+                // No row ends before the only one, so no pass can take the snapshot.
+                context.snapshot(self.steps.sequence())?;
+            }
         }
         Ok(BatchedGeneration(self))
     }
@@ -43,6 +47,22 @@ impl BatchedGeneration {
     /// Tokens of the prompt that the sequence held already.
     pub fn reused(&self) -> usize {
         self.0.steps.reused()
+    }
+
+    /// The part of the prompt that the sequence did not hold, as long as some of it is still to be computed: the tokens from position
+    /// [`reused`](Self::reused) on. Empty after that.
+    pub fn prefilling(&self) -> &[TokenId] {
+        match self.0.steps.prompt() {
+            (prompt, true) => prompt,
+            (_, false) => &[],
+        }
+    }
+
+    /// The position before the prompt's last token, as long as the prompt is not computed: the pass that gets there should take a
+    /// snapshot ([`Batch::set_snapshot`](happy_model::Batch::set_snapshot)), so that the same prompt can be answered again.
+    pub fn snapshot(&self) -> Option<u32> {
+        let rest = self.prefilling().len().checked_sub(1)?;
+        u32::try_from(self.reused() + rest).ok()
     }
 
     /// The token that was chosen last, if its event is still to come: for its probability among the logits.
@@ -79,9 +99,6 @@ impl BatchedGeneration {
             }
             if run.over || !run.steps.pending().is_empty() {
                 return Ok(None);
-            }
-            if run.steps.is_at_end_of_prompt() {
-                context.snapshot(run.steps.sequence())?;
             }
             run.try_step(context);
         }

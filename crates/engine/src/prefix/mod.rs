@@ -3,8 +3,8 @@
 //! ```text
 //! branch    a sequence of the context that the tree keeps: its tokens are a path from the root, and it shares the pages of what it
 //!           has in common with others (a fork copies none)
-//! prepare   of all branches and of the sequence itself, the one that reaches farthest into the prompt; what the sequence held
-//!           before becomes a branch, if more of it would be lost than kept elsewhere
+//! prepare   of all branches and all sequences, the one that reaches farthest into the prompt, also one that computes at this
+//!           moment; what the sequence held before becomes a branch, if more of it would be lost than kept elsewhere
 //! budget    bytes of the KV cache; over it the least recently used branch goes, pinned ones never
 //! ```
 //!
@@ -24,6 +24,7 @@
 //! ```
 
 use crate::{Context, EngineError};
+use happy_model::{Batch, KvError};
 use happy_tokenizer::TokenId;
 use std::ops::Range;
 
@@ -58,6 +59,20 @@ pub struct PrefixStats {
     pub reused: u64,
     /// Branches that were given up, for want of sequences, pages or budget.
     pub evicted: u64,
+}
+
+/// What a context holds of a prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeldPrefix {
+    /// Tokens that [`PrefixTree::prepare`] would find.
+    pub reachable: usize,
+    /// Tokens that some sequence has in common with the prompt. Models with windows or recurrent layers may have no snapshot there: one
+    /// at this position ([`Batch::set_snapshot`](happy_model::Batch::set_snapshot)) saves the next prompt that begins alike from
+    /// computing them again.
+    pub common: usize,
+    /// Another sequence from which [`reachable`](Self::reachable) tokens come; `None` if the sequence itself has as many.
+    from: Option<u32>,
 }
 
 impl PrefixTree {
@@ -101,6 +116,49 @@ impl PrefixTree {
         self.branches.is_empty()
     }
 
+    /// What there is of a prompt for a sequence: in the sequence itself, in branches, and in other sequences.
+    ///
+    /// # Errors
+    /// If the sequence does not exist.
+    pub fn held(
+        &self,
+        context: &Context,
+        sequence: u32,
+        prompt: &[TokenId],
+    ) -> Result<HeldPrefix, EngineError> {
+        let most = prompt.len().saturating_sub(1);
+        let common =
+            |of: u32| context.tokens(of).iter().zip(prompt).take_while(|(a, b)| a == b).count().min(most);
+        let reachable = context.reachable_prefix(sequence, prompt)?;
+        let mut held = HeldPrefix { reachable, common: common(sequence), from: None };
+        let branches = self.branches.iter().map(|branch| branch.sequence);
+        for other in branches.chain(0..self.sequences.start).filter(|other| *other != sequence) {
+            // With other adapters the same tokens have other keys and values.
+            if context.adapters(other) != context.adapters(sequence) {
+                continue;
+            }
+            held.common = held.common.max(common(other));
+            let reachable = context.reachable_prefix(other, prompt)?;
+            if reachable > held.reachable {
+                (held.reachable, held.from) = (reachable, Some(other));
+            }
+        }
+        Ok(held)
+    }
+
+    /// The sequences of the branches, the most recently used first.
+    ///
+    /// # Errors
+    /// If memory is refused.
+    pub fn branches(&self) -> Result<Vec<u32>, EngineError> {
+        let mut branches = crate::reserve::copied(&self.branches, "branches")?;
+        branches.sort_unstable_by_key(|branch| std::cmp::Reverse(branch.used));
+        let mut sequences = Vec::new();
+        crate::reserve::reserve(&mut sequences, branches.len(), "branches")?;
+        sequences.extend(branches.iter().map(|branch| branch.sequence));
+        Ok(sequences)
+    }
+
     /// Gives the sequence the longest prefix of a prompt that is there, but less than all of it, so that something is left to
     /// compute. Returns its length; the caller computes the tokens after it, as
     /// [`Conversation::answer`](crate::Conversation::answer) does. What the sequence held stays as a branch if it would be lost.
@@ -114,24 +172,17 @@ impl PrefixTree {
         prompt: &[TokenId],
     ) -> Result<usize, EngineError> {
         self.clock += 1;
-        let own = context.reachable_prefix(sequence, prompt)?;
-        let mut best = (own, None);
-        for (i, branch) in self.branches.iter().enumerate() {
-            // With other adapters the same tokens have other keys and values.
-            if context.adapters(branch.sequence) == context.adapters(sequence) {
-                let reach = context.reachable_prefix(branch.sequence, prompt)?;
-                if reach > best.0 {
-                    best = (reach, Some(i));
-                }
-            }
-        }
-        if let Some(branch) = best.1.and_then(|i| self.branches.get_mut(i)) {
+        let HeldPrefix { reachable, from, .. } = self.held(context, sequence, prompt)?;
+        if let Some(branch) = self.branches.iter_mut().find(|branch| Some(branch.sequence) == from) {
             branch.used = self.clock;
         }
-        let from = best.1.and_then(|i| self.branches.get(i)).map(|branch| branch.sequence);
-        let reach = if from.is_some() { 0 } else { own };
-        if context.tokens(sequence).len() > reach {
-            self.keep(context, sequence, from)?;
+        let lost = match from {
+            // What is a part of the other sequence is there already.
+            Some(from) => !covers(context, from, sequence)?,
+            None => context.tokens(sequence).len() > reachable,
+        };
+        if lost {
+            self.copy(context, sequence, from)?;
         }
         if let Some(from) = from {
             context.fork(from, sequence)?;
@@ -144,15 +195,26 @@ impl PrefixTree {
         Ok(reused)
     }
 
-    /// Keeps the sequence as it is, as a branch that stays until [`unpin`](Self::unpin) or [`clear`](Self::clear): a system prompt that
-    /// many chats share. Returns false if there is no sequence for it.
+    /// Keeps the sequence as it is, as a branch. [`prepare`](Self::prepare) does it by itself with what would be lost. Returns false if
+    /// there is nothing to keep, or no room for it.
+    ///
+    /// # Errors
+    /// If the sequence does not exist.
+    pub fn keep(&mut self, context: &mut Context, sequence: u32) -> Result<bool, EngineError> {
+        self.clock += 1;
+        context.snapshot(sequence)?;
+        Ok(self.copy(context, sequence, None)?.is_some())
+    }
+
+    /// As [`keep`](Self::keep), but the branch stays until [`unpin`](Self::unpin) or [`clear`](Self::clear): a system prompt that
+    /// many chats share.
     ///
     /// # Errors
     /// If the sequence does not exist.
     pub fn pin(&mut self, context: &mut Context, sequence: u32) -> Result<bool, EngineError> {
         self.clock += 1;
         context.snapshot(sequence)?;
-        let Some(kept) = self.keep(context, sequence, None)? else { return Ok(false) };
+        let Some(kept) = self.copy(context, sequence, None)? else { return Ok(false) };
         if let Some(branch) = self.branches.iter_mut().find(|branch| branch.sequence == kept) {
             branch.pinned = true;
         }
@@ -166,6 +228,18 @@ impl PrefixTree {
     /// If the context is not the tree's.
     pub fn give_way(&mut self, context: &mut Context, sequence: u32) -> Result<(), EngineError> {
         self.make_room(context, sequence, 0, None)
+    }
+
+    /// Gives up branches until a batch fits, as far as that is possible: for passes that several sequences share, each of which
+    /// [`prepare`](Self::prepare) gave room alone.
+    ///
+    /// # Errors
+    /// If the context is not the tree's.
+    pub fn give_way_to(&mut self, context: &mut Context, batch: &Batch) -> Result<(), EngineError> {
+        while matches!(context.check_room(batch)?, Err(KvError::Full { .. }))
+            && self.evict(context, None)?.is_some()
+        {}
+        Ok(())
     }
 
     /// Branches that were pinned go like the others.
@@ -185,34 +259,26 @@ impl PrefixTree {
     }
 
     /// Makes the sequence a branch, and returns the branch's sequence; `spared` is not given up for it.
-    fn keep(
+    fn copy(
         &mut self,
         context: &mut Context,
         sequence: u32,
         spared: Option<u32>,
     ) -> Result<Option<u32>, EngineError> {
-        let tokens = context.tokens(sequence).len();
-        if tokens == 0 {
+        if context.tokens(sequence).is_empty() {
             return Ok(None);
         }
         // Another branch may hold it already: a chat that goes back and forth would fill the tree with copies.
         for branch in &mut self.branches {
-            let same = context.adapters(branch.sequence) == context.adapters(sequence);
-            if same && context.tokens(branch.sequence).starts_with(context.tokens(sequence)) {
-                let reach = context.reachable(branch.sequence, tokens)?;
-                if reach == tokens {
-                    branch.used = self.clock;
-                    return Ok(Some(branch.sequence));
-                }
+            if covers(context, branch.sequence, sequence)? {
+                branch.used = self.clock;
+                return Ok(Some(branch.sequence));
             }
         }
         // It holds all that a shorter branch holds.
         let mut held = None;
         for (i, branch) in self.branches.iter().enumerate().filter(|(_, branch)| !branch.pinned) {
-            let len = context.tokens(branch.sequence).len();
-            let same = context.adapters(branch.sequence) == context.adapters(sequence);
-            let begins = context.tokens(sequence).starts_with(context.tokens(branch.sequence));
-            if same && begins && Some(branch.sequence) != spared && context.reachable(sequence, len)? == len {
+            if Some(branch.sequence) != spared && covers(context, sequence, branch.sequence)? {
                 held = Some(i);
             }
         }
@@ -264,4 +330,12 @@ impl PrefixTree {
         while !context.has_room(sequence, room.max(more)) && self.evict(context, None)?.is_some() {}
         self.keep_to_budget(context, spared)
     }
+}
+
+/// Whether `other` can go back to all that `sequence` holds.
+fn covers(context: &Context, other: u32, sequence: u32) -> Result<bool, EngineError> {
+    let tokens = context.tokens(sequence);
+    Ok(context.adapters(other) == context.adapters(sequence)
+        && context.tokens(other).starts_with(tokens)
+        && context.reachable(other, tokens.len())? == tokens.len())
 }

@@ -225,6 +225,36 @@ impl KvCache {
             && self.groups.iter().all(|group| group.window.is_some() || fits(group))
     }
 
+    /// Checks whether a batch fits in the contexts of its sequences and in the free pages, as the pass itself does.
+    ///
+    /// # Errors
+    /// [`KvError::Full`] if there are too few free pages; [`KvError::Context`], [`KvError::Sequence`] or [`KvError::Speculative`] if no
+    /// number of free pages would help.
+    pub fn check_room(&self, batch: &Batch) -> Result<(), KvError> {
+        let (n_ctx, planned) = (self.options.n_ctx, self.options.n_speculative);
+        if batch.is_speculative() && self.layout.state_elements > 0 && batch.len() > planned {
+            return Err(KvError::Speculative { found: batch.len(), planned });
+        }
+        for (sequence, rows) in batch.groups() {
+            let len = self.sequence(sequence)?;
+            let needed = len + rows.len();
+            if needed > n_ctx {
+                return Err(KvError::Context { sequence, len, needed, n_ctx });
+            }
+        }
+        for group in &self.groups {
+            let positions = |(sequence, rows): (u32, std::ops::Range<usize>)| {
+                let len = self.len(sequence);
+                (sequence, len..len + rows.len())
+            };
+            let (needed, free) = (group.needed(batch.groups().map(positions)), group.pool.n_free());
+            if needed > free {
+                return Err(KvError::Full { needed, free, total: group.pool.n(), page: KV_PAGE });
+            }
+        }
+        Ok(())
+    }
+
     /// Takes a snapshot of a sequence, to which [`truncate`](Self::truncate) can go back. Call it at the end of a prompt or a turn. Passes
     /// also take snapshots by themselves, at multiples of 256 positions.
     ///
@@ -281,27 +311,7 @@ impl KvCache {
     /// Makes room for a batch whose positions have been checked. If there is too little, nothing changes. Lengths stay the same until
     /// [`KvCache::commit`].
     pub(crate) fn prepare(&mut self, batch: &Batch) -> Result<(), KvError> {
-        let (n_ctx, planned) = (self.options.n_ctx, self.options.n_speculative);
-        if batch.is_speculative() && self.layout.state_elements > 0 && batch.len() > planned {
-            return Err(KvError::Speculative { found: batch.len(), planned });
-        }
-        for (sequence, rows) in batch.groups() {
-            let len = self.sequence(sequence)?;
-            let needed = len + rows.len();
-            if needed > n_ctx {
-                return Err(KvError::Context { sequence, len, needed, n_ctx });
-            }
-        }
-        for group in &self.groups {
-            let positions = |(sequence, rows): (u32, std::ops::Range<usize>)| {
-                let len = self.len(sequence);
-                (sequence, len..len + rows.len())
-            };
-            let (needed, free) = (group.needed(batch.groups().map(positions)), group.pool.n_free());
-            if needed > free {
-                return Err(KvError::Full { needed, free, total: group.pool.n(), page: KV_PAGE });
-            }
-        }
+        self.check_room(batch)?;
         for (sequence, rows) in batch.groups() {
             let len = self.len(sequence);
             for group in &mut self.groups {
@@ -318,24 +328,21 @@ impl KvCache {
         Err(KvError::Full { needed: 1, free: 0, total: self.states.pool.n(), page: KV_PAGE })
     }
 
-    /// Makes room for the snapshots that the pass takes: the one that the caller asked for, and those at multiples of [`INTERVAL`]. If
+    /// Makes room for the snapshots that the pass takes: those that the caller asked for, and those at multiples of [`INTERVAL`]. If
     /// these are too many, the pass takes the last ones.
     fn reserve_snapshots(&mut self, batch: &Batch) {
         let n = self.snapshots.n();
         if n == 0 {
             return;
         }
+        // Those that the caller asked for come first, so that the others don't take their slots.
+        for (sequence, at) in batch.snapshots() {
+            self.snapshots.reserve((sequence, at as usize, true), &mut self.groups, &mut self.states);
+        }
+        let left = n.saturating_sub(batch.snapshots().count());
         for (sequence, rows) in batch.groups() {
             let len = self.len(sequence);
-            // The snapshot that the caller asked for comes first, so that the others don't take its slot.
-            let within = |at: &usize| *at > len && *at <= len + rows.len();
-            let asked = batch.snapshot().filter(|(of, _)| *of == sequence).map(|(_, at)| at as usize);
-            let asked = asked.filter(within);
-            if let Some(at) = asked {
-                self.snapshots.reserve((sequence, at, true), &mut self.groups, &mut self.states);
-            }
             let (first, last) = (len / INTERVAL + 1, (len + rows.len()) / INTERVAL);
-            let left = n - usize::from(asked.is_some());
             for i in first.max((last + 1).saturating_sub(left))..=last {
                 self.snapshots.reserve((sequence, i * INTERVAL, false), &mut self.groups, &mut self.states);
             }

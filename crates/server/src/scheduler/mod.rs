@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! repeat
-//!     free slots take the jobs that wait longest
+//!     free slots take the jobs that wait longest, with what other sequences hold of their prompts
 //!     slots whose client is gone are freed
 //!     one pass:  a row for each slot that decodes
 //!                rows of prompts, shared out among the slots that have one, the shorter rests first
@@ -12,6 +12,7 @@
 //! What an answer is does not depend on its neighbors: a row's logits have the same bits in any batch, and every generation has
 //! its own sampler, grammar and reader. If a pass fails, each slot is computed alone, so that only the one at fault fails.
 
+mod admit;
 mod pass;
 mod saved;
 mod slot;
@@ -19,7 +20,7 @@ mod slot;
 use crate::delta::Delta;
 use crate::error::{ApiError, Kind};
 use crate::metrics::Metrics;
-use happy_engine::{Cancel, Composed, Context, EngineError, model};
+use happy_engine::{Cancel, Composed, Context, EngineError, PrefixTree, model};
 use slot::Slot;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
@@ -125,9 +126,13 @@ pub(crate) enum StartError {
 /// The thread, from inside.
 struct Worker {
     context: Context,
+    /// What prompts begin with, for the next one that begins alike.
+    tree: PrefixTree,
     slots: Vec<Slot>,
     batch: model::Batch,
     jobs: Receiver<Job>,
+    /// Jobs for which there are slots, and which may wait for what another slot computes.
+    admitted: Vec<Job>,
     /// Ends passes and the thread.
     stop: Cancel,
     metrics: Arc<Metrics>,
@@ -148,7 +153,8 @@ impl Worker {
         let plan = *context.engine().plan();
         let batch = model::Batch::try_with_capacity(plan.batch)?;
         let slots = (0..plan.sequences as u32).map(Slot::new).collect();
-        Ok(Self { context, slots, batch, jobs, stop, metrics, clock: 0, sessions })
+        let (tree, admitted) = (PrefixTree::new(&context), Vec::new());
+        Ok(Self { context, tree, slots, batch, jobs, admitted, stop, metrics, clock: 0, sessions })
     }
 
     fn run(mut self) {
@@ -157,21 +163,25 @@ impl Worker {
             for slot in &mut self.slots {
                 slot.drop_if_gone(&mut self.context);
             }
+            self.admit();
             self.pass();
             for slot in &mut self.slots {
                 slot.tell(&mut self.context, &self.metrics);
             }
         }
         self.save();
+        // Nobody begins these any more.
+        let left = self.admitted.len() + self.jobs.try_iter().count();
+        self.metrics.waiting.sub(left);
     }
 
-    /// Fills free slots; waits if there is nothing else to do. False: the server ends.
+    /// Takes a job for each free slot; waits if there is nothing else to do. False: the server ends.
     fn take_jobs(&mut self) -> bool {
         loop {
             if self.stop.is_cancelled() {
                 return false;
             }
-            let busy = self.slots.iter().filter(|slot| slot.is_busy()).count();
+            let busy = self.slots.iter().filter(|slot| slot.is_busy()).count() + self.admitted.len();
             if busy == self.slots.len() {
                 return true;
             }
@@ -186,39 +196,7 @@ impl Worker {
                     Err(TryRecvError::Empty | TryRecvError::Disconnected) => return true,
                 }
             };
-            self.metrics.waiting.sub(1);
-            self.admit(job);
+            self.admitted.push(job);
         }
-    }
-
-    /// Gives a job a free slot: the one whose tokens it continues, or else the one that was used longest ago, with a copy of what
-    /// another one has in common with the prompt. Copies share pages, so that others keep what they may need again.
-    fn admit(&mut self, job: Job) {
-        if job.deltas.is_closed() {
-            return;
-        }
-        self.clock += 1;
-        let tokens = |slot: &Slot| self.context.tokens(slot.sequence());
-        let shared =
-            |slot: &Slot| tokens(slot).iter().zip(job.composed.ids()).take_while(|(a, b)| a == b).count();
-        let places = || self.slots.iter().enumerate();
-        let oldest = places().filter(|(_, slot)| !slot.is_busy()).min_by_key(|(_, slot)| slot.last_used());
-        let source = places().max_by_key(|(_, slot)| (shared(slot), !slot.is_busy(), slot.last_used()));
-        let (Some((oldest, _)), Some((best, source))) = (oldest, source) else { return };
-        let common = shared(source);
-        let continues = !source.is_busy() && tokens(source).len() - common < WORTH_A_COPY;
-        let index = if common >= WORTH_A_COPY && continues { best } else { oldest };
-        let copied = (common >= WORTH_A_COPY && index != best).then(|| source.sequence());
-        let Some(slot) = self.slots.get_mut(index) else { return };
-        // Without the copy the slot computes the whole prompt.
-        if let Some(source) = copied
-            && self.context.fork(source, slot.sequence()).is_err()
-        {
-            let _ = self.context.truncate(slot.sequence(), 0);
-        }
-        slot.begin(job, &mut self.context, self.clock, &self.metrics);
     }
 }
-
-/// Tokens that are worth keeping or copying: fewer are computed in no time.
-const WORTH_A_COPY: usize = 16;

@@ -1,9 +1,8 @@
 //! One forward pass: which rows it has, and who gets their logits.
 
 use super::Worker;
-use super::slot::Slot;
-use happy_engine::model::{Batch, NoHook, Want};
-use happy_engine::{Cancel, Context, EngineError};
+use happy_engine::EngineError;
+use happy_engine::model::{NoHook, Want};
 use std::time::Instant;
 
 /// Rows of prompts in a pass in which others decode: enough to use the weights that are read anyway, few enough that an answer
@@ -22,26 +21,59 @@ impl Worker {
     pub(super) fn pass(&mut self) {
         let pending: Vec<usize> = self.slots.iter().map(|slot| slot.pending().len()).collect();
         let shares = shares(&pending, self.batch.capacity());
-        let Self { context, slots, batch, stop, .. } = self;
-        let Err(error) = compute(context, slots, batch, &shares, stop) else { return };
+        let Err(error) = self.compute(&shares) else { return };
         match shares.as_slice() {
             [] => {}
             [one] => {
-                if let Some(slot) = slots.get_mut(one.slot) {
+                if let Some(slot) = self.slots.get_mut(one.slot) {
                     slot.fail(error);
                 }
             }
             // One of them is at fault; the sequences have kept their lengths.
             several => {
                 for share in several {
-                    if let Err(error) = compute(context, slots, batch, &[*share], stop)
-                        && let Some(slot) = slots.get_mut(share.slot)
+                    if let Err(error) = self.compute(&[*share])
+                        && let Some(slot) = self.slots.get_mut(share.slot)
                     {
                         slot.fail(error);
                     }
                 }
             }
         }
+    }
+
+    /// Computes these rows and hands the logits on.
+    fn compute(&mut self, shares: &[Share]) -> Result<(), EngineError> {
+        let Self { context, tree, slots, batch, stop, .. } = self;
+        if shares.is_empty() {
+            return Ok(());
+        }
+        batch.clear();
+        for share in shares {
+            let Some(slot) = slots.get(share.slot) else { continue };
+            let (pending, sequence) = (slot.pending(), slot.sequence());
+            let first = context.tokens(sequence).len() as u32;
+            let want = if share.rows == pending.len() { Want::Logits } else { Want::Nothing };
+            batch.push_tokens(pending.get(..share.rows).unwrap_or_default(), first, sequence, want)?;
+            slot.snapshots().for_each(|position| batch.set_snapshot(sequence, position));
+        }
+        // Branches give way to answers.
+        tree.give_way_to(context, batch)?;
+        let engine = context.engine().clone();
+        let tokenizer = engine.require_tokenizer()?;
+        let bytes_of = |id| tokenizer.piece(id).map(|piece| piece.to_vec()).unwrap_or_default();
+        let started = Instant::now();
+        let output = context.forward(batch, stop, &mut NoHook)?;
+        let time = started.elapsed();
+        let mut row = 0;
+        for share in shares {
+            row += share.rows;
+            if let Some(slot) = slots.get_mut(share.slot) {
+                let logits = if share.rows == slot.pending().len() { output.logits(row - 1) } else { None };
+                slot.computed(logits, share.rows, time, &bytes_of);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -72,42 +104,6 @@ fn shares(pending: &[usize], capacity: usize) -> Vec<Share> {
         }
     }
     shares
-}
-
-/// Computes these rows and hands the logits on.
-fn compute(
-    context: &mut Context,
-    slots: &mut [Slot],
-    batch: &mut Batch,
-    shares: &[Share],
-    stop: &Cancel,
-) -> Result<(), EngineError> {
-    if shares.is_empty() {
-        return Ok(());
-    }
-    batch.clear();
-    for share in shares {
-        let Some(slot) = slots.get(share.slot) else { continue };
-        let (pending, sequence) = (slot.pending(), slot.sequence());
-        let first = context.tokens(sequence).len() as u32;
-        let want = if share.rows == pending.len() { Want::Logits } else { Want::Nothing };
-        batch.push_tokens(pending.get(..share.rows).unwrap_or_default(), first, sequence, want)?;
-    }
-    let engine = context.engine().clone();
-    let tokenizer = engine.require_tokenizer()?;
-    let bytes_of = |id| tokenizer.piece(id).map(|piece| piece.to_vec()).unwrap_or_default();
-    let started = Instant::now();
-    let output = context.forward(batch, stop, &mut NoHook)?;
-    let time = started.elapsed();
-    let mut row = 0;
-    for share in shares {
-        row += share.rows;
-        if let Some(slot) = slots.get_mut(share.slot) {
-            let logits = if share.rows == slot.pending().len() { output.logits(row - 1) } else { None };
-            slot.computed(logits, share.rows, time, &bytes_of);
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
-//! Contexts across restarts: what the slots hold is written when the thread ends, and read when it begins.
+//! Contexts across restarts: what slots and branches hold is written when the thread ends, and read when it begins.
 //!
-//! `slot-0.happy` is the slot that was used last. A file that does not belong to this model, as it is loaded here, is left out: its
-//! chat is computed again when it goes on, with the same text.
+//! `slot-0.happy` is the slot that was used last; branches come after the slots. A file that does not belong to this model, as it is
+//! loaded here, is left out: its chat is computed again when it goes on, with the same text.
 
+use super::Worker;
+use super::admit::WORTH_SHARING;
 use super::slot::Slot;
-use super::{WORTH_A_COPY, Worker};
-use happy_engine::{Session, session::Turn};
+use happy_engine::{EngineError, Session, session::Turn};
 use std::path::{Path, PathBuf};
 
 fn file(folder: &Path, rank: usize) -> PathBuf {
@@ -15,22 +16,35 @@ fn file(folder: &Path, rank: usize) -> PathBuf {
 impl Worker {
     /// Reads what an earlier run wrote.
     pub(super) fn restore(&mut self) {
-        let Some(folder) = &self.sessions else { return };
-        let n = self.slots.len() as u64;
-        for (rank, slot) in self.slots.iter_mut().enumerate() {
-            let path = file(folder, rank);
-            if !path.is_file() {
-                break;
-            }
-            match Session::open(path, &mut self.context, slot.sequence()) {
-                Ok(_) => {
-                    slot.set_last_used(n - rank as u64);
-                    self.metrics.contexts_restored.add(1);
-                }
+        let Some(folder) = self.sessions.clone() else { return };
+        let plan = *self.context.engine().plan();
+        let most = plan.sequences.saturating_add(plan.branches);
+        let files = (0..most).map(|rank| file(&folder, rank)).take_while(|path| path.is_file()).count();
+        // The oldest first, so that they are what goes if there is less room than there was.
+        for rank in (0..files).rev() {
+            let index = rank.min(self.slots.len().saturating_sub(1));
+            let Some(slot) = self.slots.get_mut(index) else { return };
+            self.clock += 1;
+            slot.set_last_used(self.clock);
+            let sequence = slot.sequence();
+            match self.read(file(&folder, rank), sequence, rank > index) {
+                Ok(()) => self.metrics.contexts_restored.add(1),
                 Err(_) => self.metrics.contexts_refused.add(1),
             }
         }
-        self.clock = n;
+    }
+
+    /// Reads a file into a slot's sequence, and from there into a branch if there is no slot for it.
+    fn read(&mut self, path: PathBuf, sequence: u32, branch: bool) -> Result<(), EngineError> {
+        let (context, tree) = (&mut self.context, &mut self.tree);
+        context.truncate(sequence, 0)?;
+        tree.give_way(context, sequence)?;
+        Session::open(path, context, sequence)?;
+        if branch {
+            tree.keep(context, sequence)?;
+            context.truncate(sequence, 0)?;
+        }
+        Ok(())
     }
 
     /// Writes what is worth to be read.
@@ -39,24 +53,29 @@ impl Worker {
         if std::fs::create_dir_all(&folder).is_err() {
             return self.metrics.contexts_refused.add(1);
         }
-        let mut order: Vec<&mut Slot> = self.slots.iter_mut().collect();
-        order.sort_by_key(|slot| std::cmp::Reverse(slot.last_used()));
-        let mut rank = 0;
-        for slot in order {
-            slot.end(&mut self.context);
-            if self.context.tokens(slot.sequence()).len() < WORTH_A_COPY {
+        self.slots.iter_mut().for_each(|slot| slot.end(&mut self.context));
+        let mut slots: Vec<&Slot> = self.slots.iter().collect();
+        slots.sort_by_key(|slot| std::cmp::Reverse(slot.last_used()));
+        let branches = self.tree.branches().unwrap_or_default();
+        let mut written: Vec<u32> = Vec::new();
+        for sequence in slots.into_iter().map(Slot::sequence).chain(branches) {
+            let tokens = self.context.tokens(sequence);
+            let is_part = |other: &u32| self.context.tokens(*other).starts_with(tokens);
+            if tokens.len() < WORTH_SHARING || written.iter().any(is_part) {
                 continue;
             }
-            let path = file(&folder, rank);
-            let session = Session::create(path, &self.context, slot.sequence());
+            let path = file(&folder, written.len());
+            let session = Session::create(path, &self.context, sequence);
             match session.and_then(|mut session| session.append(&self.context, Turn::default())) {
-                Ok(_) => rank += 1,
+                Ok(_) => written.push(sequence),
                 Err(_) => self.metrics.contexts_refused.add(1),
             }
         }
-        // Those of an earlier run that no slot has now.
-        while std::fs::remove_file(file(&folder, rank)).is_ok() {
-            rank += 1;
+        // Those of an earlier run that nothing has replaced.
+        for rank in written.len().. {
+            if std::fs::remove_file(file(&folder, rank)).is_err() {
+                return;
+            }
         }
     }
 }

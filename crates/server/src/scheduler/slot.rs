@@ -10,6 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
+/// Most snapshots of a prompt that other prompts ask for: all slots together have no more (16).
+const MOST_MARKS: usize = 16;
+
 /// A sequence; what it holds stays for the next prompt that begins alike.
 pub(super) struct Slot {
     sequence: u32,
@@ -24,6 +27,8 @@ struct Running {
     deltas: UnboundedSender<Delta>,
     log_probs: Option<(usize, LogProbs)>,
     one_call: bool,
+    /// Positions of the prompt at which it takes snapshots, because other prompts go on otherwise from there.
+    marks: Vec<usize>,
     _counted: Counted,
 }
 
@@ -61,13 +66,54 @@ impl Slot {
                 let log_probs = top_log_probs.map(|n| (n, LogProbs::new()));
                 let counted = metrics.running();
                 let events = Deltas::default();
-                self.running =
-                    Some(Running { generation, events, deltas, log_probs, one_call, _counted: counted });
+                let marks = Vec::new();
+                self.running = Some(Running {
+                    generation,
+                    events,
+                    deltas,
+                    log_probs,
+                    one_call,
+                    marks,
+                    _counted: counted,
+                });
             }
             Err(error) => {
                 let _ = deltas.send(Delta::Failed(error.into()));
             }
         }
+    }
+
+    /// Tells a job's client why it cannot begin.
+    pub(super) fn refuse(&self, job: Job, error: EngineError) {
+        let _ = job.deltas.send(Delta::Failed(error.into()));
+    }
+
+    /// How many tokens of a prompt the slot will hold, but less than all of them, if it is computing some of these right now; else 0.
+    pub(super) fn coming(&self, context: &Context, prompt: &[u32]) -> usize {
+        let Some(running) = &self.running else { return 0 };
+        let (rest, known) = (running.generation.prefilling(), context.tokens(self.sequence));
+        let all = known.iter().take(running.generation.reused()).chain(rest);
+        let common = all.zip(prompt).take_while(|(a, b)| a == b).count().min(prompt.len().saturating_sub(1));
+        if rest.is_empty() || common <= known.len() { 0 } else { common }
+    }
+
+    /// Makes it take a snapshot once it holds so many tokens of its prompt.
+    pub(super) fn mark(&mut self, position: usize) {
+        if let Some(running) = &mut self.running
+            && running.marks.len() < MOST_MARKS
+            && !running.marks.contains(&position)
+        {
+            running.marks.push(position);
+        }
+    }
+
+    /// The positions at which it takes snapshots, if a pass gets there.
+    pub(super) fn snapshots(&self) -> impl Iterator<Item = u32> + '_ {
+        let prefilling = |running: &&Running| !running.generation.prefilling().is_empty();
+        self.running.as_ref().filter(prefilling).into_iter().flat_map(|running| {
+            let marks = running.marks.iter().filter_map(|mark| u32::try_from(*mark).ok());
+            marks.chain(running.generation.snapshot())
+        })
     }
 
     pub(super) fn set_last_used(&mut self, now: u64) {
