@@ -143,14 +143,10 @@ pub(crate) struct Deltas {
 }
 
 impl Deltas {
-    /// Counts a token that was chosen.
-    pub(crate) fn token(&mut self) {
-        self.untold += 1;
-    }
-
     /// What an event is for the client, if anything.
     pub(crate) fn of(&mut self, event: Event) -> Option<Delta> {
         match &event {
+            Event::Token(_) => self.untold += 1,
             Event::Reasoning(_) => self.reasoning += std::mem::take(&mut self.untold),
             Event::Text(_) | Event::CallStart { .. } | Event::CallArguments { .. } => self.untold = 0,
             _ => {}

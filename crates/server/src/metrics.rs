@@ -41,7 +41,10 @@ pub(crate) struct Metrics {
     /// Contexts that were read from files, and those that could not be read or written.
     pub(crate) contexts_restored: Number,
     pub(crate) contexts_refused: Number,
-    /// Generations that wait for a slot.
+    /// Tokens that were guessed and computed ahead, and those of them that were right.
+    pub(crate) guessed: Number,
+    pub(crate) guessed_right: Number,
+    /// Generations that wait for a slot, or for what another slot computes of their prompt.
     pub(crate) waiting: Number,
     /// Generations that run.
     running: Number,
@@ -79,7 +82,7 @@ impl Metrics {
         let counter = "counter";
         let gauge = "gauge";
         let seconds = |micros: &Number| micros.get() as f64 / 1e6;
-        let rows: [(&str, &str, &str, f64); 13] = [
+        let rows: [(&str, &str, &str, f64); 15] = [
             ("requests_total", counter, "HTTP requests", self.requests.get() as f64),
             ("requests_refused_total", counter, "HTTP requests that were refused", self.refused.get() as f64),
             ("answers_total", counter, "Answers that were generated to their end", self.answers.get() as f64),
@@ -91,6 +94,13 @@ impl Metrics {
                 self.cached_tokens.get() as f64,
             ),
             ("generated_tokens_total", counter, "Tokens of answers", self.generated_tokens.get() as f64),
+            ("guessed_tokens_total", counter, "Tokens that were guessed", self.guessed.get() as f64),
+            (
+                "guessed_tokens_right_total",
+                counter,
+                "Tokens that were guessed and right",
+                self.guessed_right.get() as f64,
+            ),
             ("prefill_seconds_total", counter, "Time that prompts took", seconds(&self.prefill_micros)),
             ("decode_seconds_total", counter, "Time that answers took", seconds(&self.decode_micros)),
             (

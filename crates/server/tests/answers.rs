@@ -56,8 +56,8 @@ fn answers_do_not_depend_on_their_neighbors() {
     assert!(one_by_one.iter().any(|text| text.contains("\"length\"")));
     assert!(one_by_one.iter().any(|text| text.contains("\"stop\"")));
 
-    // They share prompts, of each other and of branches.
-    let load = LoadOptions { branches: 3, branch_bytes: 1 << 20, ..load(5, 256) };
+    // They share prompts, of each other and of branches, and guess tokens while they are alone.
+    let load = LoadOptions { branches: 3, branch_bytes: 1 << 20, draft_tokens: 7, ..load(5, 256) };
     let together = serve("together", &load, options());
     let found = Mutex::new(vec![String::new(); requests.len()]);
     std::thread::scope(|scope| {
@@ -76,6 +76,40 @@ fn answers_do_not_depend_on_their_neighbors() {
     assert_eq!(together.metric("answers_total"), 32);
     assert!(together.metric("prompt_tokens_cached_total") > 0);
     assert_eq!((together.metric("generations_running"), together.metric("generations_waiting")), (0, 0));
+}
+
+/// An answer that is alone guesses tokens ahead, also if another one comes and goes meanwhile. Its text is the same.
+#[test]
+fn guesses_change_no_answer() {
+    let plain = serve("plain", &load(2, 2048), options());
+    let server = serve("guesses", &LoadOptions { draft_tokens: 7, ..load(2, 2048) }, options());
+    let mut all = requests();
+    all.truncate(8);
+    for (path, body) in &all {
+        assert_eq!(text(&server.post(path, body).json()), text(&plain.post(path, body).json()), "{body}");
+    }
+    // Greedy, it repeats itself soon.
+    let long = json!({ "prompt": "abc", "max_tokens": 1500, "temperature": 0, "ignore_eos": true });
+    let expected = plain.post("/v1/completions", &long).json();
+    std::thread::scope(|scope| {
+        let alone = scope.spawn(|| server.post("/v1/completions", &long).json());
+        for (path, body) in &all {
+            assert_eq!(text(&server.post(path, body).json()), text(&plain.post(path, body).json()), "{body}");
+        }
+        let found = alone.join().unwrap();
+        assert_eq!(text(&found), text(&expected));
+        assert_eq!(found["usage"]["completion_tokens"], 1500);
+    });
+    assert_eq!(plain.metric("guessed_tokens_total"), 0);
+    let (guessed, right) =
+        (server.metric("guessed_tokens_total"), server.metric("guessed_tokens_right_total"));
+    assert!(right > 0 && guessed >= right, "{right} of {guessed}");
+    // Probabilities need the logits of each token.
+    let mut body = long;
+    (body["logprobs"], body["max_tokens"]) = (3.into(), 100.into());
+    let found = server.post("/v1/completions", &body).json();
+    assert_eq!(found["choices"][0]["logprobs"]["tokens"].as_array().map(Vec::len), Some(100));
+    assert_eq!(server.metric("guessed_tokens_total"), guessed);
 }
 
 #[test]

@@ -66,6 +66,10 @@ pub(crate) struct ServeArgs {
     /// model has such
     #[arg(long, value_name = "MIB", default_value_t = 64, hide_short_help = true)]
     prefix_memory: usize,
+    /// Most tokens that are guessed at a time, at most 7, from what the text repeats, while one answer is generated alone: it is faster, and
+    /// the same; 0: none
+    #[arg(long, value_name = "N", default_value_t = LoadOptions::MAX_DRAFT_TOKENS, hide_short_help = true)]
+    draft_max: usize,
     /// Number of answers that may wait for a slot
     #[arg(long, value_name = "N", default_value_t = 256, hide_short_help = true)]
     queue: usize,
@@ -100,7 +104,13 @@ pub(crate) fn run(args: &ServeArgs) -> CliResult {
     options.check().map_err(|error| CliError::usage(error.to_string()))?;
     let load = args.lora.of(args.context.options(&args.load));
     let branch_bytes = args.prefix_memory.saturating_mul(1 << 20);
-    let load = LoadOptions { sequences: args.slots, branches: args.prefixes, branch_bytes, ..load };
+    let load = LoadOptions {
+        sequences: args.slots,
+        branches: args.prefixes,
+        branch_bytes,
+        draft_tokens: args.draft_max,
+        ..load
+    };
     let names = models_of(args)?;
     let (first, more) = match args.model.as_slice() {
         [] => (None, names.as_slice()),

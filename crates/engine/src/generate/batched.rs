@@ -87,6 +87,15 @@ impl BatchedGeneration {
         }
     }
 
+    /// Computes the token that was chosen last in a pass of its own, with guesses of what follows it if the context speculates
+    /// ([`Context::set_speculation`]): for a generation that has no neighbors at the moment, in place of a pass of its owner's. Does
+    /// nothing while the prompt is not computed. What came of it, also a failure, [`next`](Self::next) tells.
+    pub fn advance(&mut self, context: &mut Context) {
+        if self.prefilling().is_empty() && !self.pending().is_empty() {
+            self.0.try_step(context);
+        }
+    }
+
     /// The next event. `None`: there are [`pending`](Self::pending) tokens, or it is [over](Self::is_over).
     ///
     /// # Errors

@@ -141,8 +141,8 @@ impl Context {
     /// Guesses tokens ahead from now on in the generations of this context; `None`: computes one token a pass. The text is the same, at
     /// any temperature, with penalties, forms and stop strings alike. It forgets what it measured before.
     ///
-    /// Generations that share passes with others ([`BatchedGeneration`](crate::BatchedGeneration)) don't speculate: their passes have
-    /// several rows already.
+    /// Generations that share passes with others ([`BatchedGeneration`](crate::BatchedGeneration)) don't speculate, since their passes have
+    /// several rows already; one that is alone for a while does ([`BatchedGeneration::advance`](crate::BatchedGeneration::advance)).
     ///
     /// # Errors
     /// If [`Plan::draft_tokens`](crate::Plan::draft_tokens) is 0, the draft model has another vocabulary, or memory cannot be reserved. The

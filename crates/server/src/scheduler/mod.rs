@@ -6,6 +6,7 @@
 //!     slots whose client is gone are freed
 //!     one pass:  a row for each slot that decodes
 //!                rows of prompts, shared out among the slots that have one, the shorter rests first
+//!                or, if a single slot decodes: its row, and guesses of what follows it
 //!     each slot: its logits, its events, to its client
 //! ```
 //!
@@ -20,7 +21,7 @@ mod slot;
 use crate::delta::Delta;
 use crate::error::{ApiError, Kind};
 use crate::metrics::Metrics;
-use happy_engine::{Cancel, Composed, Context, EngineError, PrefixTree, model};
+use happy_engine::{Cancel, Composed, Context, EngineError, PrefixTree, Speculation, model};
 use slot::Slot;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
@@ -144,13 +145,16 @@ struct Worker {
 
 impl Worker {
     fn new(
-        context: Context,
+        mut context: Context,
         jobs: Receiver<Job>,
         stop: Cancel,
         metrics: Arc<Metrics>,
         sessions: Option<PathBuf>,
     ) -> Result<Self, EngineError> {
         let plan = *context.engine().plan();
+        if plan.draft_tokens > 0 {
+            context.set_speculation(Some(Speculation::lookup()))?;
+        }
         let batch = model::Batch::try_with_capacity(plan.batch)?;
         let slots = (0..plan.sequences as u32).map(Slot::new).collect();
         let (tree, admitted) = (PrefixTree::new(&context), Vec::new());

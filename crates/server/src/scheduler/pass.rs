@@ -21,6 +21,11 @@ impl Worker {
     pub(super) fn pass(&mut self) {
         let pending: Vec<usize> = self.slots.iter().map(|slot| slot.pending().len()).collect();
         let shares = shares(&pending, self.batch.capacity());
+        if let [one] = shares.as_slice()
+            && self.advance(one.slot)
+        {
+            return;
+        }
         let Err(error) = self.compute(&shares) else { return };
         match shares.as_slice() {
             [] => {}
@@ -40,6 +45,26 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Computes the next token of the only answer with guesses, if the context makes any. False if the answer needs a pass like others.
+    fn advance(&mut self, slot: usize) -> bool {
+        let Self { context, tree, slots, metrics, .. } = self;
+        // A pass that waits for the engine to be resumed must end with the server.
+        let Some(before) = context.speculation_stats().filter(|_| !context.engine().is_paused()) else {
+            return false;
+        };
+        let Some(slot) = slots.get_mut(slot) else { return false };
+        // Not before each pass: that would take back guesses whose turn is still to come.
+        let room = context.has_room(slot.sequence(), 1) || tree.give_way(context, slot.sequence()).is_ok();
+        if !room || !slot.advance(context) {
+            return false;
+        }
+        if let Some(after) = context.speculation_stats() {
+            metrics.guessed.add(after.guessed.saturating_sub(before.guessed) as usize);
+            metrics.guessed_right.add(after.accepted.saturating_sub(before.accepted) as usize);
+        }
+        true
     }
 
     /// Computes these rows and hands the logits on.

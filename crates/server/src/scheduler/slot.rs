@@ -150,14 +150,22 @@ impl Slot {
         bytes_of: &dyn Fn(u32) -> Vec<u8>,
     ) {
         let Some(running) = &mut self.running else { return };
-        if context_logits.is_some() {
-            running.events.token();
-        }
         let done = running.generation.computed(count, context_logits, time);
         let told = done.and_then(|()| running.log_probs_of(context_logits, bytes_of));
         if let Err(error) = told {
             self.fail(error);
         }
+    }
+
+    /// Computes its next token alone, with guesses of what follows. False, and nothing is done, if it computes its prompt, or the logits
+    /// are wanted for probabilities.
+    pub(super) fn advance(&mut self, context: &mut Context) -> bool {
+        let Some(running) = &mut self.running else { return false };
+        let may = running.log_probs.is_none() && running.generation.prefilling().is_empty();
+        if may {
+            running.generation.advance(context);
+        }
+        may
     }
 
     /// Ends the answer by an error.
