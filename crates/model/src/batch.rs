@@ -14,7 +14,7 @@ pub enum Want {
     /// Only that its keys and values are stored.
     #[default]
     Nothing,
-    /// The logits of the next token.
+    /// The logits of the next token, and with them the hidden state.
     Logits,
     /// The hidden state after the last norm.
     Hidden,
@@ -268,6 +268,11 @@ impl Batch {
     /// Returns the number of tokens of which something is wanted.
     pub fn n_outputs(&self) -> usize {
         self.wants.iter().filter(|w| **w != Want::Nothing).count()
+    }
+
+    /// Returns the number of tokens of which logits are wanted.
+    pub(crate) fn n_logits(&self) -> usize {
+        self.wants.iter().filter(|w| **w == Want::Logits).count()
     }
 
     /// Returns the runs of tokens of a sequence: its id, and their indices.

@@ -79,6 +79,10 @@ impl Model {
         if let Some(index) = wants.zip(batch.wants()).position(|(expected, found)| expected != *found) {
             return Err(BatchError::Pooling { index, pooling: reads.name() }.into());
         }
+        let (found, planned) = (batch.n_outputs(), scratch.sizes.outputs);
+        if found > planned {
+            return Err(BatchError::TooLarge { what: "rows with results", found, planned }.into());
+        }
         self.forward_until(cx, batch, kv, scratch, &mut NoHook, cancel)?;
         let _fp = FpEnv::enter();
         let mut rows = batch.len();
@@ -86,7 +90,7 @@ impl Model {
             rows = batch.groups().count();
         }
         if reads == Pooling::Mean {
-            self.means(cx, batch, &mut scratch.hidden);
+            self.means(cx, batch, &mut scratch.io.0);
         }
         let (at, width) = match pooling {
             Pooling::Rank => self.rank(cx, scratch, rows),
@@ -135,7 +139,7 @@ impl Model {
             (cx.kernels.ops.activate)(spec.activation, s.head_output(at).take(rows * width));
         }
         if let Some(norm) = &weights.norm {
-            let (input, output, to) = step(&s.hidden, &mut s.head, at);
+            let (input, output, to) = step(&s.io.0, &mut s.head, at);
             rows::norm(cx, norm, input.mat(rows, width), output.mat_mut(rows, width));
             at = to;
         }
@@ -158,8 +162,8 @@ fn multiply(
     matrix: &Linear,
     (rows, n_in, n_out): (usize, usize, usize),
 ) -> Option<At> {
-    let Scratch { hidden, head, acts, panels, .. } = s;
-    let (input, output, to) = step(hidden, head, at);
+    let Scratch { io, head, acts, panels, .. } = s;
+    let (input, output, to) = step(&io.0, head, at);
     if !acts.set(cx, input.mat(rows, n_in), kinds([matrix])) {
         return None;
     }
@@ -179,7 +183,7 @@ impl Scratch {
     /// Returns the input of the next step of the head.
     fn head_input(&self, at: At) -> &Buf {
         match at {
-            At::Hidden => &self.hidden,
+            At::Hidden => &self.io.0,
             At::Head(i) => &self.head[i & 1],
         }
     }
@@ -187,7 +191,7 @@ impl Scratch {
     /// Returns the same for changes.
     fn head_output(&mut self, at: At) -> &mut Buf {
         match at {
-            At::Hidden => &mut self.hidden,
+            At::Hidden => &mut self.io.0,
             At::Head(i) => &mut self.head[i & 1],
         }
     }

@@ -106,6 +106,14 @@ pub enum LoadError {
         /// The file's architecture.
         architecture: &'static str,
     },
+    /// There is no draft head to load.
+    #[error("unsupported: a draft head of architecture {architecture}: {reason}")]
+    NoDraftHead {
+        /// The file's architecture.
+        architecture: &'static str,
+        /// The reason.
+        reason: &'static str,
+    },
     /// A metadata key is missing.
     #[error("metadata key {key} is missing")]
     MissingKey {
@@ -176,7 +184,8 @@ impl LoadError {
             | LoadError::UnsupportedKey { .. }
             | LoadError::ByteOrder { .. }
             | LoadError::TensorType { .. }
-            | LoadError::ExtraTensor { .. } => LoadErrorKind::Unsupported,
+            | LoadError::ExtraTensor { .. }
+            | LoadError::NoDraftHead { .. } => LoadErrorKind::Unsupported,
             LoadError::MissingKey { .. } | LoadError::Key { .. } | LoadError::Spec { .. } => {
                 LoadErrorKind::Metadata
             }
@@ -226,7 +235,7 @@ pub enum BatchError {
     /// There are more tokens, or more rows that want a result, than the scratch was planned for.
     #[error("the batch has {found} {what}, the scratch was planned for {planned}")]
     TooLarge {
-        /// `tokens` or `rows with results`.
+        /// `tokens`, `rows with logits` or `rows with results`.
         what: &'static str,
         /// Their number in the batch.
         found: usize,
@@ -284,6 +293,16 @@ pub enum BatchError {
         index: usize,
         /// The pooling.
         pooling: &'static str,
+    },
+    /// A draft head was not given a hidden state for each token, or a model was given some.
+    #[error(
+        "{found} values of hidden states before the batch's tokens, expected {expected} (see `Model::forward_after`)"
+    )]
+    Hidden {
+        /// The number of values.
+        found: usize,
+        /// `n_embd` for each token of the batch; 0 for a model.
+        expected: usize,
     },
     /// A set of adapters belongs to another model.
     #[error("the batch has adapters that were loaded for another model")]

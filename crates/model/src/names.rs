@@ -1,5 +1,7 @@
 //! Tensor names and types as GGUF files spell them.
 
+use std::borrow::Cow;
+
 use happy_gguf::{GgmlType, GgufSet};
 use happy_tensor::DType;
 
@@ -81,6 +83,19 @@ pub(crate) fn block(layer: usize, part: &str, kind: &str) -> String {
     format!("blk.{layer}.{part}.{kind}")
 }
 
+/// The matrix that reads the embedding and the hidden state of a draft head.
+pub(crate) const EH_PROJ: &str = "nextn.eh_proj";
+/// The norm of that embedding.
+pub(crate) const ENORM: &str = "nextn.enorm";
+/// The norm of that hidden state.
+pub(crate) const HNORM: &str = "nextn.hnorm";
+/// A draft head's own token embedding.
+const HEAD_EMBD: &str = "nextn.embed_tokens";
+/// A draft head's own output matrix.
+const HEAD_OUTPUT: &str = "nextn.shared_head_head";
+/// A draft head's own norm before the output matrix.
+const HEAD_NORM: &str = "nextn.shared_head_norm";
+
 /// The beginnings of the names of vectors that nothing else in the name marks as vectors.
 const VECTORS: &[&str] = &[
     "attn_sinks",
@@ -103,6 +118,8 @@ const VECTORS: &[&str] = &[
     "time_mix_k_a.",
     "time_mix_r_k.",
     "channel_mix_lerp",
+    ENORM,
+    HNORM,
 ];
 
 /// The matrices that may have a tensor `X.scale`, which multiplies their products.
@@ -127,6 +144,8 @@ const SCALED: &[&str] = &[
     "ssm_alpha",
     "ssm_beta",
     "output",
+    EH_PROJ,
+    HEAD_OUTPUT,
 ];
 
 /// Returns the name of the scales of a matrix `X.weight`, if that matrix may have scales.
@@ -161,9 +180,15 @@ fn layer_and_part<'n>(name: &'n str, prefix: &str) -> (Option<usize>, &'n str) {
     rest.map_or((None, name), |(layer, part)| (layer.parse().ok(), part))
 }
 
-/// Returns the layer of a tensor, or `None` if it belongs to none.
+/// Returns the layer of a tensor in the specification, or `None` if it belongs to no layer.
 pub(crate) fn layer(name: &str, spec: &ModelSpec) -> Option<usize> {
-    layer_and_part(name, spec.prefix).0
+    place(name, spec).0
+}
+
+/// Does the same, but with the index of the layer in the specification. A block that is not part of it has an index past its layers.
+fn place<'n>(name: &'n str, spec: &ModelSpec) -> (Option<usize>, &'n str) {
+    let (block, part) = layer_and_part(name, spec.prefix);
+    (block.map(|block| block.wrapping_sub(spec.first_block())), part)
 }
 
 /// Returns whether a tensor belongs to the head.
@@ -182,10 +207,10 @@ pub(crate) fn role(name: &str, spec: &ModelSpec) -> Role {
     if !matters(name, spec) {
         return Role::Unused;
     }
-    if [TOKEN_EMBD, POSITION_EMBD, PER_LAYER_EMBD].contains(&name) {
+    let (layer, part) = place(name, spec);
+    if [TOKEN_EMBD, POSITION_EMBD, PER_LAYER_EMBD].contains(&name) || part.starts_with(HEAD_EMBD) {
         return Role::Table;
     }
-    let (layer, part) = layer_and_part(name, spec.prefix);
     let vector = part.ends_with(".bias")
         || part.ends_with(".scale")
         || part.strip_suffix(".weight").is_some_and(is_norm)
@@ -202,14 +227,37 @@ pub(crate) fn role(name: &str, spec: &ModelSpec) -> Role {
 }
 
 /// Returns the name of the tensor that is the output matrix, or `None` if there is no output matrix. `has` says whether the file has a tensor.
-pub(crate) fn output(spec: &ModelSpec, has: impl FnOnce(&str) -> bool) -> Option<&'static str> {
+pub(crate) fn output(spec: &ModelSpec, has: impl Fn(&str) -> bool) -> Option<Cow<'static, str>> {
+    if let Some(own) = of_head(spec, HEAD_OUTPUT, &has) {
+        return Some(own.into());
+    }
     let own = match spec.output {
         OutputKind::Own => true,
         OutputKind::OwnOrTied => has(OUTPUT),
         OutputKind::Tied => false,
         OutputKind::None => return None,
     };
-    Some(if own { OUTPUT } else { TOKEN_EMBD })
+    let name = if own { OUTPUT } else { TOKEN_EMBD };
+    Some(name.into())
+}
+
+/// Returns the name of the token embedding.
+pub(crate) fn embedding(spec: &ModelSpec, has: impl Fn(&str) -> bool) -> Cow<'static, str> {
+    of_head(spec, HEAD_EMBD, has).map_or(TOKEN_EMBD.into(), Into::into)
+}
+
+/// Returns the name of the norm before the output matrix, without `.weight`.
+pub(crate) fn output_norm(spec: &ModelSpec, has: impl Fn(&str) -> bool) -> Cow<'static, str> {
+    match of_head(spec, HEAD_NORM, has) {
+        Some(own) => own.trim_end_matches(".weight").to_owned().into(),
+        None => spec.output_norm_name.into(),
+    }
+}
+
+/// Returns the name of a tensor that a draft head may have instead of the model's, if this is one and has it.
+fn of_head(spec: &ModelSpec, part: &str, has: impl Fn(&str) -> bool) -> Option<String> {
+    let name = block(spec.draft_head?.block, part, "weight");
+    has(&name).then_some(name)
 }
 
 /// How much of a tensor a generated token reads.
@@ -225,27 +273,27 @@ pub(crate) enum Read {
 
 /// Returns how much of a tensor a generated token reads.
 pub(crate) fn read(name: &str, gguf: &GgufSet<'_>, spec: &ModelSpec) -> Read {
+    let is_output = |name| output(spec, |output| gguf.tensor(output).is_some()).as_deref() == Some(name);
     match role(name, spec) {
         // Shared experts have other names.
         Role::Matrix { .. } if name.ends_with("exps.weight") => Read::Experts,
         Role::Matrix { .. } => Read::Whole,
-        Role::Table if output(spec, |output| gguf.tensor(output).is_some()) == Some(name) => Read::Whole,
+        Role::Table if is_output(name) => Read::Whole,
         Role::Table | Role::Vector | Role::Unused => Read::Little,
     }
 }
 
-/// Returns whether the model would compute something else without this tensor. If no part of the specification uses such a tensor,
-/// the loader refuses the file.
+/// Returns whether the model would compute something else without this tensor.
 pub(crate) fn matters(name: &str, spec: &ModelSpec) -> bool {
     if inert(name, spec) {
         return false;
     }
-    let n_layers = spec.layers.len();
+    let (n_layers, first) = (spec.layers.len(), spec.first_block());
     if let Some(rest) = name.strip_prefix(spec.prefix).and_then(|rest| rest.strip_prefix("blk.")) {
         let (layer, part) = rest.split_once('.').unwrap_or((rest, ""));
         // old converters stored the rotary angles, which are computed here; scales of activations are not used
         let derived = part.starts_with("attn_rot_embd") || part.ends_with(".input_scale");
-        return layer.parse::<usize>().is_ok_and(|l| l < n_layers) && !derived;
+        return layer.parse::<usize>().is_ok_and(|l| l.wrapping_sub(first) < n_layers) && !derived;
     }
     let output = name.starts_with("output.") && spec.output == OutputKind::None;
     ["enc.", "output", "token_embd", "token_types", "position_embd", "rope_", "per_layer_", "altup_"]
@@ -254,14 +302,21 @@ pub(crate) fn matters(name: &str, spec: &ModelSpec) -> bool {
         || in_head(name)
 }
 
+/// Returns whether the loader refuses a file because no part of the specification uses this tensor. A draft head need not use what the
+/// model has.
+pub(crate) fn must_be_used(name: &str, spec: &ModelSpec) -> bool {
+    matters(name, spec) && (spec.draft_head.is_none() || place(name, spec).0.is_some())
+}
+
 /// Says in a few words why the computation skips a tensor.
 pub(crate) fn why_unused(name: &str, spec: &ModelSpec) -> &'static str {
-    let (layer, part) = layer_and_part(name, spec.prefix);
+    let (layer, part) = place(name, spec);
     let attention = |layer: usize| spec.layers.get(layer).map(|l| l.attention);
     match layer.map(attention) {
         _ if part.ends_with(".input_scale") => "scales of activations, which are quantized as they come",
         _ if part.starts_with("attn_rot_embd") => "rotary angles, which are computed",
         None => "not part of the text model",
+        Some(None) if spec.draft_head.is_some() => "layers of the model, not of its draft head",
         Some(None) => "blocks that predict further tokens",
         Some(Some(Some(a))) if a.kv_from.is_some() => "keys and values of layers that read another layer's",
         Some(Some(_)) => "not used by this architecture",
@@ -270,7 +325,7 @@ pub(crate) fn why_unused(name: &str, spec: &ModelSpec) -> &'static str {
 
 /// Returns whether the specification lists this tensor as one that the computation skips.
 fn inert(name: &str, spec: &ModelSpec) -> bool {
-    let (layer, part) = layer_and_part(name, spec.prefix);
+    let (layer, part) = place(name, spec);
     let list = match layer {
         Some(layer) => spec.layers.get(layer).map_or(&[][..], |l| l.inert),
         None => spec.inert,

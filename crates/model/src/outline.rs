@@ -8,6 +8,7 @@ use happy_kernels::ops::RopeTable;
 use crate::arch::{self, Architecture};
 use crate::error::LoadError;
 use crate::kv::{KvOptions, LayerLayout};
+use crate::load::Part;
 use crate::load::encoder::position_bias_values;
 use crate::names::{self, Role, dtype, most_reads};
 use crate::plan::MemoryPlan;
@@ -48,22 +49,25 @@ impl Outline {
     /// If an architecture or feature is not implemented (the message contains `unsupported`), or metadata is missing or wrong.
     /// [`Model::load`](crate::Model::load) checks the tensors.
     pub fn read(gguf: &GgufSet<'_>, kernels: &Kernels) -> Result<Self, LoadError> {
-        Self::new(gguf, kernels, &[], false)
+        Self::new(gguf, kernels, &[], Part::Model)
     }
 
-    /// Does the same with the caller's own architectures.
+    /// Does the same with the caller's own architectures, for a part of the file.
     pub(crate) fn new(
         gguf: &GgufSet<'_>,
         kernels: &Kernels,
         own: &[&dyn Architecture],
-        embeddings: bool,
+        part: Part,
     ) -> Result<Self, LoadError> {
         let order = gguf.first().byte_order();
         if order != ByteOrder::Little {
             return Err(LoadError::ByteOrder { found: order });
         }
-        let mut spec = arch::read_spec(gguf, own)?;
-        if embeddings {
+        let mut spec = match part {
+            Part::Model | Part::Embeddings => arch::read_spec(gguf, own)?,
+            Part::DraftHead => arch::read_draft_head(gguf, own)?,
+        };
+        if part == Part::Embeddings {
             (spec.whole_texts, spec.output) = (true, OutputKind::None);
         }
         let matrices = matrices(gguf, &spec, kernels);
@@ -95,7 +99,7 @@ fn matrices(gguf: &GgufSet<'_>, spec: &ModelSpec, kernels: &Kernels) -> Matrices
     for (_, info) in gguf.tensors() {
         let (layer, expert) = match names::role(info.name, spec) {
             Role::Matrix { layer, expert } => (layer, expert),
-            Role::Table if Some(info.name) == output => (None, false),
+            Role::Table if output.as_deref() == Some(info.name) => (None, false),
             Role::Table | Role::Vector | Role::Unused => continue,
         };
         let n_in = info.dims.first().and_then(|n| usize::try_from(*n).ok()).unwrap_or(0);
@@ -113,7 +117,10 @@ fn matrices(gguf: &GgufSet<'_>, spec: &ModelSpec, kernels: &Kernels) -> Matrices
     m.parallel = spec.layers.iter().enumerate().any(|(i, layer)| {
         layer.ffn.is_some_and(|ffn| match ffn.input {
             FfnInput::Attention | FfnInput::Layer(_) => true,
-            FfnInput::NormOrAttention(_) => gguf.tensor(&names::block(i, ffn.norm_name, "weight")).is_none(),
+            FfnInput::NormOrAttention(_) => {
+                let name = names::block(spec.first_block() + i, ffn.norm_name, "weight");
+                gguf.tensor(&name).is_none()
+            }
             FfnInput::Norm(_) | FfnInput::Residual => false,
         })
     });

@@ -1,7 +1,7 @@
 //! The result of a forward pass.
 
 use crate::batch::Want;
-use crate::scratch::Scratch;
+use crate::scratch::{OutputRow, Scratch};
 
 /// The logits and hidden states of the tokens of which they were wanted. They are borrowed from the scratch.
 #[derive(Clone, Copy)]
@@ -15,25 +15,25 @@ impl<'a> Output<'a> {
         Output { scratch, stopped }
     }
 
-    fn row(&self, index: usize, want: Want) -> Option<usize> {
+    fn row(&self, index: usize) -> Option<&'a OutputRow> {
         let outputs = &self.scratch.outputs;
-        let found = outputs.binary_search_by_key(&index, |o| o.index).ok()?;
-        outputs.get(found).filter(|o| o.want == want).map(|o| o.slot)
+        outputs.get(outputs.binary_search_by_key(&index, |o| o.index).ok()?)
     }
 
     /// Returns the `n_vocab` logits of token `index` of the batch, if it wanted [`Want::Logits`] and no hook stopped the pass.
     pub fn logits(&self, index: usize) -> Option<&'a [f32]> {
         let n = self.scratch.sizes.n_vocab;
-        let slot = self.row(index, Want::Logits).filter(|_| self.stopped.is_none())?;
+        let row = self.row(index).filter(|row| row.want == Want::Logits && self.stopped.is_none())?;
+        let slot = row.slot;
         self.scratch.logits.values().get(slot * n..(slot + 1) * n)
     }
 
-    /// Returns the hidden state of token `index` of the batch, if it wanted [`Want::Hidden`]: `n_embd` values after the last norm, or
-    /// the residual stream if a hook stopped the pass.
+    /// Returns the hidden state of token `index` of the batch, if it wanted [`Want::Hidden`] or [`Want::Logits`]: `n_embd` values after the
+    /// last norm, or the residual stream if a hook stopped the pass.
     pub fn hidden(&self, index: usize) -> Option<&'a [f32]> {
         let n = self.scratch.sizes.n_embd;
-        let slot = self.row(index, Want::Hidden)?;
-        self.scratch.hidden.values().get(slot * n..(slot + 1) * n)
+        let slot = self.row(index)?.slot;
+        self.scratch.io.0.values().get(slot * n..(slot + 1) * n)
     }
 
     /// Returns the indices of the batch's tokens that want logits, ascending.

@@ -109,7 +109,9 @@ pub(crate) fn bytes_per_token(weights: &Weights) -> usize {
     let layers: usize = weights.layers.iter().map(layer).sum();
     let per_layer = weights.per_layer.as_ref().map_or(0, |p| p.proj.weight_bytes() + p.table.row_bytes);
     let altup = weights.altup.as_ref().map_or(0, |a| a.proj.weight_bytes() + a.unembd.weight_bytes());
+    let draft_head = weights.draft_head.as_ref().map_or(0, |h| h.proj.weight_bytes());
     layers
+        + draft_head
         + weights.output.as_ref().map_or(0, Linear::weight_bytes)
         + weights.embedding.row_bytes
         + per_layer

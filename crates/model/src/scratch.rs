@@ -53,7 +53,7 @@ pub(crate) struct OutputRow {
     /// Its index in the batch.
     pub(crate) index: usize,
     pub(crate) want: Want,
-    /// Its index among the rows of which the same result is wanted.
+    /// The index of its hidden state. Rows that want logits come first, so for them it is also the index of the logits.
     pub(crate) slot: usize,
 }
 
@@ -139,9 +139,10 @@ macro_rules! turns {
 }
 
 turns! {
-    /// What enters and leaves the halves of a layer.
+    /// What enters and leaves the halves of a layer, and leaves the last one.
     BlockIo {
-        /// The normed residual stream, `[rows][n_embd]`.
+        /// The normed residual stream, `[rows][n_embd]`. At the end, the hidden states of the rows of which something is wanted: first of
+        /// those that want logits, then of the others. Later, in the same place, what pooling makes of them.
         normed, normed_mut;
         /// Queries of latent attention before they are absorbed, `[rows][n_heads * head_dim_q]`.
         plain_q, plain_q_mut;
@@ -180,6 +181,8 @@ pub struct Scratch {
     pub(crate) attn_input: Buf,
     /// The embedding, `[rows][n_embd]`, in models whose layers add it.
     pub(crate) embedding: Buf,
+    /// In a draft head, the normed embedding and the normed hidden state beside it, `[rows][2 * n_embd]`.
+    pub(crate) joined: Buf,
     pub(crate) inner: Inner,
     pub(crate) k: Buf,
     pub(crate) v: Buf,
@@ -202,8 +205,6 @@ pub struct Scratch {
     /// Cosines and sines, `[rope][rows][n_rot]`.
     pub(crate) cos_sin: Buf,
     pub(crate) logits: Buf,
-    /// The hidden states, `[outputs][n_embd]`; later, in the same place, what pooling makes of them.
-    pub(crate) hidden: Buf,
     /// The results of the head's matrices, which use the two buffers in turn.
     pub(crate) head: [Buf; 2],
     pub(crate) acts: ActBuf,
@@ -258,6 +259,7 @@ impl Scratch {
             io: BlockIo(floats(memory, rows(s.io))?),
             attn_input: floats(memory, rows(s.attn_input))?,
             embedding: floats(memory, rows(s.embedding))?,
+            joined: floats(memory, rows(s.joined))?,
             inner: Inner(floats(memory, rows(s.inner))?),
             k: floats(memory, rows(s.k))?,
             v: floats(memory, rows(s.v))?,
@@ -271,7 +273,6 @@ impl Scratch {
             latent_kv: floats(memory, rows(s.latent_kv))?,
             cos_sin: floats(memory, rows(s.cos_sin))?,
             logits: floats(memory, outputs(s.n_vocab))?,
-            hidden: floats(memory, outputs(s.n_embd))?,
             head: [floats(memory, outputs(s.head))?, floats(memory, outputs(s.head))?],
             acts: acts(memory, s.rows, s.acts)?,
             panels: memory.part(Panels::bytes(s.threads, s.rows, s.panel_bytes), || {
@@ -290,7 +291,7 @@ impl Scratch {
                 first: floats(memory, rows(s.recurrent.first))?,
             },
             attn_rows: memory.list(s.rows)?,
-            outputs: memory.list(s.outputs)?,
+            outputs: memory.list(s.rows)?,
             adapting: AdaptScratch {
                 hidden: Hidden::new(memory.list(Hidden::values(s.rows, s.adapter_rank))?),
                 wanted: memory.list(adapted)?,

@@ -14,7 +14,8 @@ use crate::spec::{
 pub struct RunOptions {
     /// Maximum number of tokens in a batch.
     pub n_batch: usize,
-    /// Maximum number of tokens in a batch that want logits or a hidden state.
+    /// Maximum number of tokens in a batch that want logits, or that [`Model::embed`](crate::Model::embed) reads. Any number of tokens may
+    /// want a hidden state.
     pub n_outputs: usize,
     /// Number of threads of the pool.
     pub threads: usize,
@@ -74,6 +75,8 @@ pub(crate) struct ScratchSizes {
     pub(crate) n_embd: usize,
     /// Logits of a row; 0 for models without logits.
     pub(crate) n_vocab: usize,
+    /// What a draft head's first matrix reads; 0 for a model.
+    pub(crate) joined: usize,
     /// The widest row of the head.
     pub(crate) head: usize,
     pub(crate) io: usize,
@@ -128,6 +131,7 @@ impl ScratchSizes {
             threads: options.threads,
             n_embd: spec.n_embd,
             n_vocab: if spec.output == OutputKind::None { 0 } else { spec.n_vocab },
+            joined: spec.draft_head.map_or(0, |_| spec.n_embd.saturating_mul(2)),
             head: spec.head.widest(),
             io: spec.n_embd.max(most(&|a| a.out_dim().max(a.result_dim()))).max(latent(latent_io)),
             attn_input: if matrices.parallel { spec.n_embd } else { 0 },

@@ -16,12 +16,14 @@
 //!
 //! At the end, `logits = soft_cap((Wout norm(x) + b) * logit_scale)`; [`HeadSpec`] describes embeddings and ranks.
 
+mod draft_head;
 mod experts;
 mod latent;
 mod recurrent;
 mod rwkv;
 mod streams;
 
+pub use draft_head::*;
 pub use experts::*;
 pub use latent::*;
 pub use recurrent::*;
@@ -505,6 +507,8 @@ pub struct ModelSpec {
     pub final_soft_cap: Option<f32>,
     /// How hidden states become embeddings and ranks.
     pub head: HeadSpec,
+    /// Set if this is not a model, but its draft head.
+    pub draft_head: Option<DraftHeadSpec>,
     /// Tensors outside of the layers that are not used, in the form of [`LayerSpec::inert`].
     pub inert: &'static [&'static str],
 }

@@ -221,6 +221,14 @@ pub(crate) struct AltUpEnds {
     pub(crate) unembd: Linear,
 }
 
+/// What a draft head has before its layer.
+pub(crate) struct DraftHead {
+    pub(crate) embedding_norm: Norm,
+    pub(crate) hidden_norm: Norm,
+    /// Reads both, the embedding first.
+    pub(crate) proj: Linear,
+}
+
 /// A layer's part of the per-layer embeddings.
 pub(crate) struct PerLayer {
     pub(crate) gate: Linear,
@@ -260,6 +268,7 @@ pub(crate) struct Weights {
     pub(crate) embedding_norm: Option<PartsNorm>,
     pub(crate) per_layer: Option<PerLayerInputs>,
     pub(crate) altup: Option<AltUpEnds>,
+    pub(crate) draft_head: Option<DraftHead>,
     pub(crate) layers: Vec<Layer>,
     pub(crate) relative: Vec<RelativeBias>,
     pub(crate) ropes: Vec<Rope>,
@@ -389,7 +398,7 @@ impl Weights {
     /// Returns every matrix that takes part in a forward pass.
     pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
         let ends = self.altup.iter().flat_map(|a| [&a.proj, &a.unembd]);
-        let inputs = self.per_layer.iter().map(|p| &p.proj);
+        let inputs = self.per_layer.iter().map(|p| &p.proj).chain(self.draft_head.iter().map(|h| &h.proj));
         self.layers
             .iter()
             .flat_map(Layer::linears)

@@ -9,15 +9,29 @@ use common::{batch, many_experts, plain, q4_0, recipes, small_llama};
 use happy_gguf::{Gguf, GgufFile, Limits};
 use happy_kernels::{Ctx, Kernels, Pool};
 use happy_model::{
-    Batch, KvOptions, KvType, LoadErrorKind, Loader, Model, NoHook, Outline, Pooling, RunOptions, Want, arch,
+    Batch, KvOptions, KvType, LoadErrorKind, Loader, Model, NoHook, Pooling, RunOptions, Want, arch,
 };
 use happy_testkit::{Meter, Used, measured, refusing};
 
 #[global_allocator]
 static METER: Meter = Meter;
 
-/// Returns every model that the tests have.
-fn files() -> Vec<(String, GgufFile)> {
+/// A model, or the draft head of its file.
+struct Case {
+    name: String,
+    file: GgufFile,
+    head: bool,
+}
+
+impl Case {
+    fn loader<'a>(&self, kernels: &'a Kernels) -> Loader<'a> {
+        let loader = Loader::new(kernels);
+        if self.head { loader.draft_head() } else { loader }
+    }
+}
+
+/// Returns every model that the tests have, and every draft head.
+fn files() -> Vec<Case> {
     let mut all = vec![
         ("small llama".to_owned(), small_llama(&plain)),
         ("small llama, q4_0".to_owned(), small_llama(&q4_0)),
@@ -29,6 +43,11 @@ fn files() -> Vec<(String, GgufFile)> {
             all.push((recipe["name"].as_str().unwrap().to_owned(), recipes::build(&recipe)));
         }
     }
+    let mut all: Vec<_> = all.into_iter().map(|(name, file)| Case { name, file, head: false }).collect();
+    for recipe in recipes::named(&["qwen35-nextn", "qwen35-array", "qwen35moe-nextn"]) {
+        let name = format!("the draft head of {}", recipe["name"]);
+        all.push(Case { name, file: recipes::build(&recipe), head: true });
+    }
     all
 }
 
@@ -36,15 +55,16 @@ fn files() -> Vec<(String, GgufFile)> {
 fn loading_takes_no_more_than_the_outline_says() {
     let kernels = Kernels::detect().unwrap();
     let mut failed = Vec::new();
-    for (name, file) in files() {
+    for case in files() {
+        let Case { name, file, .. } = &case;
         let view = file.view();
         let header = &file.bytes()[..view.header_end() as usize];
         let header = Gguf::parse_header(header, Some(file.bytes().len() as u64), &Limits::default()).unwrap();
         let header = header.into();
-        let (outline, Used { peak: outline_peak, .. }) = measured(|| Outline::read(&header, &kernels));
+        let (outline, Used { peak: outline_peak, .. }) = measured(|| case.loader(&kernels).outline(&header));
         let Ok(outline) = outline else { continue };
         let planned = outline.table_bytes();
-        let (model, Used { peak, held, .. }) = measured(|| Model::load(&file, &kernels));
+        let (model, Used { peak, held, .. }) = measured(|| case.loader(&kernels).load(file));
         let Ok(model) = model else {
             failed.push(format!("{name}: has an outline and does not load"));
             continue;
@@ -91,8 +111,9 @@ fn caches_and_scratches_take_what_the_plan_says() {
         [(1, 1, 1, 64, 1), (7, 2, 3, 640, 2), (64, 64, 2, 5000, 1), (33, 8, 2, 100, 8), (0, 0, 0, 0, 0)];
     let kernels = Kernels::detect().unwrap();
     let (mut failed, mut compared) = (Vec::new(), 0);
-    for (name, file) in files() {
-        let Ok(model) = Model::load(&file, &kernels) else {
+    for case in files() {
+        let name = &case.name;
+        let Ok(model) = case.loader(&kernels).load(&case.file) else {
             failed.push(format!("{name}: does not load"));
             continue;
         };
@@ -133,8 +154,9 @@ fn caches_and_scratches_take_what_the_plan_says() {
 fn passes_allocate_nothing() {
     let kernels = Kernels::detect().unwrap();
     let mut failed = Vec::new();
-    for (name, file) in files() {
-        let Ok(model) = Model::load(&file, &kernels) else { continue };
+    for case in files() {
+        let name = &case.name;
+        let Ok(model) = case.loader(&kernels).load(&case.file) else { continue };
         if model.spec().whole_texts {
             continue; // see below
         }
@@ -146,8 +168,10 @@ fn passes_allocate_nothing() {
             parallel.push_tokens(&[1, 2, 3, 4, 5, 6, 7, 0], 0, sequence, Want::Logits).unwrap();
         }
         for batch in [parallel, batch(&[1], 8, 0), batch(&[2, 3, 4], 8, 2)] {
-            let cx = Ctx::new(&pool, &kernels);
-            let work = || model.forward(cx, &batch, &mut kv, &mut scratch, &mut NoHook).map(|_| ());
+            let (cx, flag) = (Ctx::new(&pool, &kernels), AtomicBool::new(false));
+            let hidden = vec![0.5; if case.head { batch.len() * model.n_embd() } else { 0 }];
+            let work =
+                || model.forward_after(cx, (&batch, &hidden), &mut kv, &mut scratch, &flag).map(|_| ());
             let (result, used) = measured(work);
             if result.is_err() || used.calls > 0 {
                 failed.push(format!("{name}: {result:?}, {used:?}"));

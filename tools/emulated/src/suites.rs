@@ -12,6 +12,7 @@ const CHOSEN: &[(&str, &[&str])] = &[
             "adapters_of_blocks",
             "architectures",
             "blocks",
+            "draft_head",
             "oracle",
             "recipes_same_bits",
             "same_bits",

@@ -53,6 +53,15 @@ fn problem(spec: &ModelSpec) -> Option<String> {
     if let Some(AltUpSpec { n_streams, .. }) = spec.altup.filter(|a| !(2..=16).contains(&a.n_streams)) {
         return Some(format!("{n_streams} residual streams, expected 2 to 16"));
     }
+    if let Some(DraftHeadSpec { block, .. }) = spec.draft_head
+        && (n_layers != 1 || block > MAX_LAYERS as usize || !width(spec.n_embd.saturating_mul(2)))
+    {
+        return Some(format!(
+            "a draft head of {n_layers} layers from block {block} on, expected 1 from a block up to {MAX_LAYERS}, and an \
+             embedding length of at most {}",
+            MAX_WIDTH / 2
+        ));
+    }
     let mut values = 0;
     spec.layers.iter().enumerate().find_map(|(i, layer)| {
         if let Some(problem) = first_value(layer, &mut values).or_else(|| normed_residual(spec, layer)) {

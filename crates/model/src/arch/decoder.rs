@@ -1,6 +1,8 @@
 //! The decoder of which most architectures are variations (pre-norm, rotary attention, gated feed-forward block), and the changes that
 //! most variations need.
 
+use std::ops::Range;
+
 use happy_kernels::ops::{Activation, Gating, RopePairing};
 
 use super::params::Params;
@@ -72,7 +74,17 @@ pub fn decoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<M
 /// # Errors
 /// If a key is missing or has an impossible value.
 pub fn hybrid(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<ModelSpec, LoadError> {
-    let n = n_layers(p)?;
+    blocks(p, norm, pairing, 0..n_layers(p)?)
+}
+
+/// Does the same with these blocks of the file as layers.
+pub(super) fn blocks(
+    p: &Params<'_>,
+    norm: NormSpec,
+    pairing: RopePairing,
+    blocks: Range<usize>,
+) -> Result<ModelSpec, LoadError> {
+    let n = blocks.end;
     let n_embd = p.u32("embedding_length")? as usize;
     let n_ctx_train = p.u32("context_length")?;
     let heads = match p.opt_per_layer("attention.head_count", n)? {
@@ -91,8 +103,9 @@ pub fn hybrid(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<Mo
     let head_dim_v = p.opt_u32("attention.value_length")?.map_or(n_embd / first.max(1), |d| d as usize);
     let n_rot = p.opt_u32("rope.dimension_count")?.map_or(head_dim_k, |d| d as usize);
 
-    let mut layers = reserved(n)?;
-    for (i, ((heads, kv_heads), n_ff)) in heads.iter().zip(kv_heads).zip(&n_ff).enumerate() {
+    let mut layers = reserved(blocks.len())?;
+    let each = heads.iter().zip(kv_heads).zip(&n_ff).enumerate();
+    for (i, ((heads, kv_heads), n_ff)) in each.skip(blocks.start) {
         let (n_heads, n_kv_heads) = (*heads as usize, *kv_heads as usize);
         let has_heads = n_heads > 0 && n_kv_heads > 0;
         if has_heads && n_heads % n_kv_heads != 0 {
@@ -187,6 +200,7 @@ pub fn hybrid(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<Mo
         logit_scale: None,
         final_soft_cap: None,
         head: HeadSpec::default(),
+        draft_head: None,
         inert: &[],
     })
 }

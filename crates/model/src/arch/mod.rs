@@ -104,6 +104,17 @@ pub trait Architecture: Sync {
     /// # Errors
     /// If a key is missing, has the wrong type, or requires something that is not implemented.
     fn spec(&self, params: &Params<'_>) -> Result<ModelSpec, LoadError>;
+
+    /// Returns what the draft head of such a file computes, which [`Loader::draft_head`](crate::Loader::draft_head) loads.
+    ///
+    /// # Errors
+    /// By default, that draft heads of this architecture are not implemented. Otherwise, as for [`spec`](Self::spec).
+    fn draft_head(&self, params: &Params<'_>) -> Result<ModelSpec, LoadError> {
+        Err(LoadError::NoDraftHead {
+            architecture: params.architecture(),
+            reason: "this library has none for it",
+        })
+    }
 }
 
 /// An architecture that consists of a name and a function.
@@ -115,6 +126,23 @@ impl Architecture for Entry {
     }
 
     fn spec(&self, params: &Params<'_>) -> Result<ModelSpec, LoadError> {
+        self.1(params)
+    }
+}
+
+/// An architecture whose files may have a draft head.
+struct Drafting(Entry, fn(&Params<'_>) -> Result<ModelSpec, LoadError>);
+
+impl Architecture for Drafting {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn spec(&self, params: &Params<'_>) -> Result<ModelSpec, LoadError> {
+        self.0.spec(params)
+    }
+
+    fn draft_head(&self, params: &Params<'_>) -> Result<ModelSpec, LoadError> {
         self.1(params)
     }
 }
@@ -244,8 +272,8 @@ pub fn registry() -> &'static [&'static dyn Architecture] {
         &Entry("kimi-linear", kimi::kimi_linear),
         &Entry("bailingmoe3", kimi::bailingmoe3),
         &Entry("minimax-01", minimax::minimax_01),
-        &Entry("qwen35", qwen_next::qwen35),
-        &Entry("qwen35moe", qwen_next::qwen35moe),
+        &Drafting(Entry("qwen35", qwen_next::qwen35), qwen_next::qwen35_head),
+        &Drafting(Entry("qwen35moe", qwen_next::qwen35moe), qwen_next::qwen35moe_head),
         &Entry("qwen3next", qwen_next::qwen3next),
     ]
 }
@@ -260,6 +288,33 @@ pub fn find(name: &str) -> Option<&'static dyn Architecture> {
 /// # Errors
 /// If the architecture is unknown, [`Architecture::spec`] fails, or the specification is impossible.
 pub fn read_spec(gguf: &GgufSet<'_>, own: &[&dyn Architecture]) -> Result<ModelSpec, LoadError> {
+    read(gguf, own, |architecture, params| {
+        let mut spec = architecture.spec(params)?;
+        head::read(params, &mut spec)?;
+        Ok(spec)
+    })
+}
+
+/// Reads the specification of a file's draft head in the same way.
+///
+/// # Errors
+/// As for [`read_spec`], and [`LoadError::NoDraftHead`] if the file has none, or its architecture's is not implemented.
+pub fn read_draft_head(gguf: &GgufSet<'_>, own: &[&dyn Architecture]) -> Result<ModelSpec, LoadError> {
+    read(gguf, own, |architecture, params| {
+        let none = |reason| Err(LoadError::NoDraftHead { architecture: architecture.name(), reason });
+        match params.opt_u32("nextn_predict_layers")?.unwrap_or(0) {
+            0 => none("its file has no layer that predicts further tokens"),
+            1 => architecture.draft_head(params),
+            _ => none("its file has several layers that predict further tokens, expected 1"),
+        }
+    })
+}
+
+fn read(
+    gguf: &GgufSet<'_>,
+    own: &[&dyn Architecture],
+    spec: impl FnOnce(&dyn Architecture, &Params<'_>) -> Result<ModelSpec, LoadError>,
+) -> Result<ModelSpec, LoadError> {
     let key = names::ARCHITECTURE;
     let name = match gguf.metadata().get(key) {
         Some(Value::String(name)) => name.to_str().unwrap_or("(not UTF-8)"),
@@ -275,8 +330,7 @@ pub fn read_spec(gguf: &GgufSet<'_>, own: &[&dyn Architecture]) -> Result<ModelS
         return Err(LoadError::Architecture { found: excerpt(name), expected });
     };
     let params = Params::new(gguf, architecture.name());
-    let mut spec = architecture.spec(&params)?;
-    head::read(&params, &mut spec)?;
+    let spec = spec(architecture, &params)?;
     refuse::refuse(&params)?;
     check::check(&spec)?;
     Ok(spec)

@@ -1,6 +1,8 @@
 //! Qwen 3.5 and Qwen 3 Next: gated delta nets, and attention with gates in every few layers.
 
-use super::decoder::{HALVES, each_moe, hybrid, norm_heads, rms};
+use std::ops::Range;
+
+use super::decoder::{HALVES, blocks, each_moe, n_layers, norm_heads, rms};
 use super::experts::experts;
 use super::params::Params;
 use super::ssm::{mixers, recurrent_layers};
@@ -17,6 +19,22 @@ pub(super) fn qwen35(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
 /// Qwen 3.5 MoE: a gated shared expert.
 pub(super) fn qwen35moe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = qwen35(p)?;
+    shared(p, &mut spec)?;
+    Ok(spec)
+}
+
+/// The draft head of Qwen 3.5: the block after the last layer, always with attention.
+pub(super) fn qwen35_head(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    p.opt_array("rope.dimension_sections", 4)?;
+    let (norm, block) = (rms(p)?, n_layers(p)?);
+    let mut spec = attention(p, norm, block..block.saturating_add(1))?;
+    spec.draft_head = Some(DraftHeadSpec { block, norm });
+    Ok(spec)
+}
+
+/// The draft head of Qwen 3.5 MoE, with the same experts as a layer.
+pub(super) fn qwen35moe_head(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = qwen35_head(p)?;
     shared(p, &mut spec)?;
     Ok(spec)
 }
@@ -43,16 +61,22 @@ fn shared(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Returns what all of them have in common. `attention.recurrent_layers` lists the recurrent layers; without that key, all layers are
-/// recurrent except for every `full_attention_interval`-th one (by default, every fourth).
-fn family(p: &Params<'_>, grouped: bool) -> Result<ModelSpec, LoadError> {
-    let norm = rms(p)?;
-    let mut spec = hybrid(p, norm, HALVES)?;
+/// Returns these blocks of the file as layers with attention.
+fn attention(p: &Params<'_>, norm: NormSpec, layers: Range<usize>) -> Result<ModelSpec, LoadError> {
+    let mut spec = blocks(p, norm, HALVES, layers)?;
     norm_heads(&mut spec, norm, Need::Required, false);
     spec.each_attention(|a| {
         a.gate = Some(AttentionGate { width: GateWidth::BesideQ, activation: Activation::Sigmoid });
     });
     spec.each_ffn(|f| f.norm_name = names::ATTN_POST_NORM);
+    Ok(spec)
+}
+
+/// Returns what all of them have in common. `attention.recurrent_layers` lists the recurrent layers; without that key, all layers are
+/// recurrent except for every `full_attention_interval`-th one (by default, every fourth).
+fn family(p: &Params<'_>, grouped: bool) -> Result<ModelSpec, LoadError> {
+    let norm = rms(p)?;
+    let mut spec = attention(p, norm, 0..n_layers(p)?)?;
     let n_v_heads = p.u32("ssm.time_step_rank")? as usize;
     let head_dim = p.u32("ssm.state_size")? as usize;
     let kind = RecurrentKind::DeltaNet(DeltaNetSpec {

@@ -68,7 +68,7 @@ pub(super) fn start(pass: &Pass<'_>, s: &mut Scratch) {
         }));
     }
     s.outputs.clear();
-    let (mut logits, mut hidden) = (0, 0);
+    let (mut logits, mut hidden) = (0, batch.n_logits());
     for (index, want) in batch.wants().iter().enumerate() {
         let slot = match want {
             Want::Nothing => continue,
@@ -85,12 +85,11 @@ fn row_of(batch: &Batch, output: usize, row: &OutputRow, n: usize) -> usize {
     if n == batch.len() { row.index } else { output }
 }
 
-/// Copies the residual stream as it is, for the rows of which hidden states are wanted.
+/// Copies the residual stream as it is, for the rows of which something is wanted.
 pub(super) fn stop(pass: &Pass<'_>, s: &mut Scratch, n: usize) {
     let n_embd = pass.model.spec().n_embd;
-    let count = s.outputs.iter().filter(|o| o.want == Want::Hidden).count();
-    let hidden = s.hidden.take(count * n_embd);
-    for (i, o) in s.outputs.iter().enumerate().filter(|(_, o)| o.want == Want::Hidden) {
+    let hidden = s.io.0.take(s.outputs.len() * n_embd);
+    for (i, o) in s.outputs.iter().enumerate() {
         let x = row_of(pass.batch, i, o, n) * n_embd;
         hidden[o.slot * n_embd..(o.slot + 1) * n_embd].copy_from_slice(&s.x.values()[x..x + n_embd]);
     }
@@ -100,24 +99,24 @@ pub(super) fn stop(pass: &Pass<'_>, s: &mut Scratch, n: usize) {
 pub(super) fn finish(pass: &Pass<'_>, s: &mut Scratch, n: usize) -> Result<(), ForwardError> {
     let (spec, weights, cx, batch) = (pass.model.spec(), pass.model.weights(), pass.cx, pass.batch);
     let (n_embd, n_vocab, n_layers) = (spec.n_embd, spec.n_vocab, spec.layers.len());
-    let n_hidden = s.outputs.iter().filter(|o| o.want == Want::Hidden).count();
-    let n_logits = s.outputs.len() - n_hidden;
-    let x = s.x.mat(n, n_embd);
-    for (want, count, buf) in [(Want::Logits, n_logits, &mut s.io.0), (Want::Hidden, n_hidden, &mut s.hidden)]
-    {
-        let outputs = &s.outputs;
+    let n_logits = batch.n_logits();
+    let (x, outputs) = (s.x.mat(n, n_embd), &s.outputs);
+    let hidden = s.io.0.take(outputs.len() * n_embd);
+    let parts = hidden.split_at_mut(n_logits * n_embd);
+    for (want, part) in [(Want::Logits, parts.0), (Want::Hidden, parts.1)] {
         // the slots of each kind of result ascend with the rows
-        let from = |slot: usize| {
-            let found = outputs.iter().enumerate().filter(|(_, o)| o.want == want).nth(slot);
+        let from = |row: usize| {
+            let found = outputs.iter().enumerate().filter(|(_, o)| o.want == want).nth(row);
             found.map_or(0, |(i, o)| row_of(batch, i, o, n))
         };
+        let count = part.len() / n_embd;
         if count > 0 {
-            rows::norm_from(cx, &weights.output_norm, x, &from, buf.mat_mut(count, n_embd));
-            pass.see("output_norm", None, buf.mat(count, n_embd));
+            rows::norm_from(cx, &weights.output_norm, x, &from, MatMut::new(part, count, n_embd));
+            pass.see("output_norm", None, Mat::new(part, count, n_embd));
         }
     }
     let non_finite = ForwardError::NonFinite { layer: n_layers };
-    if !(cx.kernels.ops.all_finite)(&s.hidden.take(n_hidden * n_embd)[..]) {
+    if !(cx.kernels.ops.all_finite)(&hidden[n_logits * n_embd..]) {
         return Err(non_finite);
     }
     let Some(output) = weights.output.as_ref().filter(|_| n_logits > 0) else { return Ok(()) };

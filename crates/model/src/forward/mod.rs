@@ -1,7 +1,7 @@
 //! The forward pass.
 //!
 //! ```text
-//! start:   check the batch; take cache pages; x = embedding rows * scale; cos, sin of every position
+//! start:   check the batch; take cache pages; x = embedding rows * scale; cos, sin of every position; a draft head joins x and hidden states
 //! layers:  see `layer`, which shows a whole layer on one page
 //! finish:  norm of the rows of which something is wanted; output matrix for those that want logits
 //! ```
@@ -11,6 +11,7 @@
 
 mod altup;
 mod attention;
+mod draft_head;
 mod ends;
 pub(crate) mod ffn;
 pub(crate) mod lanes;
@@ -31,7 +32,7 @@ use happy_kernels::{Cancel, Ctx, FpEnv};
 
 use crate::batch::{Batch, Want};
 use crate::error::{BatchError, ForwardError};
-use crate::hook::LayerHook;
+use crate::hook::{LayerHook, NoHook};
 use crate::kv::{KvCache, Pages};
 use crate::model::Model;
 use crate::output::Output;
@@ -79,14 +80,48 @@ impl Model {
         hook: &mut dyn LayerHook,
         cancel: &AtomicBool,
     ) -> Result<Output<'s>, ForwardError> {
+        self.pass(cx, (batch, &[]), kv, scratch, hook, cancel)
+    }
+
+    /// Runs a batch of a draft head ([`Loader::draft_head`](crate::Loader::draft_head)), like [`Model::forward_until`].
+    ///
+    /// `hidden` has `n_embd` values for each token: [`Output::hidden`] of the model at the position before it, or of the head if that position
+    /// was a guess, too; zeros for the first token of a text. The logits of a token are for the one after it.
+    ///
+    /// # Errors
+    /// As for [`Model::forward_until`], and if `hidden` has another number of values.
+    pub fn forward_after<'s>(
+        &self,
+        cx: Ctx<'_>,
+        (batch, hidden): (&Batch, &[f32]),
+        kv: &mut KvCache,
+        scratch: &'s mut Scratch,
+        cancel: &AtomicBool,
+    ) -> Result<Output<'s>, ForwardError> {
+        self.pass(cx, (batch, hidden), kv, scratch, &mut NoHook, cancel)
+    }
+
+    fn pass<'s>(
+        &self,
+        cx: Ctx<'_>,
+        (batch, hidden): (&Batch, &[f32]),
+        kv: &mut KvCache,
+        scratch: &'s mut Scratch,
+        hook: &mut dyn LayerHook,
+        cancel: &AtomicBool,
+    ) -> Result<Output<'s>, ForwardError> {
         self.check(cx, batch, kv, scratch)?;
+        let expected = if self.spec().draft_head.is_some() { batch.len() * self.n_embd() } else { 0 };
+        if hidden.len() != expected {
+            return Err(BatchError::Hidden { found: hidden.len(), expected }.into());
+        }
         let _fp = FpEnv::enter();
         let cancel = Cancel::new(cancel);
         kv.prepare(batch)?;
         // Its matrices are read while the other buffers are written.
         let mut adapting = std::mem::take(&mut scratch.adapting);
         adapting.fill(batch);
-        let end = self.run((cx.until(&cancel), &adapting), batch, kv, scratch, hook);
+        let end = self.run((cx.until(&cancel), &adapting), (batch, hidden), kv, scratch, hook);
         scratch.adapting = adapting;
         // Where a task was skipped, whatever was computed from its results means nothing.
         let end = if cancel.seen() { Err(ForwardError::Cancelled) } else { end };
@@ -113,7 +148,7 @@ impl Model {
         self.check_rows(batch)?;
         batch.check_adapters(self.id(), sizes.adapter_rank)?;
         let limits =
-            [("tokens", batch.len(), sizes.rows), ("rows with results", batch.n_outputs(), sizes.outputs)];
+            [("tokens", batch.len(), sizes.rows), ("rows with logits", batch.n_logits(), sizes.outputs)];
         for (what, found, planned) in limits {
             if found > planned {
                 return Err(BatchError::TooLarge { what, found, planned }.into());
@@ -141,7 +176,7 @@ impl Model {
     fn run(
         &self,
         (cx, adapting): (Ctx<'_>, &AdaptScratch),
-        batch: &Batch,
+        (batch, hidden): (&Batch, &[f32]),
         kv: &mut KvCache,
         s: &mut Scratch,
         hook: &mut dyn LayerHook,
@@ -151,6 +186,7 @@ impl Model {
         let watch = watched.then_some(&hook as &dyn Watch);
         let pass = Pass::new(self, (cx, adapting), batch, long, watch);
         ends::start(&pass, s);
+        draft_head::join(&pass, hidden, s)?;
         per_layer::inputs(&pass, s)?;
         altup::start(&pass, s)?;
         let (mut pages, n_layers) = (kv.pages(), self.n_layers());

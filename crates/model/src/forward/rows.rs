@@ -26,33 +26,28 @@ pub(crate) fn each_row(cx: Ctx<'_>, mat: MatMut<'_>, f: &(dyn Fn(usize, &mut [f3
 }
 
 /// Computes `y = norm(x)` for one row.
-fn norm_row(
-    cx: Ctx<'_>,
-    kind: NormKind,
-    eps: f32,
-    weight: Option<&[f32]>,
-    bias: Option<&[f32]>,
-    x: &[f32],
-    y: &mut [f32],
-) {
-    let ops = &cx.kernels.ops;
-    match kind {
+pub(super) fn norm_row(cx: Ctx<'_>, norm: &Norm, x: &[f32], y: &mut [f32]) {
+    weighted_row(cx, norm, norm.weight.as_deref(), x, y);
+}
+
+/// Does the same with these weights instead of the norm's own.
+fn weighted_row(cx: Ctx<'_>, norm: &Norm, weight: Option<&[f32]>, x: &[f32], y: &mut [f32]) {
+    let (ops, bias) = (&cx.kernels.ops, norm.bias.as_deref());
+    match norm.kind {
         NormKind::Rms => {
-            (ops.rms_norm)(x, weight, eps, y);
+            (ops.rms_norm)(x, weight, norm.eps, y);
             if let Some(bias) = bias {
                 (ops.add)(y, bias);
             }
         }
-        NormKind::Layer => (ops.layer_norm)(x, weight, bias, eps, y),
+        NormKind::Layer => (ops.layer_norm)(x, weight, bias, norm.eps, y),
         NormKind::Identity => y.copy_from_slice(x),
     }
 }
 
 /// Computes `y = norm(x)`.
 pub(crate) fn norm(cx: Ctx<'_>, norm: &Norm, x: Mat<'_>, y: MatMut<'_>) {
-    each_row(cx, y, &|i, y, _| {
-        norm_row(cx, norm.kind, norm.eps, norm.weight.as_deref(), norm.bias.as_deref(), x.row(i), y)
-    });
+    each_row(cx, y, &|i, y, _| norm_row(cx, norm, x.row(i), y));
 }
 
 /// Writes the norm of row `from(i)` of `x` to row `i` of `y`.
@@ -63,8 +58,7 @@ pub(crate) fn norm_from(
     from: &(dyn Fn(usize) -> usize + Sync),
     y: MatMut<'_>,
 ) {
-    let (weight, bias) = (norm.weight.as_deref(), norm.bias.as_deref());
-    each_row(cx, y, &|i, y, _| norm_row(cx, norm.kind, norm.eps, weight, bias, x.row(from(i)), y));
+    each_row(cx, y, &|i, y, _| norm_row(cx, norm, x.row(from(i)), y));
 }
 
 /// Computes `x = normed * factor`, in models whose halves add to that.
@@ -90,7 +84,7 @@ pub(crate) fn add_residual(cx: Ctx<'_>, x: MatMut<'_>, y: Mat<'_>, scale: Option
 pub(crate) fn norm_in_place(cx: Ctx<'_>, norm: &Norm, x: &mut [f32], copy: &mut [f32]) {
     let copy = &mut copy[..x.len()];
     copy.copy_from_slice(x);
-    norm_row(cx, norm.kind, norm.eps, norm.weight.as_deref(), norm.bias.as_deref(), copy, x);
+    norm_row(cx, norm, copy, x);
 }
 
 /// Applies a norm to each row, in place.
@@ -108,7 +102,7 @@ pub(crate) fn norm_parts(cx: Ctx<'_>, parts: &PartsNorm, mat: MatMut<'_>, spare:
             for part in row.chunks_exact_mut(width) {
                 let copy = &mut copy[..width];
                 copy.copy_from_slice(part);
-                norm_row(cx, norm.kind, norm.eps, weights.next(), norm.bias.as_deref(), copy, part);
+                weighted_row(cx, norm, weights.next(), copy, part);
             }
         });
     });

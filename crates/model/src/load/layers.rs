@@ -12,7 +12,7 @@ use happy_kernels::linear::Linear;
 use happy_kernels::ops::{RopeError, RopeSpec, RopeTable, Yarn};
 
 use super::tensors::Tensors;
-use super::{encoder, experts, latent, streams};
+use super::{draft_head, encoder, experts, latent, streams};
 use crate::error::{LoadError, excerpt};
 use crate::names::{self, block};
 use crate::recurrent::{ChannelMix, Recurrent};
@@ -28,7 +28,8 @@ pub(crate) fn load(
     kernels: &Kernels,
 ) -> Result<(Weights, Vec<String>), LoadError> {
     let mut t = Tensors::new(gguf, parts, kernels, spec.prefix)?;
-    let embedding = t.table(names::TOKEN_EMBD, spec.n_embd, spec.n_vocab)?;
+    let name = names::embedding(spec, |name| t.has(name));
+    let embedding = t.table(&name, spec.n_embd, spec.n_vocab)?;
     let positions = match spec.learned_positions {
         true => Some(t.table(names::POSITION_EMBD, spec.n_embd, spec.n_ctx_train as usize)?),
         false => None,
@@ -38,12 +39,14 @@ pub(crate) fn load(
         Some(norm) => Some(whole(t.norm(names::TOKEN_EMBD_NORM, norm, spec.n_embd)?, spec.n_embd)),
         None => None,
     };
-    let output_norm = t.norm(spec.output_norm_name, &spec.output_norm, spec.n_embd)?;
+    let name = names::output_norm(spec, |name| t.has(name));
+    let output_norm = t.norm(&name, &spec.output_norm, spec.n_embd)?;
     let output = output(&mut t, spec)?;
     let head = encoder::head(&mut t, spec)?;
     let ropes = ropes(&mut t, spec)?;
     let per_layer = streams::per_layer_inputs(&mut t, spec)?;
     let altup = streams::altup_ends(&mut t, spec)?;
+    let draft_head = draft_head::load(&mut t, spec)?;
     let relative = encoder::relative_biases(&mut t, spec)?;
     let mut layers = reserved(spec.layers.len())?;
     for i in 0..spec.layers.len() {
@@ -61,7 +64,7 @@ pub(crate) fn load(
         }
     }
     let unused = t.unused()?;
-    if let Some(name) = unused.iter().find(|name| names::matters(name, spec)) {
+    if let Some(name) = unused.iter().find(|name| names::must_be_used(name, spec)) {
         return Err(LoadError::ExtraTensor { tensor: excerpt(name), architecture: spec.architecture });
     }
     let relative = collected(relative.len(), relative.into_iter().map(|(_, bias)| bias))?;
@@ -72,6 +75,7 @@ pub(crate) fn load(
         embedding_norm,
         per_layer,
         altup,
+        draft_head,
         layers,
         relative,
         ropes,
@@ -86,7 +90,7 @@ pub(crate) fn load(
 #[inline(never)]
 fn output(t: &mut Tensors<'_>, spec: &ModelSpec) -> Result<Option<Linear>, LoadError> {
     let Some(name) = names::output(spec, |name| t.has(name)) else { return Ok(None) };
-    let tensor = t.tensor(name, &[spec.n_embd, spec.n_vocab])?;
+    let tensor = t.tensor(&name, &[spec.n_embd, spec.n_vocab])?;
     let bias = t.opt_vector(spec.output_bias, names::OUTPUT_BIAS, &[spec.n_vocab])?;
     t.rows(&tensor, 0, spec.n_vocab, spec.n_embd, bias.as_deref()).map(Some)
 }
@@ -141,21 +145,24 @@ fn layer(
     relative: &[(usize, RelativeBias)],
     layer: &mut Layer,
 ) -> Result<(), LoadError> {
-    let LayerSpec { attention, recurrent, ffn, out_scale, .. } = &spec.layers[i];
+    let LayerSpec { attention, recurrent, ffn, out_scale, laurel, .. } = &spec.layers[i];
+    let scale = spec.layers[i].scale;
+    // The names of its tensors have the number in the file.
+    let i = spec.first_block() + i;
     let n_state = recurrent.map_or(0, |r| r.state_elements());
     if let Some(recurrent) = recurrent {
         layer.recurrent = reserved(1)?;
         layer.recurrent.push(Recurrent::load(t, spec.n_embd, recurrent, i)?);
     }
-    let scale = t.opt_vector(*out_scale, &block(i, "layer_output_scale", "weight"), &[1])?;
-    layer.out_scale = scale.and_then(|scale| scale.first().copied()).or(spec.layers[i].scale);
+    let own = t.opt_vector(*out_scale, &block(i, "layer_output_scale", "weight"), &[1])?;
+    layer.out_scale = own.and_then(|own| own.first().copied()).or(scale);
     if let Some(attention) = attention {
         set(&mut layer.attention, || attention_weights(t, spec.n_embd, attention, i, relative).map(Some))?;
     }
     if let Some(ffn) = ffn {
         set(&mut layer.ffn, || feed_forward(t, spec.n_embd, n_state, ffn, i).map(Some))?;
     }
-    set(&mut layer.laurel, || streams::laurel(t, spec, i))?;
+    set(&mut layer.laurel, || streams::laurel(t, spec.n_embd, *laurel, i))?;
     set(&mut layer.per_layer, || streams::per_layer(t, spec, i))?;
     set(&mut layer.altup, || streams::altup(t, spec, i))
 }

@@ -1,6 +1,7 @@
 //! [`Loader`], which makes a [`Model`] from a parsed file.
 
 mod ahead;
+mod draft_head;
 pub(crate) mod encoder;
 mod experts;
 mod latent;
@@ -22,6 +23,15 @@ use crate::names::{self, Read};
 use crate::outline::Outline;
 use crate::reserve::{collected, reserved};
 use crate::spec::ModelSpec;
+
+/// What is loaded of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Model,
+    /// The model, for embedding whole texts.
+    Embeddings,
+    DraftHead,
+}
 
 /// Loads models, with the caller's choice of kernels and architectures.
 ///
@@ -55,7 +65,7 @@ use crate::spec::ModelSpec;
 pub struct Loader<'a> {
     kernels: &'a Kernels,
     own: &'a [&'a dyn Architecture],
-    embeddings: bool,
+    part: Part,
     large_experts: bool,
 }
 
@@ -63,7 +73,7 @@ impl<'a> Loader<'a> {
     /// Makes a loader for the architectures of the [`registry`](crate::arch::registry). `kernels` decides which matrix kernels the
     /// models use.
     pub fn new(kernels: &'a Kernels) -> Self {
-        Loader { kernels, own: &[], embeddings: false, large_experts: false }
+        Loader { kernels, own: &[], part: Part::Model, large_experts: false }
     }
 
     /// Adds the caller's architectures. One with the name of a built-in one replaces it. By default, there are only the
@@ -77,7 +87,16 @@ impl<'a> Loader<'a> {
     /// which the cache keeps nothing, and there are no logits. The default is false, but encoders are always loaded this way.
     #[must_use]
     pub fn embeddings(self, embeddings: bool) -> Self {
-        Loader { embeddings, ..self }
+        Loader { part: if embeddings { Part::Embeddings } else { Part::Model }, ..self }
+    }
+
+    /// Loads the file's draft head instead of its model: a layer that guesses further tokens from the model's hidden states, which
+    /// [`Model::forward_after`] runs. Its [`Model`] has a cache, a scratch and a plan of its own. [`DraftHeadSpec`] says what it computes.
+    ///
+    /// [`DraftHeadSpec`]: crate::spec::DraftHeadSpec
+    #[must_use]
+    pub fn draft_head(self) -> Self {
+        Loader { part: Part::DraftHead, ..self }
     }
 
     /// Sets whether experts are mapped with large pages too, where the system has them, like the matrices that every token reads. Then
@@ -93,7 +112,7 @@ impl<'a> Loader<'a> {
     /// # Errors
     /// As for [`Outline::read`].
     pub fn outline(&self, gguf: &GgufSet<'_>) -> Result<Outline, LoadError> {
-        Outline::new(gguf, self.kernels, self.own, self.embeddings)
+        Outline::new(gguf, self.kernels, self.own, self.part)
     }
 
     /// Loads a parsed file: reads the specification, checks every tensor, and copies only norms and biases. The model keeps the file's

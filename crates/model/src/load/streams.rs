@@ -37,12 +37,17 @@ pub(super) fn per_layer(
 }
 
 #[inline(never)]
-pub(super) fn laurel(t: &mut Tensors<'_>, spec: &ModelSpec, i: usize) -> Result<Option<Laurel>, LoadError> {
-    let Some(LaurelSpec { rank, norm }) = spec.layers[i].laurel else { return Ok(None) };
+pub(super) fn laurel(
+    t: &mut Tensors<'_>,
+    n_embd: usize,
+    spec: Option<LaurelSpec>,
+    i: usize,
+) -> Result<Option<Laurel>, LoadError> {
+    let Some(LaurelSpec { rank, norm }) = spec else { return Ok(None) };
     Ok(Some(Laurel {
-        down: t.linear(i, "laurel_l", spec.n_embd, rank, Need::Never)?,
-        up: t.linear(i, "laurel_r", rank, spec.n_embd, Need::Never)?,
-        post_norm: t.norm(&format!("blk.{i}.laurel_post_norm"), &norm, spec.n_embd)?,
+        down: t.linear(i, "laurel_l", n_embd, rank, Need::Never)?,
+        up: t.linear(i, "laurel_r", rank, n_embd, Need::Never)?,
+        post_norm: t.norm(&format!("blk.{i}.laurel_post_norm"), &norm, n_embd)?,
     }))
 }
 
