@@ -5,18 +5,18 @@ use crate::load::LoadArgs;
 use crate::models;
 use clap::{Args, ValueEnum};
 use happy_engine::{Context, Engine, LoadOptions, Speculation, SpeculationStats};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where guesses come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Way {
-    /// The text itself, and the draft model if one is given.
+    /// The text itself, and the draft model or head if one is given.
     Auto,
     /// Nowhere.
     Off,
     /// The text itself.
     Lookup,
-    /// The draft model.
+    /// The draft model or head.
     Draft,
 }
 
@@ -27,7 +27,7 @@ pub(crate) struct SpeculationArgs {
     /// Where to take guesses from: the text itself and the draft model (auto), one of them, or nowhere
     #[arg(long, value_name = "WAY", default_value_t = Way::DEFAULT, value_enum, hide_short_help = true)]
     speculate: Way,
-    /// A smaller model with the same vocabulary, which guesses what the model says
+    /// A smaller model with the same vocabulary, which guesses what the model says; `mtp`: the file's own draft head
     #[arg(long, value_name = "MODEL")]
     draft: Option<PathBuf>,
     /// Most tokens that are guessed at a time, at most 7
@@ -44,11 +44,17 @@ impl SpeculationArgs {
     /// The engine's options with room for guesses.
     pub(crate) fn of(&self, options: LoadOptions) -> LoadOptions {
         let lookup = matches!(self.speculate, Way::Auto | Way::Lookup);
-        LoadOptions { draft_tokens: if lookup || self.drafts() { self.draft_max } else { 0 }, ..options }
+        let draft_tokens = if lookup || self.drafts() { self.draft_max } else { 0 };
+        LoadOptions { draft_tokens, draft_head: draft_tokens > 0 && self.has_head(), ..options }
     }
 
     fn drafts(&self) -> bool {
         self.draft.is_some() && matches!(self.speculate, Way::Auto | Way::Draft)
+    }
+
+    /// Whether the file's own head guesses.
+    fn has_head(&self) -> bool {
+        self.drafts() && self.draft.as_deref() == Some(Path::new("mtp"))
     }
 
     /// Turns it on.
@@ -57,7 +63,7 @@ impl SpeculationArgs {
         if context.engine().plan().draft_tokens == 0 {
             return Ok(());
         }
-        let draft = match self.draft.as_ref().filter(|_| self.drafts()) {
+        let draft = match self.draft.as_ref().filter(|_| self.drafts() && !self.has_head()) {
             Some(model) => {
                 // A model with recurrent layers guesses in a second sequence.
                 let options =
@@ -67,6 +73,8 @@ impl SpeculationArgs {
             None => None,
         };
         let speculation = match (self.speculate, draft) {
+            (Way::Draft, None) if self.has_head() => Speculation::head(),
+            (_, None) if self.has_head() => Speculation::lookup().with_head(),
             (Way::Draft, Some(draft)) => Speculation::draft(draft),
             (_, Some(draft)) => Speculation::lookup().with_draft(draft),
             (_, None) => Speculation::lookup(),
@@ -77,7 +85,9 @@ impl SpeculationArgs {
     /// What is wrong with the options, before a model is loaded.
     pub(crate) fn check(&self) -> CliResult {
         if self.speculate == Way::Draft && self.draft.is_none() {
-            return Err(crate::error::CliError::usage("--speculate draft needs a model: --draft MODEL"));
+            return Err(crate::error::CliError::usage(
+                "--speculate draft needs a model: --draft MODEL, or --draft mtp",
+            ));
         }
         Ok(())
     }

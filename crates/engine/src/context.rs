@@ -142,10 +142,11 @@ impl Context {
     ) -> Result<Output<'_>, EngineError> {
         self.settle()?;
         self.batch.clear();
+        let rest = self.speculator.as_ref().map_or(Want::Nothing, |speculator| speculator.wants());
         let first = self.tokens(sequence).len();
         for (i, token) in tokens.iter().enumerate() {
-            let want = if i + 1 == tokens.len() { want } else { Want::Nothing };
-            self.push(*token, first + i, sequence, want)?;
+            let wanted = if i + 1 == tokens.len() { want } else { Want::Nothing };
+            self.push(*token, first + i, sequence, if wanted == Want::Nothing { rest } else { wanted })?;
         }
         if want == Want::Logits {
             // Where the prompt can be answered again: its last token is computed anew for the logits.
@@ -537,6 +538,11 @@ impl Context {
                 if let Some(history) = self.histories.get_mut(*sequence as usize) {
                     history.push(*token);
                 }
+            }
+            if let Some(speculator) = &mut self.speculator {
+                let pool = self.guided.as_ref().map_or(&self.pool, |guided| guided.pool(batch, &self.pool));
+                let cx = Ctx::new(pool, &self.engine.0.kernels);
+                speculator.saw(cx, batch, &output, &self.histories, cancel);
             }
         }
         Ok(output)

@@ -8,6 +8,7 @@ mod pause;
 use crate::adapters::{Loaded, Planned};
 use crate::chat::{ChatTemplate, TemplateError};
 use crate::constraint::Compiled;
+use crate::reserve::reserve;
 use crate::session::identity::{self, Identity};
 use crate::source::{Opened, Tick};
 use crate::{
@@ -37,6 +38,8 @@ pub(crate) struct Parts {
     pub(crate) file: ModelFile,
     pub(crate) kernels: Kernels,
     pub(crate) model: Model,
+    /// At most one. A list keeps it out of the memory of these parts, which cannot be refused.
+    pub(crate) draft_head: Vec<Model>,
     pub(crate) tokenizer: Option<Tokenizer>,
     pub(crate) options: LoadOptions,
     pub(crate) plan: Plan,
@@ -144,6 +147,11 @@ impl Engine {
         &self.0.model
     }
 
+    /// Returns the file's draft head, if it is loaded: see [`LoadOptions::draft_head`].
+    pub fn draft_head(&self) -> Option<&Model> {
+        self.0.draft_head.first()
+    }
+
     /// Returns the kernels that the model runs on.
     pub fn kernels(&self) -> &Kernels {
         &self.0.kernels
@@ -198,11 +206,17 @@ impl Prepared {
             Loader::new(&kernels).architectures(options.architectures.0).embeddings(options.embeddings);
         let outline =
             loader.outline(&header).map_err(|error| EngineError::Load { path: name.to_owned(), error })?;
+        let head = match options.draft_head {
+            true => Some(loader.draft_head().outline(&header)),
+            false => None,
+        };
+        let failed = |error| EngineError::Load { path: name.to_owned(), error };
+        let head = head.transpose().map_err(failed)?;
         vocabulary::check_size(header.metadata(), outline.spec().n_vocab, name)?;
         let adapters = Planned::new(options)?;
         let mut weights = opened.weights;
         weights.bytes = weights.bytes.saturating_add(adapters.bytes);
-        let plan = Plan::new(&outline, &header, weights, options, threads, adapters.rank)
+        let plan = Plan::new((&outline, head.as_ref()), &header, weights, options, threads, adapters.rank)
             .map_err(EngineError::OverBudget)?;
         Ok(Self { kernels, plan })
     }
@@ -224,6 +238,11 @@ impl Prepared {
             .large_experts(roomy);
         let failed = |error| EngineError::Load { path: path.clone(), error };
         let model = loader.load_set(&files).map_err(failed)?;
+        let mut draft_head = Vec::new();
+        if options.draft_head && plan.draft_tokens > 0 {
+            reserve(&mut draft_head, 1, "draft head")?;
+            draft_head.push(loader.draft_head().load_set(&files).map_err(failed)?);
+        }
         let ahead = if roomy { Ahead::start(&files, &model) } else { Ahead::default() };
         // Reading a tokenizer takes longer than looking at the tensors.
         const TENSORS: f32 = 0.3;
@@ -240,6 +259,7 @@ impl Prepared {
             file,
             kernels,
             model,
+            draft_head,
             tokenizer,
             options,
             plan,

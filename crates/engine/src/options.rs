@@ -33,6 +33,10 @@ pub struct LoadOptions {
     /// recurrent layers for a state: at most an eighth of the memory budget for all of them, and nothing at all if the plan would not
     /// fit with it ([`Plan::draft_tokens`](crate::Plan::draft_tokens) tells how many fit). Default: 0.
     pub draft_tokens: usize,
+    /// Whether to load the file's draft head, too (multi-token prediction, MTP), with which [`Speculation::head`](crate::Speculation::head)
+    /// guesses. It needs [`draft_tokens`](Self::draft_tokens), a cache for one layer, and room for the hidden states of a batch; nothing of
+    /// it is loaded if no draft token fits the budget. A file without one is refused. Default: false.
+    pub draft_head: bool,
     /// Maximum bytes for snapshots. A model with windows or recurrent states cannot shorten a sequence to any position, but it can go back to a
     /// snapshot; without one, the whole sequence is computed again. At most an eighth of the memory budget is taken, and
     /// nothing for a model that needs none. Default: [`DEFAULT_SNAPSHOTS`](Self::DEFAULT_SNAPSHOTS); 0: no snapshots.
@@ -114,6 +118,7 @@ impl Default for LoadOptions {
             batch: Self::DEFAULT_BATCH,
             outputs: None,
             draft_tokens: 0,
+            draft_head: false,
             snapshot_bytes: Self::DEFAULT_SNAPSHOTS,
             memory_budget: None,
             mmap: true,

@@ -134,12 +134,12 @@ impl Plan {
         self.draft_tokens.min(rows.saturating_sub(1))
     }
 
-    /// Plans for a model of which the header is there.
+    /// Plans for a model of which the header is there, and for its draft head.
     ///
     /// # Errors
     /// If the plan is over the budget, with the context that would fit.
     pub(crate) fn new(
-        outline: &Outline,
+        (outline, head): (&Outline, Option<&Outline>),
         header: &GgufSet<'_>,
         weights: Weights,
         load: &LoadOptions,
@@ -196,6 +196,16 @@ impl Plan {
                 .saturating_mul(size_of::<TokenId>());
             let buffers = memory.scratch_bytes.saturating_add(memory.kv_table_bytes);
             plan.scratch_bytes = (buffers as u64).saturating_add(ids as u64);
+            if let Some(head) = head.filter(|_| plan.draft_tokens > 0) {
+                let (run, kv) = plan.head_options(load);
+                let memory = head.plan(&kv, &run);
+                let lists = plan.head_lists(head.spec().n_embd);
+                let buffers =
+                    memory.scratch_bytes.saturating_add(memory.kv_table_bytes).saturating_add(lists);
+                plan.table_bytes = plan.table_bytes.saturating_add(head.table_bytes());
+                plan.kv_bytes = plan.kv_bytes.saturating_add(memory.kv_bytes as u64);
+                plan.scratch_bytes = plan.scratch_bytes.saturating_add(buffers as u64);
+            }
             plan
         };
         let plan = at(wanted);
@@ -203,7 +213,7 @@ impl Plan {
         if plan.draft_tokens > 0 {
             // A text may take its time, but not more memory than there is.
             let load = LoadOptions { draft_tokens: 0, ..load.clone() };
-            return Self::new(outline, header, weights, &load, threads, adapter_rank);
+            return Self::new((outline, None), header, weights, &load, threads, adapter_rank);
         }
         // The largest context that fits, by whole pages: the plan grows with the context.
         let (mut fits, mut over) = (0, wanted.div_ceil(KV_PAGE));

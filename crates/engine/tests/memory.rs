@@ -5,7 +5,9 @@ mod common;
 mod model;
 
 use common::Folder;
-use happy_engine::{Engine, EngineError, GenerateOptions, LoadOptions, Source, Speculation, TrimLevel};
+use happy_engine::{
+    Cancel, Engine, EngineError, GenerateOptions, LoadOptions, Source, Speculation, TrimLevel,
+};
 use happy_gguf::{FilePart, GgmlType, GgufFile, GgufWriter, OwnedArray};
 use happy_testkit::{Meter, measured};
 use std::fs::File;
@@ -189,6 +191,47 @@ fn plans_count_what_loading_and_running_take() {
         }
     }
     assert!(failures.is_empty(), "{failures:#?}");
+}
+
+/// A draft head's part of the plan: its tables when it is loaded, its cache and buffers when it guesses.
+#[test]
+fn plans_count_what_a_draft_head_takes() {
+    let file = model::recipes::build(&model::recipes::named(&["qwen35moe-nextn"])[0]);
+    let folder = Folder::new("head");
+    let path = folder.file("head.gguf", file.bytes());
+    let [without, with] = [false, true].map(|draft_head| {
+        let options = LoadOptions {
+            context: Some(2048),
+            threads: Some(2),
+            draft_tokens: 7,
+            memory_budget: Some(u64::MAX),
+            draft_head,
+            ..LoadOptions::default()
+        };
+        let (engine, open) = measured(|| Engine::open(&path, &options).unwrap());
+        let plan = *engine.plan();
+        let (context, made) = measured(|| {
+            let mut context = engine.context().unwrap();
+            let lookup = Speculation::lookup();
+            context.set_speculation(Some(if draft_head { lookup.with_head() } else { lookup })).unwrap();
+            context
+        });
+        let mut context = context;
+        let cancel = Cancel::new();
+        let ((), run) = measured(|| {
+            context.prefill_until(0, &[5; 700], &cancel).unwrap();
+        });
+        assert_eq!(run.calls, 0, "{run:?}");
+        (open.held, plan.table_bytes, made.held, plan.kv_bytes + plan.scratch_bytes, plan.kv_bytes)
+    });
+    let (tables, planned) = (with.0 - without.0, with.1 - without.1);
+    assert!(
+        tables <= planned && planned < 2 * tables + (32 << 10),
+        "tables of {tables} bytes, planned {planned}"
+    );
+    let (memory, planned) = (with.2 - without.2, with.3 - without.3);
+    assert!(with.4 - without.4 >= 512 << 10, "the head's cache");
+    assert!(memory <= planned && planned <= memory + 2048, "{memory} bytes, planned {planned}");
 }
 
 #[test]

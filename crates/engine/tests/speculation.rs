@@ -1,6 +1,8 @@
 //! Speculation changes how long a text takes, and nothing else: the same tokens, the same ends, the same bits afterwards.
 
 mod common;
+#[path = "speculation/head.rs"]
+mod head;
 #[path = "../../model/tests/common/mod.rs"]
 mod model;
 
@@ -28,7 +30,8 @@ fn options(draft_tokens: usize) -> LoadOptions {
 /// A recipe's model with tokens of one letter, and pairs of letters after these.
 fn engine(recipe: &str, options: &LoadOptions) -> Result<Engine, EngineError> {
     // The corpus is read once.
-    static RECIPES: LazyLock<Vec<serde_json::Value>> = LazyLock::new(|| model::recipes::named(&SHAPES));
+    static RECIPES: LazyLock<Vec<serde_json::Value>> =
+        LazyLock::new(|| model::recipes::named(&[&SHAPES[..], &head::HEADS].concat()));
     let mut recipe = RECIPES.iter().find(|r| r["name"] == recipe).unwrap().clone();
     let mut tokens = vec!["<unk>".to_owned(), "<s>".to_owned(), "</s>".to_owned()];
     tokens.extend((b' '..=b'~').map(|byte| char::from(byte).to_string()));
@@ -45,7 +48,11 @@ fn engine(recipe: &str, options: &LoadOptions) -> Result<Engine, EngineError> {
 }
 
 fn context(recipe: &str, speculation: Option<Speculation>) -> Context {
-    let mut context = engine(recipe, &options(7)).unwrap().context().unwrap();
+    context_of(engine(recipe, &options(7)).unwrap(), speculation)
+}
+
+fn context_of(engine: Engine, speculation: Option<Speculation>) -> Context {
+    let mut context = engine.context().unwrap();
     context.set_speculation(speculation).unwrap();
     context
 }

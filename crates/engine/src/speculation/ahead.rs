@@ -8,8 +8,9 @@ use super::{MAX_DRAFT, Speculator};
 use crate::context::logits;
 use crate::{Cancel, Context, EngineError, TrimLevel};
 use happy_kernels::Ctx;
-use happy_model::{KvError, NoHook, Want};
+use happy_model::{Batch, KvError, NoHook, Output, Want};
 use happy_tokenizer::TokenId;
+use std::sync::atomic::AtomicBool;
 
 /// What is expected to follow the last token of a sequence.
 #[derive(Clone, Copy, Default)]
@@ -146,7 +147,9 @@ impl Context {
             room -= 1;
         }
         if room > 0 {
-            speculator.propose(history, token, room, &mut guesses, cancel)?;
+            let pool = self.guided.as_ref().map_or(&self.pool, |guided| guided.pool(&self.batch, &self.pool));
+            let cx = Ctx::new(pool, &self.engine.0.kernels);
+            speculator.propose(history, token, room, &mut guesses, (cx, cancel))?;
         }
         Ok(guesses)
     }
@@ -177,7 +180,14 @@ impl Context {
         let begun = std::time::Instant::now();
         let cx = Ctx::new(pool, &self.engine.0.kernels);
         let model = &self.engine.0.model;
-        model.forward_until(cx, &self.batch, &mut self.kv, &mut self.scratch, &mut NoHook, cancel.flag())?;
+        let output = model.forward_until(
+            cx,
+            &self.batch,
+            &mut self.kv,
+            &mut self.scratch,
+            &mut NoHook,
+            cancel.flag(),
+        )?;
         if let Some(guided) = &mut self.guided {
             guided.after(begun, &self.batch, all);
         }
@@ -188,6 +198,9 @@ impl Context {
         if let Some(speculator) = &mut self.speculator {
             let time = (speculator.clock)().saturating_sub(started);
             speculator.passed(guesses.computed, time);
+            let pool = self.guided.as_ref().map_or(&self.pool, |guided| guided.pool(&self.batch, &self.pool));
+            let cx = Ctx::new(pool, &self.engine.0.kernels);
+            speculator.saw(cx, &self.batch, &output, &self.histories, cancel.flag());
         }
         Ok(())
     }
@@ -201,7 +214,7 @@ impl Speculator {
         token: TokenId,
         room: usize,
         guesses: &mut Guesses,
-        cancel: &Cancel,
+        (cx, cancel): (Ctx<'_>, &Cancel),
     ) -> Result<(), EngineError> {
         if let Some(lookup) = &mut self.lookup {
             lookup.propose(history, token, room, guesses);
@@ -214,7 +227,7 @@ impl Speculator {
         let started = (self.clock)();
         let mut drafted = Guesses::of(guesses.sequence);
         let (pace, clock) = (&self.pace, &mut self.clock);
-        match draft.propose(Asked { history, token, most: room, pace, clock, cancel }, &mut drafted) {
+        match draft.propose(Asked { history, token, most: room, pace, clock, cancel, cx }, &mut drafted) {
             Err(EngineError::Cancelled) => return Err(EngineError::Cancelled),
             // It can't guess any more. The text goes on without it.
             Err(_) => self.draft = None,
@@ -242,6 +255,32 @@ impl Speculator {
             *total += time;
         }
         self.stats.guessed += guessed as u64;
+    }
+
+    /// What a pass has to give for rows of which nothing else is wanted.
+    pub(crate) fn wants(&self) -> Want {
+        if self.draft.as_ref().is_some_and(|draft| draft.is_head()) { Want::Hidden } else { Want::Nothing }
+    }
+
+    /// Shows the draft head what a pass computed.
+    pub(crate) fn saw(
+        &mut self,
+        cx: Ctx<'_>,
+        batch: &Batch,
+        output: &Output<'_>,
+        histories: &[Vec<TokenId>],
+        cancel: &AtomicBool,
+    ) {
+        let Some(head) = self.draft.as_mut().and_then(|draft| draft.as_head()) else { return };
+        let sequence = batch.sequences().first().copied().unwrap_or(0);
+        let text =
+            histories.get(sequence as usize).filter(|_| batch.sequences().iter().all(|s| *s == sequence));
+        let Some(text) = text else { return };
+        let seen = head.saw(cx, batch, output, text, cancel);
+        // The text goes on without what it can't read, and without one that can't go on.
+        if seen.is_err() && head.forget().is_err() {
+            self.draft = None;
+        }
     }
 
     /// Keeps tokens that leave a sequence: what was said once may be said again.

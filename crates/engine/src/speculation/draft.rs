@@ -1,4 +1,4 @@
-//! Guesses of a smaller model with the same vocabulary.
+//! Guesses of a smaller model with the same vocabulary, or of the model's draft head ([`super::head`]).
 //!
 //! ```text
 //! draft's sequence    shortened to what it has in common with the text, then the rest of the text: one or two tokens as a rule
@@ -7,11 +7,13 @@
 //!
 //! A model with recurrent layers can't be shortened by a few tokens. It guesses in a copy of its sequence, which is dropped.
 
+use super::head::Head;
 use super::pace::{DRAFT, DRAFT_KINDS, Pace};
 use super::{Clock, Guesses};
 use crate::context::logits;
 use crate::reserve::reserve;
 use crate::{Cancel, Context, Engine, EngineError, TrimLevel};
+use happy_kernels::Ctx;
 use happy_tokenizer::{TokenId, Tokenizer};
 
 /// The sequence that holds the text.
@@ -24,13 +26,27 @@ const PROBE_SHARE: f64 = 0.01;
 /// The share of an old measurement that a new one replaces.
 const FRESH: f64 = 0.1;
 
-/// A smaller model and what is known of it.
-pub(super) struct DraftModel {
+/// A guess and its kind.
+type Guess = Option<(TokenId, u8)>;
+
+/// What guesses one token after the other.
+enum By {
+    Model(SmallerModel),
+    Head(Head),
+}
+
+/// A smaller model.
+struct SmallerModel {
     context: Context,
     /// The sequence in which it guesses.
     sequence: u32,
     /// What it has to read, on its way there. Its capacity is that of the context.
     unread: Vec<TokenId>,
+}
+
+/// A smaller model, or a draft head, and what is known of its cost.
+pub(super) struct Draft {
+    by: By,
     /// Seconds of one of its passes, and of a token that it reads in a longer one; 0 until they are measured.
     pass: f64,
     read: f64,
@@ -51,11 +67,13 @@ pub(super) struct Asked<'a> {
     pub(super) pace: &'a Pace,
     pub(super) clock: &'a mut Clock,
     pub(super) cancel: &'a Cancel,
+    /// What a draft head computes with.
+    pub(super) cx: Ctx<'a>,
 }
 
-impl DraftModel {
+impl SmallerModel {
     /// Checks that `context` can guess for `engine`.
-    pub(super) fn new(engine: &Engine, mut context: Context) -> Result<Self, EngineError> {
+    fn new(engine: &Engine, mut context: Context) -> Result<Self, EngineError> {
         if let Some(problem) = difference(engine.require_tokenizer()?, context.engine.require_tokenizer()?)? {
             return Err(EngineError::DraftModel { problem });
         }
@@ -69,12 +87,101 @@ impl DraftModel {
         let mut unread = Vec::new();
         reserve(&mut unread, context.capacity(), "tokens that the draft model reads")?;
         let sequence = if recurrent { COPY } else { TEXT };
-        Ok(Self { context, sequence, unread, pass: 0.0, read: 0.0, waiting: 0.0, tried: 0.0, last: 0.0 })
+        Ok(Self { context, sequence, unread })
+    }
+
+    fn known(&self, text: &[TokenId]) -> usize {
+        self.context.tokens(TEXT).iter().zip(text).take_while(|(a, b)| a == b).count()
+    }
+
+    /// Guesses what follows the text. Returns how many tokens it read, too.
+    fn begin(&mut self, asked: &Asked<'_>) -> Result<(Guess, usize), EngineError> {
+        let known = self.context.truncate(TEXT, self.known(asked.history))?;
+        self.unread.clear();
+        self.unread.extend_from_slice(asked.history.get(known..).unwrap_or_default());
+        self.unread.push(asked.token);
+        let guess = match *self.unread.as_slice() {
+            [token] => best(logits(&self.context.decode_until(&[(TEXT, token)], asked.cancel)?, 0)?),
+            _ => best(self.context.prefill_until(TEXT, &self.unread, asked.cancel)?),
+        };
+        if self.sequence != TEXT {
+            self.context.fork(TEXT, self.sequence)?;
+        }
+        Ok((guess, self.unread.len()))
+    }
+
+    fn next(&mut self, guess: TokenId, cancel: &Cancel) -> Result<Guess, EngineError> {
+        Ok(best(logits(&self.context.decode_until(&[(self.sequence, guess)], cancel)?, 0)?))
+    }
+}
+
+impl By {
+    /// Positions of a text.
+    fn capacity(&self) -> Option<usize> {
+        match self {
+            By::Model(model) => Some(model.context.capacity()),
+            // The model's own.
+            By::Head(_) => None,
+        }
+    }
+
+    /// How many tokens of a text it has not read; `None` if it can't guess what follows.
+    fn unread(&mut self, text: &[TokenId]) -> Result<Option<usize>, EngineError> {
+        match self {
+            By::Model(model) => Ok(Some(text.len() - model.known(text))),
+            By::Head(head) => head.unread(text),
+        }
+    }
+
+    fn begin(&mut self, asked: &Asked<'_>) -> Result<(Guess, usize), EngineError> {
+        match self {
+            By::Model(model) => model.begin(asked),
+            By::Head(head) => head.begin(asked.cx, asked.token, asked.cancel.flag()),
+        }
+    }
+
+    fn next(&mut self, guess: TokenId, asked: &Asked<'_>) -> Result<Guess, EngineError> {
+        match self {
+            By::Model(model) => model.next(guess, asked.cancel),
+            By::Head(head) => head.next(asked.cx, guess, asked.cancel.flag()),
+        }
+    }
+}
+
+impl Draft {
+    /// Guesses of the model of `context`, which has to have the vocabulary of `engine`'s.
+    pub(super) fn model(engine: &Engine, context: Context) -> Result<Self, EngineError> {
+        Ok(Self::by(By::Model(SmallerModel::new(engine, context)?)))
+    }
+
+    /// Guesses of the engine's own draft head.
+    pub(super) fn head(engine: &Engine) -> Result<Self, EngineError> {
+        Ok(Self::by(By::Head(Head::new(engine)?)))
+    }
+
+    fn by(by: By) -> Self {
+        Self { by, pass: 0.0, read: 0.0, waiting: 0.0, tried: 0.0, last: 0.0 }
+    }
+
+    /// The draft head, if it is one.
+    pub(super) fn as_head(&mut self) -> Option<&mut Head> {
+        match &mut self.by {
+            By::Model(_) => None,
+            By::Head(head) => Some(head),
+        }
+    }
+
+    /// Whether it is a draft head.
+    pub(super) fn is_head(&self) -> bool {
+        matches!(self.by, By::Head(_))
     }
 
     /// As [`Context::trim`].
     pub(super) fn trim(&mut self, level: TrimLevel) -> Result<(), EngineError> {
-        self.context.trim(level)
+        match &mut self.by {
+            By::Model(model) => model.context.trim(level),
+            By::Head(head) => head.trim(level),
+        }
     }
 
     /// Proposes what follows the text, if that seems worth its time.
@@ -83,22 +190,19 @@ impl DraftModel {
         self.waiting += (started - self.last).max(0.0);
         self.last = started;
         // The text and all guesses but the last have positions.
-        asked.most = asked.most.min(self.context.capacity().saturating_sub(asked.history.len() + 1));
+        let capacity = self.by.capacity().unwrap_or(usize::MAX);
+        asked.most = asked.most.min(capacity.saturating_sub(asked.history.len() + 1));
         if asked.most == 0 {
             return Ok(());
         }
-        let known = self.context.tokens(TEXT).iter().zip(asked.history).take_while(|(a, b)| a == b).count();
+        let Some(unread) = self.by.unread(asked.history)? else { return Ok(()) };
         let pays = !asked.pace.is_adaptive()
             || self.pass == 0.0
             || asked.pace.draft_pays(asked.most, asked.pace.passes(self.pass));
-        let takes = self.read * (asked.history.len() - known) as f64 + self.pass;
+        let takes = self.read * unread as f64 + self.pass;
         if !pays && self.tried + takes > PROBE_SHARE * self.waiting {
             return Ok(());
         }
-        let known = self.context.truncate(TEXT, known)?;
-        self.unread.clear();
-        self.unread.extend_from_slice(asked.history.get(known..).unwrap_or_default());
-        self.unread.push(asked.token);
         let result = self.guess(&mut asked, out);
         self.last = (asked.clock)().as_secs_f64();
         if pays {
@@ -112,14 +216,7 @@ impl DraftModel {
 
     fn guess(&mut self, asked: &mut Asked<'_>, out: &mut Guesses) -> Result<(), EngineError> {
         let mut before = (asked.clock)().as_secs_f64();
-        let n = self.unread.len();
-        let mut next = match *self.unread.as_slice() {
-            [token] => best(logits(&self.context.decode_until(&[(TEXT, token)], asked.cancel)?, 0)?),
-            _ => best(self.context.prefill_until(TEXT, &self.unread, asked.cancel)?),
-        };
-        if self.sequence != TEXT {
-            self.context.fork(TEXT, self.sequence)?;
-        }
+        let (mut next, n) = self.by.begin(asked)?;
         let (mut chance, mut tokens) = (1.0, 1.0);
         while let Some((token, kind)) = next {
             let now = (asked.clock)().as_secs_f64();
@@ -140,14 +237,14 @@ impl DraftModel {
             if asked.pace.is_adaptive() && !asked.pace.goes_on(out.proposed, chance, tokens, each) {
                 break;
             }
-            next = best(logits(&self.context.decode_until(&[(self.sequence, token)], asked.cancel)?, 0)?);
+            next = self.by.next(token, asked)?;
         }
         Ok(())
     }
 }
 
 /// The best token, and the kind of guess that it is: by how far it is ahead of the second.
-fn best(logits: &[f32]) -> Option<(TokenId, u8)> {
+pub(super) fn best(logits: &[f32]) -> Guess {
     let (mut first, mut second, mut at) = (f32::NEG_INFINITY, f32::NEG_INFINITY, None);
     for (i, logit) in logits.iter().enumerate() {
         if *logit > first {

@@ -1,7 +1,7 @@
 //! Speculation: one pass computes the token that was chosen and guesses of what follows it.
 //!
 //! ```text
-//! chosen token t, guesses g1 .. gk      from the text itself (lookup), or from a smaller model (draft)
+//! chosen token t, guesses g1 .. gk      from the text itself (lookup), from a smaller model or the file's own draft head (draft)
 //! one pass over t, g1 .. gk             k + 1 rows cost little more than one: the weights are read once
 //! next token = sampler(logits after t)
 //! while next token == next guess:       the guess is the token: its row is already computed
@@ -16,11 +16,12 @@
 
 mod ahead;
 mod draft;
+mod head;
 mod lookup;
 mod pace;
 
 pub(crate) use ahead::Guesses;
-use draft::DraftModel;
+use draft::Draft;
 use lookup::Lookup;
 use pace::Pace;
 
@@ -47,33 +48,47 @@ type Clock = Box<dyn FnMut() -> Duration + Send + Sync>;
 pub struct Speculation {
     lookup: bool,
     draft: Option<Context>,
+    /// Whether the draft head guesses, and no draft model.
+    head: bool,
     most: usize,
     adaptive: bool,
     clock: Clock,
 }
 
 impl Speculation {
-    fn new(lookup: bool, draft: Option<Context>) -> Self {
+    fn new(lookup: bool) -> Self {
         let start = Instant::now();
         let clock = Box::new(move || start.elapsed());
-        Self { lookup, draft, most: MAX_DRAFT, adaptive: true, clock }
+        Self { lookup, draft: None, head: false, most: MAX_DRAFT, adaptive: true, clock }
     }
 
     /// Guesses that the text goes on as it did where its last tokens stood before: in the sequence, or in what the context's sequences
     /// held earlier. Costs nothing but a search, and helps where a text repeats its prompt: edits, summaries, quotations.
     pub fn lookup() -> Self {
-        Self::new(true, None)
+        Self::new(true)
     }
 
     /// Guesses what a smaller model says, computed in `context`, whose first sequence it uses. The two models must have the same vocabulary.
     pub fn draft(context: Context) -> Self {
-        Self::new(false, Some(context))
+        Self::new(false).with_draft(context)
+    }
+
+    /// Guesses what the file's draft head says, which was trained with the model (multi-token prediction, MTP). It needs
+    /// [`LoadOptions::draft_head`].
+    pub fn head() -> Self {
+        Self::new(false).with_head()
     }
 
     /// Asks a smaller model, too, where the text itself offers no promising guess.
     #[must_use]
     pub fn with_draft(self, context: Context) -> Self {
-        Self { draft: Some(context), ..self }
+        Self { draft: Some(context), head: false, ..self }
+    }
+
+    /// Asks the file's draft head, too, where the text itself offers no promising guess: see [`head`](Self::head).
+    #[must_use]
+    pub fn with_head(self) -> Self {
+        Self { draft: None, head: true, ..self }
     }
 
     /// Guesses at most `n` tokens a pass. Default: what [`LoadOptions::draft_tokens`] plans for, which is the most.
@@ -108,9 +123,9 @@ pub struct SpeculationStats {
     pub guessed: u64,
     /// Those of them that turned out right.
     pub accepted: u64,
-    /// Tokens that the draft model proposed. Not all of them are worth a row.
+    /// Tokens that the draft model or head proposed. Not all of them are worth a row.
     pub drafted: u64,
-    /// The time that the draft model took, also to read what it had not seen.
+    /// The time that it took, also to read what it had not seen.
     pub draft_time: Duration,
 }
 
@@ -130,7 +145,7 @@ impl SpeculationStats {
 /// What guesses in a context.
 pub(crate) struct Speculator {
     lookup: Option<Lookup>,
-    draft: Option<Box<DraftModel>>,
+    draft: Option<Box<Draft>>,
     pace: Pace,
     most: usize,
     clock: Clock,
@@ -145,8 +160,8 @@ impl Context {
     /// several rows already; one that is alone for a while does ([`BatchedGeneration::advance`](crate::BatchedGeneration::advance)).
     ///
     /// # Errors
-    /// If [`Plan::draft_tokens`](crate::Plan::draft_tokens) is 0, the draft model has another vocabulary, or memory cannot be reserved. The
-    /// context then speculates as it did before.
+    /// If [`Plan::draft_tokens`](crate::Plan::draft_tokens) is 0, the draft model has another vocabulary, the draft head is not loaded, or
+    /// memory cannot be reserved. The context then speculates as it did before.
     pub fn set_speculation(&mut self, speculation: Option<Speculation>) -> Result<(), EngineError> {
         self.settle()?;
         let Some(speculation) = speculation else {
@@ -159,8 +174,12 @@ impl Context {
                 ("LoadOptions::draft_tokens", "at least 1 to speculate, and memory for it");
             return Err(EngineError::Option { what, found: self.engine.0.options.draft_tokens, expected });
         }
-        let Speculation { lookup, draft, most, adaptive, clock } = speculation;
-        let draft = draft.map(|draft| DraftModel::new(&self.engine, draft)).transpose()?;
+        let Speculation { lookup, draft, head, most, adaptive, clock } = speculation;
+        let draft = match draft {
+            Some(context) => Some(Draft::model(&self.engine, context)?),
+            None if head => Some(Draft::head(&self.engine)?),
+            None => None,
+        };
         self.speculator = Some(Box::new(Speculator {
             lookup: lookup.then(|| Lookup::new(self.capacity())).transpose()?,
             draft: draft.map(Box::new),
