@@ -47,6 +47,11 @@ const COMMANDS: &[Command] = &[
         "Run the tests of what computes, and `happy`, on three emulated aarch64 CPUs",
     ),
     command(
+        "arm-cycles",
+        EMULATED,
+        "Count the instructions and cycles of the kernels for aarch64, ours and llama.cpp's",
+    ),
+    command(
         "test-avx512",
         EMULATED,
         "Run the kernels for AVX-512 by emulated intrinsics, on any machine with AVX2",

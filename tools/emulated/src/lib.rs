@@ -29,6 +29,8 @@ enum Task {
     SetupArm,
     /// Run the tests of tensor, kernels and model, and `happy`, for aarch64 under three emulated CPUs
     TestArm(arm::Args),
+    /// Count the instructions and cycles of the kernels for aarch64, ours and llama.cpp's
+    ArmCycles(arm::cycles::Args),
     /// Run the kernels for AVX-512 by emulated intrinsics, on any machine with AVX2
     TestAvx512,
     /// Make this machine able to build for i686 and s390x, and to emulate them (Debian)
@@ -52,6 +54,7 @@ pub fn main() -> ExitCode {
     outcome::exit(match Cli::parse().command {
         Task::SetupArm => arm::setup(),
         Task::TestArm(args) => arm::run(&args),
+        Task::ArmCycles(args) => arm::cycles::run(&args),
         Task::TestAvx512 => avx512::run(),
         Task::SetupForeign => foreign::setup(),
         Task::TestForeign(args) => foreign::run(&args),

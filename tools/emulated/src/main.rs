@@ -1,4 +1,4 @@
-//! The program that `cargo xtask test-arm`, `test-avx512`, `test-foreign` and their setups start.
+//! The program that `cargo xtask test-arm`, `arm-cycles`, `test-avx512`, `test-foreign` and their setups start.
 
 #![forbid(unsafe_code)]
 

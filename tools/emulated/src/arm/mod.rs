@@ -2,8 +2,9 @@
 //!
 //! `setup-arm` installs what a bare Debian machine lacks; `test-arm` builds the tests of tensor, kernels, model and conform once, runs
 //! under each CPU of [`CPUS`] those whose code depends on it, and lets the aarch64 `happy` check its kernels there and compare
-//! the logits of the real models with the fixtures.
+//! the logits of the real models with the fixtures. `arm-cycles` counts what kernels cost.
 
+pub(crate) mod cycles;
 mod program;
 pub mod toolchain;
 

@@ -127,6 +127,14 @@ impl Toolchain {
         Ok(happy)
     }
 
+    /// Builds an example of a package as it is shipped.
+    pub fn build_example(&self, package: &str, name: &str) -> Result<PathBuf> {
+        let mut command = self.cargo_as_shipped("build");
+        let built = process::build(command.args(["--package", package, "--example", name]))?;
+        let example = built.into_iter().find(|built| built.target == name);
+        Ok(example.ok_or_else(|| format!("cargo built no example `{name}` of {package}"))?.executable)
+    }
+
     /// Builds the program that runs all corpora. With `happy`, because another choice of packages has other features, for
     /// which the kernels would be compiled once more.
     pub fn build_conform(&self) -> Result<PathBuf> {
