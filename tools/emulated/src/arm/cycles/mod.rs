@@ -25,6 +25,11 @@ const WEIGHTS: usize = 64 * 2048;
 /// How many tokens are many.
 const MANY: usize = 128;
 
+/// How many samples of how many instructions llvm-mca gets of many tokens. A prime number, so that they fall on all parts of a loop that has
+/// a number of turns with small factors.
+const SAMPLES: usize = 61;
+const SAMPLE: usize = 1024;
+
 /// Formats, as ours are called.
 const FORMATS: &[&str] = &[
     "q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "q1_0", "q2_0", "iq1_s",
@@ -105,13 +110,13 @@ fn measure(side: &Side, kernel: &[String], tokens: usize, llvm: &str) -> Result<
     let (once, thrice) = (trace(1)?, trace(3)?);
     let period = thrice.period(once.blocks())?;
     let instructions = period.instructions();
-    // 8 of 64 rows are one group of ours, and 8 calls or a block of 8 columns of theirs. Of many tokens a part of that is enough.
-    let window = if tokens == 1 { instructions / 8 } else { 16_384 };
-    let cycles = mca::cycles(&period.window(window), llvm)?;
+    // 8 of 64 rows are one group of ours, and 8 calls or a block of 8 columns of theirs. Of many tokens samples are enough.
+    let window = if tokens == 1 { period.window(instructions / 8) } else { period.samples(SAMPLES, SAMPLE) };
+    let cycles = mca::cycles(&window, llvm)?;
     let work = (WEIGHTS * tokens) as f64;
     let cycles: Vec<String> = cycles
         .iter()
-        .map(|&cycles| format!("{:.3}", cycles as f64 / window as f64 * instructions as f64 / work))
+        .map(|&cycles| format!("{:.3}", cycles as f64 / window.len() as f64 * instructions as f64 / work))
         .collect();
     let name = kernel.last().map_or("", String::as_str);
     let each = instructions as f64 / work;

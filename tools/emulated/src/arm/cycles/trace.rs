@@ -106,6 +106,13 @@ impl Period<'_> {
         let first = self.instructions().saturating_sub(length) / 2;
         self.each().skip(first).take(length).collect()
     }
+
+    /// `samples` of `length` instructions, evenly spread; all instructions if they are fewer.
+    pub(super) fn samples(&self, samples: usize, length: usize) -> Vec<u32> {
+        let step = (self.instructions() / samples).max(length);
+        let sampled = self.each().enumerate().filter(|(i, _)| i % step < length);
+        sampled.map(|(_, opcode)| opcode).take(samples * length).collect()
+    }
 }
 
 /// The address and the instruction of a line such as `0x00400580:  d10203ff  sub      sp, sp, #0x80`.
@@ -149,6 +156,8 @@ mod tests {
         assert_eq!(period.instructions(), 5);
         assert_eq!(period.window(5).iter().filter(|&&opcode| opcode == 0xc).count(), 1);
         assert_eq!(period.window(2).len(), 2);
+        assert_eq!(period.samples(2, 1).len(), 2);
+        assert_eq!(period.samples(1, 100), period.window(5));
     }
 
     #[test]
