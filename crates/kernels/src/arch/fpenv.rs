@@ -1,22 +1,23 @@
 //! The floating-point environment: round to nearest, keep subnormals, mask exceptions.
 //!
-//! A host program may have set MXCSR or FPCR otherwise (audio and game code flushes subnormals to zero), which would
-//! change results. [`FpEnv::enter`] sets what the kernels are defined for and puts the old state back when dropped.
+//! A host program may have changed MXCSR or FPCR (audio and game code flushes subnormals to zero), which would change
+//! results. [`FpEnv::enter`] sets the environment that the kernels are defined for, and dropping the guard restores the
+//! previous one.
 
 use core::marker::PhantomData;
 
-/// The default of the architecture: nearest, no flush to zero, no exception traps.
+/// The architecture's default: round to nearest, no flush to zero, no exception traps.
 #[cfg(target_arch = "x86_64")]
 const DEFAULT: u32 = 0x1F80;
 /// MXCSR without the six sticky exception flags, which say nothing about the mode.
 #[cfg(target_arch = "x86_64")]
 const MODE: u32 = !0x3F;
 
-/// The default of the architecture: nearest, no flush to zero, IEEE half precision, no traps.
+/// The architecture's default: round to nearest, no flush to zero, IEEE half precision, no exception traps.
 #[cfg(target_arch = "aarch64")]
 const DEFAULT: u64 = 0;
 
-/// Holds the thread in the environment that the kernels are defined for; dropping it restores the state before.
+/// Keeps the thread in the environment that the kernels are defined for. Dropping it restores the previous state.
 #[derive(Debug)]
 #[must_use = "the environment is restored when this is dropped"]
 pub struct FpEnv {
@@ -24,7 +25,7 @@ pub struct FpEnv {
     before: u32,
     #[cfg(target_arch = "aarch64")]
     before: u64,
-    /// The state belongs to a thread, so the guard may not move to another.
+    /// The state belongs to a thread, so the guard must not move to another one.
     not_send: PhantomData<*const ()>,
 }
 
@@ -75,8 +76,8 @@ fn read() -> u32 {
 
 #[cfg(target_arch = "x86_64")]
 fn write(value: u32) {
-    // SAFETY: `value` is the default or was read from the register, so that no reserved bit is set. Traps are masked
-    // by the default; a state with traps is the caller's own, restored after the kernels have run.
+    // SAFETY: `value` is the default or was read from the register, so no reserved bit is set. The default masks all
+    // traps; a state with traps is the caller's own, restored after the kernels have run.
     unsafe { core::arch::asm!("ldmxcsr [{}]", in(reg) &value, options(nostack, preserves_flags)) };
 }
 

@@ -1,5 +1,6 @@
-//! Everything that is written for one processor: the implementations of [`Simd`](crate::simd::Simd), the integer
-//! kernels, and the floating-point environment. All `unsafe` of the kernels lies below this module.
+//! Everything that is written for one kind of processor: the implementations of [`Simd`](crate::simd::Simd), the
+//! integer kernels, and the floating-point environment. Apart from the thread pool, all `unsafe` code of this crate is
+//! in this module.
 
 #![allow(unsafe_code)]
 
@@ -10,7 +11,7 @@ pub(crate) mod scalar;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86_64;
 
-/// Whether a test pretends that the machine is old.
+/// Returns whether a test on this thread pretends that the machine has only portable code.
 #[inline(always)]
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn pretends_old() -> bool {
@@ -20,15 +21,15 @@ fn pretends_old() -> bool {
     false
 }
 
-/// A kernel was called on a machine that lacks its instruction set: it was taken from the list of all kernels, because
-/// tables are not made there.
+/// Panics: a kernel was called on a machine that lacks its instruction set. It can only have come from the list of all
+/// kernels, since no table is made for such a machine.
 #[cold]
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn missing() -> ! {
     panic!("kernels of an instruction set that this machine lacks")
 }
 
-/// Tests pretend on their thread that the machine has no instruction set but the portable one.
+/// Lets a test pretend, on its own thread, that the machine has no instruction set but the portable one.
 #[cfg(test)]
 pub(crate) mod pretend {
     std::thread_local! {

@@ -1,10 +1,10 @@
-//! Decoding on NEON: 16 integers of a unit as a vector, one function a format. Points of tables are in `lattice`, blocks of
-//! several units in `small`, those of -1, 0 and 1 in `ternary`.
+//! Decoding on NEON: 16 integers of a unit as a vector, one function for each format. Formats whose values are points
+//! of tables are in `lattice`, blocks of several units in `small`, and formats with values -1, 0 and 1 in `ternary`.
 //!
-//! A group is what costs least to decode; it may be off from the integers by a constant [`Decode::BIAS`], which
-//! `gemv` corrects by the sums of the activations and which a panel's unpacker adds. Bits that a format stores apart
-//! are sign-extended into place: `insert` of all ones above `n` bits subtracts `2^n`, so the inverted high bit gives
-//! the signed integer (`x - 2^n` where the bit is clear, `x` where it is set).
+//! A group is decoded in the cheapest way. It may differ from the integers by a constant, [`Decode::BIAS`], which
+//! `gemv` corrects with the sums of the activations and which the unpacker of panels adds. High bits that a format
+//! stores apart are inserted so that they act as signs: `insert` of all ones above `n` bits subtracts `2^n`, so
+//! inserting the inverted high bit gives `x - 2^n` if the bit is clear and `x` if it is set.
 
 use super::shape::{Plain, PlainMin, Shape, Subs8Min, Subs16, Subs16Min, Wide, WideSubs8};
 use super::vector::*;
@@ -19,9 +19,9 @@ use happy_tensor::{
 
 /// A block, or an unpacked unit, as vectors.
 pub(super) trait Decode: Copy + 'static {
-    /// The unit of the same integers that portable code unpacks.
+    /// The unit that portable code unpacks to the same integers.
     type Unit: Unit;
-    /// What a tile must know of it.
+    /// What a tile must know of the format.
     type Shape: Shape;
     /// See [`Unit::LEN`].
     const LEN: usize = Self::Unit::LEN;
@@ -35,48 +35,50 @@ pub(super) trait Decode: Copy + 'static {
     const SUBS: usize = Self::Shape::SUBS;
     /// Units in a block.
     const PARTS: usize = 1;
-    /// What is added to a group to give the integers.
+    /// The constant that is added to a group to get the integers.
     const BIAS: i32 = 0;
-    /// Whether [`Decode::d_lanes`] makes the scales; else they are f16.
+    /// Whether [`Decode::d_lanes`] computes the scales. If not, they are stored as f16.
     const F32_SCALE: bool = false;
-    /// A power of two that `d` is multiplied with, where it is an f16 without a minimum.
+    /// A power of two by which `d` is multiplied. Only used if `d` is an f16 and the format has no minimum.
     const D_FACTOR: f32 = 1.0;
 
-    /// Elements `16 G ..` of the unit, less the bias.
+    /// Returns elements `16 G ..` of the unit, less the bias.
     fn group<const G: usize>(&self) -> int8x16_t;
-    /// Elements `16 G ..` of unit `part` of the block, less the bias; zeros in the half that a unit of 16 does not have.
+    /// Returns elements `16 G ..` of unit `part` of the block, less the bias. A unit of 16 has zeros in the half that
+    /// belongs to the other unit.
     #[inline(always)]
     fn group_of<const G: usize>(&self, part: usize) -> int8x16_t {
         debug_assert!(part == 0);
         self.group::<G>()
     }
-    /// The f16 bits of `d`, and above them those of the scale of the minimum, 0 without one; or what
-    /// [`Decode::d_lanes`] makes `d` of. [`Shape::HAS_MIN`] says with what sign the minimum counts.
+    /// Returns the f16 bits of `d` and, above them, those of the scale of the minimum, 0 without one; or the bits from
+    /// which [`Decode::d_lanes`] computes `d`. [`Shape::HAS_MIN`] says whether the minimum is added or subtracted.
     fn d_min_bits(&self) -> u32;
-    /// `d` of unit `part` of four blocks, of their [`Decode::d_min_bits`]: its f32 bits, unless the format says otherwise.
+    /// Returns `d` of unit `part` of four blocks, from their [`Decode::d_min_bits`]. Unless the format says otherwise,
+    /// these are its f32 bits.
     #[inline(always)]
     fn d_lanes(bits: [u32; 4], part: usize) -> float32x4_t {
         debug_assert!(part < Self::PARTS);
         f32_of_bits(bits)
     }
-    /// The f32 bits of the minimum's scale; where [`Decode::F32_SCALE`].
+    /// Returns the f32 bits of the minimum's scale. For formats with [`Decode::F32_SCALE`].
     #[inline(always)]
     fn min_bits(&self) -> u32 {
         0
     }
-    /// Scales of the sub-blocks, in the lower bytes where there are 8.
+    /// Returns the scales of the sub-blocks; only the lower bytes are used if there are 8.
     #[inline(always)]
     fn sub_scales(&self) -> int8x16_t {
         splat_i8(1)
     }
-    /// Minimums of the sub-blocks.
+    /// Returns the minimums of the sub-blocks.
     #[inline(always)]
     fn sub_mins(&self) -> int8x16_t {
         splat_i8(1)
     }
 }
 
-/// Whether the shape is what portable code says of the format.
+/// Returns whether the shape agrees with the format's unit in portable code.
 pub(super) const fn same_shape<F: Decode>() -> bool {
     F::Shape::LEN == F::LEN
         && F::Shape::REPEAT == F::REPEAT
@@ -84,19 +86,19 @@ pub(super) const fn same_shape<F: Decode>() -> bool {
         && (F::SUBS == 1) == (<F::Unit as Unit>::SUBS == 1)
 }
 
-/// 16 bytes of a field.
+/// Returns the `i`-th 16 bytes of a field.
 #[inline(always)]
 fn part<const N: usize>(field: &[u8; N], i: usize) -> uint8x16_t {
     load(&field.as_chunks::<16>().0[i])
 }
 
-/// The lower nibbles, or the upper ones.
+/// Returns the lower nibbles, or the upper ones.
 #[inline(always)]
 fn nibbles(v: uint8x16_t, upper: bool) -> uint8x16_t {
     if upper { shr::<4>(v) } else { and(v, splat_u8(15)) }
 }
 
-/// Bits `2 j` and `2 j + 1`.
+/// Returns bits `2 j` and `2 j + 1` of each byte.
 #[inline(always)]
 fn pairs(v: uint8x16_t, j: usize) -> uint8x16_t {
     let three = splat_u8(3);
@@ -108,7 +110,7 @@ fn pairs(v: uint8x16_t, j: usize) -> uint8x16_t {
     }
 }
 
-/// Ones in the bytes whose bit is clear: bit `16 half + i` of `bits` for byte `i`.
+/// Returns all ones in the bytes whose bit is clear: bit `16 half + i` of `bits` belongs to byte `i`.
 #[inline(always)]
 fn clear_bits(bits: u32, half: usize) -> uint8x16_t {
     const BYTES: [Bytes; 2] =
@@ -131,7 +133,7 @@ macro_rules! scales {
     };
 }
 
-// After the macro, which they use.
+// After the macro, because they use it.
 mod lattice;
 mod small;
 mod ternary;
@@ -223,7 +225,8 @@ impl Decode for BlockQ3K {
         let clear = test(not(part(&self.hmask, G % 2)), splat_u8(1 << (G / 2)));
         signed(insert::<2>(low, clear))
     }
-    /// As `happy_tensor::formats::scales_k3` draws it: low four bits from bytes 0..8, high two from bytes 8..12.
+    /// The layout is drawn in `happy_tensor::formats::scales_k3`: low four bits from bytes 0..8, high two from bytes
+    /// 8..12.
     #[inline(always)]
     fn sub_scales(&self) -> int8x16_t {
         const LOW: [i8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, -4, -4, -4, -4, -4, -4, -4, -4];
@@ -296,7 +299,7 @@ impl Decode for BlockQ6K {
     }
 }
 
-/// The values that the lower nibbles choose, or the upper ones.
+/// Returns the levels that the lower nibbles choose, or the upper ones.
 #[inline(always)]
 fn look_up(levels: &[i8; 16], qs: &[u8; 16], upper: bool) -> int8x16_t {
     signed(table(unsigned(load_i8(levels)), nibbles(load(qs), upper)))

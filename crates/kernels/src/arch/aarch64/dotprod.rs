@@ -22,7 +22,7 @@ static LINEAR: [LinearKernel; DType::COUNT] = kernel_table!(Dotprod, in place [
     MXFP4 NVFP4
 ]);
 
-/// Everything on this instruction set. Operations on floats are NEON's.
+/// Everything on this instruction set. It uses the float operations of NEON.
 pub(crate) static KERNELS: IsaKernels = IsaKernels {
     isa: Isa::Dotprod,
     ops: || Dotprod::new().and_then(|_| Neon::new()).map(Ops::new),
@@ -34,7 +34,7 @@ pub(crate) static KERNELS: IsaKernels = IsaKernels {
 pub(super) struct Dotprod(());
 
 impl Dotprod {
-    /// The token, where the machine has the instructions.
+    /// Returns the token if the machine has the instructions.
     #[inline(always)]
     pub(super) fn new() -> Option<Self> {
         let have = std::arch::is_aarch64_feature_detected!("neon")
@@ -71,7 +71,7 @@ impl Products for Dotprod {
 macro_rules! dotprod {
     ($f:ident, $acc:expr, $w:expr, $a:expr) => {{
         let (acc, w, a) = ($acc, $w, $a);
-        // SAFETY: a `Dotprod` is made only where the processor has the feature.
+        // SAFETY: a `Dotprod` is made only if the processor has the feature.
         unsafe { $f(acc, w, a) }
     }};
 }

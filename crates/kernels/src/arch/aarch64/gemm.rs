@@ -1,4 +1,4 @@
-//! Many tokens: a panel of unpacked rows times tile after tile of tokens.
+//! Many tokens: rows are unpacked into a panel, which is multiplied with one tile of tokens after the other.
 //!
 //! ```text
 //! for each stretch of K (a panel that fits the first-level cache):
@@ -27,19 +27,19 @@ const STRETCH: usize = 1024;
 
 /// How an instruction set multiplies panels.
 pub(super) trait Panels: Products {
-    /// What multiplies one token.
+    /// The products that multiply a single token.
     type Rows: ArmProducts;
-    /// The shape whose code is used for a shape.
+    /// The shape whose code serves shape `S`.
     type Of<S: Shape>: Shape;
-    /// Whether panels are laid out in pairs of rows, instead of rows in lanes.
+    /// Whether panels hold pairs of rows, instead of rows in lanes.
     const PAIRS: bool;
-    /// Eights of rows in a panel.
+    /// Groups of 8 rows in a panel.
     const TILES: usize;
 
-    /// Vectors of scratch for tokens of `k` values.
+    /// Returns the number of vectors of scratch for tokens of `k` values.
     fn scratch_len<S: Shape>(k: usize) -> usize;
 
-    /// Multiplies the panel by a tile of tokens; returns how many.
+    /// Multiplies the panel with a tile of tokens and returns their number.
     fn tokens<S: Shape>(
         self,
         place: Place,
@@ -50,7 +50,8 @@ pub(super) trait Panels: Products {
     ) -> usize;
 }
 
-/// Rows in lanes. Two tiles are a panel, so that a tile's activations are read from the first-level cache the second time.
+/// Rows in lanes. A panel is two tiles, so that the activations of a tile come from the first-level cache the second
+/// time.
 impl<D: ArmProducts> Panels for D {
     type Rows = D;
     type Of<S: Shape> = D::Of<S>;
@@ -78,22 +79,23 @@ impl<D: ArmProducts> Panels for D {
     }
 }
 
-/// Blocks of activations in a stretch of rows of `k` values, or in the whole row.
+/// Returns the number of blocks of activations in a stretch of rows of `k` values, or in the whole row if it is
+/// shorter.
 pub(super) fn stretch_len<S: Shape>(k: usize) -> usize {
     k.min(STRETCH) / S::LEN
 }
 
-/// Vectors of an unpacked stretch of 8 rows.
+/// Returns the number of vectors of an unpacked stretch of 8 rows.
 fn tile_len<S: Shape, P: Panels>(k: usize) -> usize {
     stretch_len::<S>(k) * S::REPEAT * unit_len::<S>(P::PAIRS)
 }
 
-/// Bytes of panel for rows of `k` weights.
+/// Returns the size in bytes of a panel for rows of `k` weights.
 pub(super) fn panel_bytes<S: Shape, P: Panels>(k: usize) -> usize {
     (P::TILES * tile_len::<S, P>(k) + P::scratch_len::<S>(k)) * size_of::<Bytes>()
 }
 
-/// `y.row_mut(t)[r] = w[r] . x[t]`, for as many rows as `y` is wide: formats that are read as they are stored.
+/// Computes `y.row_mut(t)[r] = w[r] . x[t]` for as many rows as `y` is wide: for formats that are decoded in place.
 pub(super) fn gemm<F: Decode + Source, P: Panels>(
     w: &[u8],
     x: Acts<'_>,
@@ -106,7 +108,7 @@ pub(super) fn gemm<F: Decode + Source, P: Panels>(
     let blocks = F::blocks(w);
     let last = y.width().saturating_sub(1);
     panels::<P::Of<F::Shape>, P>(x, y, panel, &|row, unit, n, panel| {
-        // Rows beyond the last are the last again; their results are not stored.
+        // Rows past the end repeat the last one; their results are not stored.
         let mut rows = [&blocks[..0]; ROWS];
         for (r, slot) in rows.iter_mut().enumerate() {
             *slot = &blocks[(row + r).min(last) * units + unit / each..][..n / each];
@@ -115,9 +117,10 @@ pub(super) fn gemm<F: Decode + Source, P: Panels>(
     });
 }
 
-/// All panels. `fill` is given a first row, a block of activations and how many, and unpacks what 8 rows have for them.
+/// Multiplies all panels. `fill` is called with a first row, a first block of activations and the number of blocks, and
+/// unpacks the weights of 8 rows that belong to them.
 ///
-/// It is called as a pointer, so that formats of one shape share this.
+/// It is called through a pointer, so that formats of one shape share this function.
 #[inline(never)]
 pub(super) fn panels<S: Shape, P: Panels>(
     x: Acts<'_>,
@@ -145,7 +148,8 @@ pub(super) fn panels<S: Shape, P: Panels>(
     }
 }
 
-/// Where a tile lies: its first token, the first row of its panel, and the units of the stretch.
+/// Where a tile lies: its first token, the first row of its panel, and the first block and the number of blocks of the
+/// stretch.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     pub(super) t: usize,
@@ -154,7 +158,7 @@ pub(super) struct Place {
     pub(super) n: usize,
 }
 
-/// Multiplies the panel by `T` tokens and returns `T`.
+/// Multiplies the panel with `T` tokens and returns `T`.
 #[inline(always)]
 fn tokens<S: Shape, D: ArmProducts, const T: usize>(
     dot: D,
@@ -193,7 +197,7 @@ fn tokens<S: Shape, D: ArmProducts, const T: usize>(
     T
 }
 
-/// Copies as many values as both have: mostly a whole row of a tile, for which this is two vectors.
+/// Copies as many values as both slices have. Mostly this is a whole row of a tile, which takes two vectors.
 #[inline(always)]
 pub(super) fn copy(from: &[f32], to: &mut [f32]) {
     if let (Some(from), Some(to)) = (from.first_chunk::<ROWS>(), to.first_chunk_mut::<ROWS>()) {

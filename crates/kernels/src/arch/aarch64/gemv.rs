@@ -1,7 +1,7 @@
-//! One token: weights straight from their blocks, four rows in the lanes of a vector.
+//! One token: weights are read where their blocks lie, with four rows in the lanes of a vector.
 //!
 //! ```text
-//! for each group of rows (8 for formats of 32, 4 for K formats):
+//! for each group of rows (8 for formats of 32, 4 for formats with sub-blocks):
 //!     for each unit u:  prefetch the same place of the next group, in file order
 //!         for each row: v = vector whose lanes add up to isum          (activations stay in registers or L1)
 //!         isum = sums of four v, in lanes;  acc = fma(isum, d * da, acc);  acc = fma(-msum, dmin * da, acc)
@@ -16,17 +16,17 @@ use crate::linear::source::Source;
 use core::arch::aarch64::{float32x4_t, int8x16_t, int16x8_t, int32x4_t};
 use core::hint::black_box;
 
-/// Rows of a group.
+/// Returns the number of rows of a group.
 pub(super) const fn rows<F: Decode>() -> usize {
     if F::SUBS > 1 { 4 } else { 8 }
 }
 
-/// Blocks of activations that go with a block of weights.
+/// Returns the number of blocks of activations for one block of weights.
 pub(super) const fn blocks_of_activations<F: Decode>() -> usize {
     <F as Decode>::PARTS / F::REPEAT
 }
 
-/// `y[r] = w[r] . x`, for as many rows as `y` holds.
+/// Computes `y[r] = w[r] . x` for as many rows as `y` holds.
 #[inline(always)]
 pub(super) fn gemv<F: Decode + Source, D: ArmProducts>(dot: D, w: &[u8], x: Acts<'_>, y: &mut [f32]) {
     let units = x.d.len() / blocks_of_activations::<F>();
@@ -42,7 +42,7 @@ pub(super) fn gemv<F: Decode + Source, D: ArmProducts>(dot: D, w: &[u8], x: Acts
     }
 }
 
-/// Rows `first ..` of `y`, `4 Q` of them or what is left; returns how many.
+/// Computes up to `4 Q` rows of `y` from `first` on, and returns their number.
 #[inline(always)]
 fn group<F: Decode, D: ArmProducts, const Q: usize>(
     dot: D,
@@ -52,13 +52,14 @@ fn group<F: Decode, D: ArmProducts, const Q: usize>(
     y: &mut [f32],
     first: usize,
 ) -> usize {
-    // Rows beyond the last are the last again; their results are not stored.
+    // Rows past the end repeat the last one; their results are not stored.
     let last = y.len() - 1;
     let mut rows = [[&blocks[..0]; 4]; Q];
     for (i, row) in rows.as_flattened_mut().iter_mut().enumerate() {
         *row = &blocks[(first + i).min(last) * units..][..units];
     }
-    // Hidden that they are evenly spaced, the compiler steps one pointer a row; else it adds two numbers each time.
+    // This hides from the compiler that the rows are evenly spaced. So it steps one pointer for each row, instead of
+    // adding two numbers at each access.
     let mut rows = black_box(rows);
     for row in rows.as_flattened_mut() {
         *row = &row[..units];
@@ -93,13 +94,13 @@ fn prefetch_next<F: Decode, const Q: usize>(rows: &[[&[F]; 4]; Q], u: usize) {
     lines!(0 1 2 3 4 5 6 7 8 9 10 11 12 13);
 }
 
-/// Unit `u` of four rows.
+/// Returns unit `u` of four rows.
 #[inline(always)]
 fn units<F>(rows: [&[F]; 4], u: usize) -> [&F; 4] {
     [&rows[0][u], &rows[1][u], &rows[2][u], &rows[3][u]]
 }
 
-/// `d` of unit `part` and the scale of the minimum, 0 without one, of four rows.
+/// Returns `d` of unit `part` of four rows and the scale of their minimum, 0 without one.
 #[inline(always)]
 pub(super) fn scales<F: Decode>(b: [&F; 4], part: usize) -> [float32x4_t; 2] {
     if const { F::F32_SCALE } {
@@ -119,13 +120,13 @@ pub(super) fn scales<F: Decode>(b: [&F; 4], part: usize) -> [float32x4_t; 2] {
     }
 }
 
-/// `acc + isum * (d * da)`, rounded as the reference does.
+/// Returns `acc + isum * (d * da)`, rounded as in the reference.
 #[inline(always)]
 pub(super) fn add_scaled(acc: float32x4_t, isum: int32x4_t, d: float32x4_t, da: float32x4_t) -> float32x4_t {
     fma(acc, to_f32(isum), mul_f32(d, da))
 }
 
-/// `acc - msum * (dmin * da)`, or plus where the format adds its minimum, which is the same as minus its negative.
+/// Returns `acc - msum * (dmin * da)`, or `acc + ..` for formats whose minimum is added.
 #[inline(always)]
 pub(super) fn add_min<S: Shape>(
     acc: float32x4_t,
@@ -137,7 +138,7 @@ pub(super) fn add_min<S: Shape>(
     if const { S::SUBS == 1 } { fma(acc, msum, dmin) } else { fms(acc, msum, dmin) }
 }
 
-/// The sums of a block of 32 activations, in the two lower lanes and again above them.
+/// Returns the two sums of a block of 32 activations, four times.
 #[inline(always)]
 pub(super) fn sums_of_32(sums: &[i16]) -> int16x8_t {
     splat_pair_i16(u32::from(sums[0] as u16) | u32::from(sums[1] as u16) << 16)
@@ -154,7 +155,7 @@ struct Acts32 {
     sum: float32x4_t,
 }
 
-/// Formats of 32: the activations of a unit are two vectors, shared by all rows.
+/// Multiplies formats of 32: the activations of a unit are two vectors, shared by all rows.
 #[inline(always)]
 fn units_of_32<F: Decode, D: ArmProducts, const Q: usize>(
     dot: D,
@@ -186,7 +187,7 @@ fn units_of_32<F: Decode, D: ArmProducts, const Q: usize>(
     acc
 }
 
-/// Adds what goes with the `i`-th block of activations of four rows: a unit, or two of 16.
+/// Adds the products with the `i`-th block of activations of four rows: of one unit, or of two units of 16.
 #[inline(always)]
 fn unit_of_32<F: Decode, D: ArmProducts>(
     dot: D,
@@ -220,14 +221,15 @@ fn unit_of_32<F: Decode, D: ArmProducts>(
     if const { F::HAS_MIN } { add_min::<F::Shape>(acc, x.sum, dmin, x.d) } else { acc }
 }
 
-/// A vector whose lanes add up to the products of 32 weights.
+/// Returns a vector whose lanes add up to the sum of products of 32 weights.
 #[inline(always)]
 fn dot32<F: Decode, D: ArmProducts>(dot: D, w: [int8x16_t; 2], x: [int8x16_t; 2]) -> int32x4_t {
     let zero = splat_i32(0);
     if const { F::Shape::WIDE } { dot.dot32::<true>(zero, w, x) } else { dot.dot32::<false>(zero, w, x) }
 }
 
-/// K formats: a unit is 256 values with their own scales, a row after the other.
+/// Multiplies formats with sub-blocks: a unit is 256 values with scales of their own, and its rows are multiplied one
+/// after the other.
 #[inline(always)]
 fn units_of_256<F: Decode, D: ArmProducts>(dot: D, rows: [&[F]; 4], x: Acts<'_>) -> float32x4_t {
     let n = rows[0].len();
@@ -255,7 +257,7 @@ fn units_of_256<F: Decode, D: ArmProducts>(dot: D, rows: [&[F]; 4], x: Acts<'_>)
     acc
 }
 
-/// Sums of the activations of each sub-block; only the first vector counts where there are 8.
+/// Returns the sums of the activations of each sub-block; only the first vector is used if there are 8.
 #[inline(always)]
 pub(super) fn sub_sums<S: Shape>(sums: &[i16]) -> [int16x8_t; 2] {
     let sums = sums.as_chunks::<8>().0;
@@ -263,7 +265,7 @@ pub(super) fn sub_sums<S: Shape>(sums: &[i16]) -> [int16x8_t; 2] {
     if const { S::SUBS == 8 } { [pair_add_i16(lo, hi), hi] } else { [lo, hi] }
 }
 
-/// A vector whose lanes add up to the sum of `v[s] * sums[s]` over the sub-blocks.
+/// Returns a vector whose lanes add up to the sum of `v[s] * sums[s]` over the sub-blocks.
 #[inline(always)]
 pub(super) fn scaled_sums<F: Decode>(v: int8x16_t, sums: [int16x8_t; 2]) -> int32x4_t {
     let lo = widen_lo_i8(v);
@@ -275,7 +277,7 @@ pub(super) fn scaled_sums<F: Decode>(v: int8x16_t, sums: [int16x8_t; 2]) -> int3
     mla_hi_i16(mla_lo_i16(sum, hi, sums[1]), hi, sums[1])
 }
 
-/// A vector whose lanes add up to a unit's isum.
+/// Returns a vector whose lanes add up to a unit's isum.
 #[inline(always)]
 fn unit_of_256<F: Decode, D: ArmProducts>(dot: D, b: &F, a: &[i8; 256], sums: [int16x8_t; 2]) -> int32x4_t {
     let packed = b.sub_scales();

@@ -1,18 +1,19 @@
-//! NEON with matrix products of bytes: tiles whose registers are two tokens times two rows.
+//! NEON with matrix products of bytes, in tiles whose registers hold two tokens times two rows.
 //!
 //! ```text
 //! pack the activations of 4 tokens once for all rows of the panel: pairs of tokens, 8 values each
 //! for each 8 rows, for each unit:
-//!     K formats, for each sub-block:  sum += tokens x rows;  isum += sum * (scale - next scale)
+//!     formats with sub-blocks, for each sub-block:  sum += tokens x rows;  isum += sum * (scale - next scale)
 //!     others:                         isum = tokens x rows
 //!     acc = fma(isum, d * da, acc);  acc = fma(-msum, dmin * da, acc)
 //! ```
 //!
-//! `sum` is never set back within a unit. What it has of earlier sub-blocks cancels, because the scales are taken as steps:
-//! `sum_0 s_0 + (sum_1 - sum_0) s_1 + .. = sum_0 (s_0 - s_1) + sum_1 (s_1 - s_2) + ..`, exactly, as lanes wrap.
+//! `sum` is not reset within a unit. The part of earlier sub-blocks in it cancels, because scales are stored as
+//! differences: `sum_0 s_0 + (sum_1 - sum_0) s_1 + .. = sum_0 (s_0 - s_1) + sum_1 (s_1 - s_2) + ..`. This is exact,
+//! since lanes wrap.
 //!
-//! The minimums are bytes and the sums of activations are not: those are taken as `64 high + low`.
-//! One token is multiplied by the kernels of [`Dotprod`], of which a matrix product would waste half.
+//! The minimums are bytes, but the sums of activations do not fit in bytes, so they are split into `64 high + low`. A
+//! single token is multiplied by the kernels of [`Dotprod`], because a matrix product would waste half of its lanes.
 
 use super::dotprod::Dotprod;
 use super::gemm::{Panels, Place, copy, stretch_len};
@@ -41,7 +42,7 @@ static LINEAR: [LinearKernel; DType::COUNT] = kernel_table!(I8mm, in place [
     MXFP4 NVFP4
 ]);
 
-/// Everything on this instruction set. Operations on floats are NEON's.
+/// Everything on this instruction set. It uses the float operations of NEON.
 pub(crate) static KERNELS: IsaKernels = IsaKernels {
     isa: Isa::I8mm,
     ops: || I8mm::new().and_then(|_| Neon::new()).map(Ops::new),
@@ -53,7 +54,7 @@ pub(crate) static KERNELS: IsaKernels = IsaKernels {
 pub(super) struct I8mm(());
 
 impl I8mm {
-    /// The token, where the machine has the instructions.
+    /// Returns the token if the machine has the instructions.
     #[inline(always)]
     pub(super) fn new() -> Option<Self> {
         let have = Dotprod::new().is_some() && std::arch::is_aarch64_feature_detected!("i8mm");
@@ -62,11 +63,11 @@ impl I8mm {
 
     #[inline(always)]
     fn product(self, acc: int32x4_t, tokens: int8x16_t, rows: int8x16_t) -> int32x4_t {
-        // SAFETY: an `I8mm` is made only where the processor has the feature.
+        // SAFETY: an `I8mm` is made only if the processor has the feature.
         unsafe { smmla(acc, tokens, rows) }
     }
 
-    /// Tokens from `place` on, up to `2 P` of them; returns how many.
+    /// Multiplies up to `2 P` tokens from `place` on, and returns their number.
     #[inline(never)]
     fn pairs<S: Shape, const P: usize>(
         self,
@@ -160,7 +161,7 @@ impl Panels for I8mm {
 /// integers  [LEN / 8][P][2 tokens][8]            i8
 /// da        [P][2 tokens][2]                     f32     each twice: once a row
 /// sums      [P][2 tokens][2]                     f32     formats of 32 with a minimum
-/// sums      [SUBS / 8][high, low][P][2][8]       i8      K formats with a minimum
+/// sums      [SUBS / 8][high, low][P][2][8]       i8      formats with sub-blocks and a minimum
 /// ```
 struct Packed<S, const P: usize>(core::marker::PhantomData<S>);
 
@@ -175,7 +176,7 @@ impl<S: Shape, const P: usize> Packed<S, P> {
         };
 }
 
-/// Packs the activations of tokens `t ..`, blocks `first ..`. Tokens after the last are the last again.
+/// Packs the activations of tokens `t ..`, from block `first` on. Tokens past the end repeat the last one.
 #[inline(always)]
 fn pack<S: Shape, const P: usize>(x: Acts<'_>, t: usize, first: usize, packed: &mut [Bytes]) {
     let n = packed.len() / Packed::<S, P>::UNIT;
@@ -225,9 +226,9 @@ fn pack<S: Shape, const P: usize>(x: Acts<'_>, t: usize, first: usize, packed: &
     }
 }
 
-/// Packs a number of each unit for two tokens, `[a, a, b, b]` at place `at` of units of `len` vectors.
+/// Packs a number of each unit for two tokens, as `[a, a, b, b]` at place `at` of units of `len` vectors.
 ///
-/// `four` makes numbers of what four units have, and `one` of what is left.
+/// `four` computes the numbers of four units, and `one` that of each unit that is left.
 #[inline(always)]
 fn pack_numbers<T: Copy>(
     a: &[T],
@@ -296,7 +297,7 @@ fn tile<S: Shape, const P: usize>(dot: I8mm, panel: &[Bytes], packed: &[Bytes], 
     }
 }
 
-/// The integer sums of a unit: `[pair of tokens][pair of rows]`.
+/// Returns the integer sums of a unit: `[pair of tokens][pair of rows]`.
 #[inline(always)]
 fn products<S: Shape, const P: usize>(dot: I8mm, unit: &[Bytes], a: &[Bytes]) -> [[int32x4_t; 4]; P] {
     let mut sum = [[splat_i32(0); 4]; P];
@@ -363,7 +364,7 @@ fn add_mins<S: Shape, const P: usize>(
     }
 }
 
-/// The results of two tokens as pairs: two rows of one, then the same of the other.
+/// Returns the results of two tokens as pairs: two rows of one token, then the same rows of the other.
 #[inline(always)]
 fn to_pairs(y: &[Row; 2]) -> [float32x4_t; 4] {
     let mut out = [splat_f32(0.0); 4];
@@ -375,7 +376,7 @@ fn to_pairs(y: &[Row; 2]) -> [float32x4_t; 4] {
     out
 }
 
-/// What [`to_pairs`] took apart.
+/// Reverses [`to_pairs`].
 #[inline(always)]
 fn from_pairs(v: [float32x4_t; 4], y: &mut [Row; 2]) {
     for half in 0..2 {

@@ -1,6 +1,6 @@
-//! AArch64: NEON, NEON with dot product instructions, and with matrix products too. [`Products`] tells what is in the files
-//! and how kernels are built of them; beside those, `shape` and `tile` are the microkernel that formats of a shape share,
-//! and `sdot` and `smmla` are instructions that stable Rust lacks.
+//! AArch64: NEON, NEON with dot product instructions, and NEON with both these and matrix products. [`Products`] says
+//! what each file holds and how kernels are built from them. Besides those files, `shape` and `tile` are the
+//! microkernel that formats of one shape share, and `sdot` and `smmla` are instructions that stable Rust lacks.
 //!
 //! [`Products`]: crate::linear::products::Products
 #![allow(

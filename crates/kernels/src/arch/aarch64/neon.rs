@@ -26,7 +26,7 @@ pub(crate) static KERNELS: IsaKernels =
 pub(crate) struct Neon(());
 
 impl Neon {
-    /// The token, where the machine has the instructions.
+    /// Returns the token if the machine has the instructions.
     #[inline(always)]
     pub(crate) fn new() -> Option<Self> {
         let have = std::arch::is_aarch64_feature_detected!("neon");
@@ -39,7 +39,8 @@ fn with_features<O: Op>(s: Neon, op: O) -> O::Out {
     op.run(s)
 }
 
-/// Four sums by the tree of registers that hold lanes `i + (i + 8) + ..`; the sum of `v[i]` in lane `i`.
+/// Returns the sum of `v[i]` in lane `i`, where `v[i]` holds lanes `i + (i + 8) + ..` of 16. The order of additions is
+/// that of [`Simd::reduce_add`].
 #[inline(always)]
 fn add_4(_: Neon, v: [float32x4_t; 4]) -> float32x4_t {
     // SAFETY: the token proves NEON.
@@ -53,7 +54,7 @@ fn add_4(_: Neon, v: [float32x4_t; 4]) -> float32x4_t {
     }
 }
 
-/// The transposed square of 4 x 4.
+/// Transposes a square of 4 x 4.
 #[inline(always)]
 fn transpose_4(_: Neon, v: [float32x4_t; 4]) -> [float32x4_t; 4] {
     // SAFETY: the token proves NEON.
@@ -71,7 +72,7 @@ fn transpose_4(_: Neon, v: [float32x4_t; 4]) -> [float32x4_t; 4] {
     }
 }
 
-/// A method that does the same to all four registers.
+/// Defines methods that do the same to all four registers.
 macro_rules! all {
     ($(fn $name:ident($($arg:ident: $in:ident),+) -> $out:ident = $f:expr;)*) => { $(
         #[inline(always)]
@@ -82,14 +83,14 @@ macro_rules! all {
     )* };
 }
 
-/// Four f16 from eight bytes.
+/// Loads four f16 from eight bytes.
 #[inline(always)]
 unsafe fn widen_f16(x: *const u8) -> float32x4_t {
     // SAFETY: the caller has eight readable bytes, and NEON.
     unsafe { vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(x))) }
 }
 
-/// Four bf16 from eight bytes.
+/// Loads four bf16 from eight bytes.
 #[inline(always)]
 unsafe fn widen_bf16(x: *const u8) -> float32x4_t {
     // SAFETY: the caller has eight readable bytes, and NEON.
@@ -196,7 +197,7 @@ impl Simd for Neon {
         fn div(a: V, b: V) -> V = |a, b| vdivq_f32(a, b);
         fn fma(a: V, b: V, c: V) -> V = |a, b, c| vfmaq_f32(c, a, b);
         fn nfma(a: V, b: V, c: V) -> V = |a, b, c| vfmsq_f32(c, a, b);
-        // not FMIN and FMAX, which treat NaN and the sign of zero otherwise
+        // not FMIN and FMAX, which treat NaN and the sign of zero differently
         fn min(a: V, b: V) -> V = |a, b| vbslq_f32(vcltq_f32(a, b), a, b);
         fn max(a: V, b: V) -> V = |a, b| vbslq_f32(vcgtq_f32(a, b), a, b);
         fn select_lt(a: V, b: V, x: V, y: V) -> V = |a, b, x, y| vbslq_f32(vcltq_f32(a, b), x, y);

@@ -4,19 +4,20 @@
 //! rows in lanes, a unit:    integers  [VALUES / 4][8 rows][4]  i8
 //!                           d         [8 rows]              f32
 //!                           dmin      [8 rows]              f32     formats with a minimum
-//!                           scales    [SUBS][8 rows]        i32     K formats
-//!                           mins      [SUBS][8 rows]        i16     K formats with a minimum
+//!                           scales    [SUBS][8 rows]        i32     formats with sub-blocks
+//!                           mins      [SUBS][8 rows]        i16     formats with sub-blocks and a minimum
 //!
 //! pairs of rows, a unit:    [VALUES / 32], or one:
 //!                               integers  [4, or 2][4 pairs][2 rows][8]      i8
-//!                               steps     [SUBS / 8][4 pairs][again]   i32     K formats: scale - next scale
+//!                               steps     [SUBS / 8][4 pairs][again]   i32     formats with sub-blocks: scale - next scale
 //!                           d         [4 pairs][again]             f32
 //!                           dmin      [4 pairs][again]             f32     formats with a minimum
-//!                           mins      [SUBS / 8][4 pairs][2 rows][8]   i8      K formats with a minimum
+//!                           mins      [SUBS / 8][4 pairs][2 rows][8]   i8      formats with sub-blocks and a minimum
 //! ```
 //!
-//! "again" are the values of the two rows, twice: the lanes of a tile of pairs are two tokens of two rows each.
-//! Everything is vectors of 16 bytes, so the panel is a slice of those, and a format is known by numbers only.
+//! "again" stands for the values of the two rows, twice: the lanes of a tile of pairs are two tokens of two rows each.
+//! Everything consists of vectors of 16 bytes, so the panel is a slice of those, and only the numbers of its [`Shape`]
+//! distinguish a format.
 
 use super::decode::Decode;
 use super::gemv::scales;
@@ -49,7 +50,7 @@ impl<S: Shape> PairLayout<S> {
     const IN_CHUNK: usize = if S::VALUES < 32 { S::VALUES } else { 32 };
     /// Vectors of a chunk of integers and the steps of their scales.
     pub(super) const CHUNK: usize = Self::STEPS + S::SUBS / 8 * 4;
-    /// Where the steps begin in it.
+    /// Where the steps begin in a chunk, in vectors.
     pub(super) const STEPS: usize = Self::IN_CHUNK * ROWS / 16;
     pub(super) const D: usize = Self::CHUNK * S::VALUES / Self::IN_CHUNK;
     pub(super) const DMIN: usize = Self::D + 4;
@@ -58,14 +59,14 @@ impl<S: Shape> PairLayout<S> {
     pub(super) const UNIT: usize = Self::MINS + if S::HAS_MIN { S::SUBS / 8 * 4 } else { 0 };
 }
 
-/// Vectors of a unit in the layout of pairs, or of lanes.
+/// Returns the number of vectors of a unit in the layout of pairs, or of lanes.
 pub(super) const fn unit_len<S: Shape>(pairs: bool) -> usize {
     if pairs { PairLayout::<S>::UNIT } else { Layout::<S>::UNIT }
 }
 
 /// Unpacks the units of 8 rows; `panel` has [`unit_len`] vectors for each.
 ///
-/// A function of its own, which all instruction sets share.
+/// It is not inlined, so that all instruction sets share it.
 #[inline(never)]
 pub(super) fn unpack<F: Decode>(rows: [&[F]; ROWS], panel: &mut [Bytes], pairs: bool) {
     let blocks = rows[0].len();
@@ -84,11 +85,11 @@ pub(super) fn unpack<F: Decode>(rows: [&[F]; ROWS], panel: &mut [Bytes], pairs: 
 /// Which unit is unpacked, and how.
 #[derive(Clone, Copy)]
 pub(super) struct Unit {
-    /// Its number in the block of weights.
+    /// Its index in the block of weights.
     pub(super) part: usize,
-    /// Its number in the block of activations.
+    /// Its index in the block of activations.
     pub(super) of_block: usize,
-    /// Whether in pairs of rows.
+    /// Whether it is unpacked in pairs of rows.
     pub(super) pairs: bool,
 }
 
@@ -155,7 +156,7 @@ fn store_integers<S: Shape>(v: [int8x16_t; 4], group: usize, unit: &mut [Bytes],
     }
 }
 
-/// Stores a number of 32 bits for each of four rows in the part that begins at `lanes` or at `at_pairs`.
+/// Stores a number of 32 bits for each of four rows, in the part that begins at `lanes` or at `at_pairs`.
 #[inline(always)]
 fn store_4(v: uint8x16_t, unit: &mut [Bytes], lanes: usize, at_pairs: usize, half: usize, pairs: bool) {
     if pairs {
@@ -166,7 +167,7 @@ fn store_4(v: uint8x16_t, unit: &mut [Bytes], lanes: usize, at_pairs: usize, hal
     }
 }
 
-/// Stores the scales of four rows, or by how much they change.
+/// Stores the scales of four rows, or the differences to the next scales for pairs of rows.
 #[inline(always)]
 fn store_scales<S: Shape>(scales: [int16x8_t; 8], unit: &mut [Bytes], half: usize, pairs: bool) {
     for i in 0..S::SUBS / 2 {
@@ -207,7 +208,8 @@ fn store_mins<S: Shape>(mins: [int8x16_t; 4], unit: &mut [Bytes], half: usize, p
     }
 }
 
-/// Values of 16 sub-blocks of four rows, widened: vector `i` holds sub-blocks `2 i` and `2 i + 1`, four rows each.
+/// Widens values of 16 sub-blocks of four rows: vector `i` of the result holds sub-blocks `2 i` and `2 i + 1`, four
+/// rows each.
 #[inline(always)]
 fn by_sub(v: [int8x16_t; 4]) -> [int16x8_t; 8] {
     let (a, b) = (zip_lo(v[0], v[2]), zip_hi(v[0], v[2]));

@@ -1,4 +1,4 @@
-//! The integer products, which is what the instruction sets do differently, and how NEON does them.
+//! The integer products, in which the instruction sets differ, and their implementation for NEON.
 
 use super::neon::Neon;
 use super::shape::Shape;
@@ -11,24 +11,25 @@ use core::arch::aarch64::{int8x16_t, int16x8_t, int32x4_t};
 
 /// The integer products of an instruction set.
 ///
-/// `WIDE` says that the weights have 8 bits; without it, `|w| <= 63` in the products of a row and `|w| <= 32` in
-/// those of a panel. Activations lie in -127 ..= 127. Lanes wrap; whole sums are exact.
+/// `WIDE` says that the weights have 8 bits. Without it, `|w| <= 63` in the products of a row and `|w| <= 32` in those
+/// of a panel. Activations are in -127 ..= 127. Single lanes may wrap; sums of all lanes are exact.
 pub(super) trait ArmProducts: Products {
-    /// The shape whose code is used for a shape: [`Shape::Narrow`] where `WIDE` makes no difference.
+    /// The shape whose code serves shape `S`: [`Shape::Narrow`] if `WIDE` makes no difference.
     type Of<S: Shape>: Shape;
 
-    /// A vector whose lanes add up to the sum of `w[i] * a[i]`.
+    /// Returns a vector whose lanes add up to the sum of `w[i] * a[i]`.
     fn dot16(self, w: int8x16_t, a: int8x16_t) -> int32x4_t;
 
-    /// A vector whose lanes add up to those of `acc` and the sum of `w[i] * a[i]` over two vectors.
+    /// Returns a vector whose lanes add up to the sum of the lanes of `acc` and of `w[i] * a[i]` over two vectors.
     fn dot32<const WIDE: bool>(self, acc: int32x4_t, w: [int8x16_t; 2], a: [int8x16_t; 2]) -> int32x4_t;
 
-    /// The products of 8 rows with `T` tokens: rows in lanes, `[token][row / 4]`.
+    /// Returns the dot products of 8 rows with `T` tokens: rows in lanes, `[token][row / 4]`.
     ///
-    /// `w` is `[k / 4][8 rows][4]` of a panel, two vectors a step of 4 values, and `a` the same values of each token.
+    /// `w` is `[k / 4][8 rows][4]` of a panel, two vectors for each step of 4 values, and `a` holds the activations of
+    /// these values for each token.
     fn dots<const T: usize, const WIDE: bool>(self, w: &[Bytes], a: [&[[i8; 16]]; T]) -> [[int32x4_t; 2]; T];
 
-    /// [`tile`] as a function of its own, so that formats of one shape share it.
+    /// [`tile`] as a function that is not inlined, so that formats of one shape share it.
     #[inline(never)]
     fn tile<S: Shape, const T: usize>(self, panel: &[Bytes], a: &[Token<'_, S>; T], acc: &mut [Row; T]) {
         self.run(

@@ -4,7 +4,7 @@
 use core::arch::aarch64::{int8x16_t, int32x4_t};
 use core::arch::asm;
 
-/// `acc[i] + sum of w[4 i + j] * a[4 i + j]` for j in 0..4.
+/// Returns `acc[i] + sum of w[4 i + j] * a[4 i + j]` for j in 0..4.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
 pub(super) fn sdot(acc: int32x4_t, w: int8x16_t, a: int8x16_t) -> int32x4_t {
@@ -19,7 +19,7 @@ pub(super) fn sdot(acc: int32x4_t, w: int8x16_t, a: int8x16_t) -> int32x4_t {
 
 macro_rules! by_element {
     ($($name:ident = $lane:literal;)*) => {$(
-        /// `acc[i] + sum of w[4 i + j] * a[4 L + j]` for j in 0..4, where L is the number in the name.
+        /// Returns `acc[i] + sum of w[4 i + j] * a[4 L + j]` for j in 0..4, where L is the number in the name.
         #[inline]
         #[target_feature(enable = "neon,dotprod")]
         pub(super) fn $name(acc: int32x4_t, w: int8x16_t, a: int8x16_t) -> int32x4_t {

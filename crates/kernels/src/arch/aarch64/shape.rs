@@ -1,20 +1,21 @@
-//! What a tile must know of a format: formats of one shape share its code.
+//! What a tile must know of a format. Formats of one shape share its code.
 
-/// The numbers of a unit, and its activations as types.
+/// The numbers that describe a unit, and its activations as types.
 pub(super) trait Shape: 'static {
     /// Elements of a unit.
     const LEN: usize;
-    /// Sub-blocks of a unit, with scales of their own unless there is one only.
+    /// Sub-blocks of a unit. If there are several, each has a scale of its own.
     const SUBS: usize;
-    /// Whether there is a minimum. It is added in units of one sub-block, and subtracted in the others.
+    /// Whether there is a minimum. It is added in units of one sub-block, and subtracted in others.
     const HAS_MIN: bool;
     /// Whether the integers have 8 bits.
     const WIDE: bool;
-    /// Units that share a block of activations, each of which has zeros in the places of the others.
+    /// Units that share a block of activations. Each of them has zeros in the places of the others.
     const REPEAT: usize;
-    /// Elements of a unit in their places that are stored in a panel: all of them, or those that are not always zero.
+    /// Elements of a unit that a panel stores: all, or those that are not always zero.
     const VALUES: usize = Self::LEN / Self::REPEAT;
-    /// The shape of the same numbers for an instruction set that doesn't care whether integers have 8 bits.
+    /// The shape with the same numbers for an instruction set to which it makes no difference whether integers have 8
+    /// bits.
     type Narrow: Shape;
 
     /// The activations of a unit: `[LEN / 16][16]`.
@@ -22,9 +23,9 @@ pub(super) trait Shape: 'static {
     /// Their sums: `[LEN / 16]`.
     type Sums: AsRef<[i16]> + Copy;
 
-    /// Activations in units; `x` is a whole number of them.
+    /// Returns activations as units; `x` is a whole number of them.
     fn quants(x: &[i8]) -> &[Self::Quants];
-    /// Sums of activations in units.
+    /// Returns sums of activations as units.
     fn sums(x: &[i16]) -> &[Self::Sums];
 }
 
@@ -61,11 +62,11 @@ macro_rules! shape {
 }
 
 shape! {
-    /// Q4_0, Q5_0.
+    /// Q4_0, Q5_0, Q1_0, Q2_0, MXFP4.
     Plain: len 32, subs 1, min false, wide false, repeat 1, narrow Plain;
     /// Q4_1, Q5_1.
     PlainMin: len 32, subs 1, min true, wide false, repeat 1, narrow PlainMin;
-    /// Q8_0, and unpacked units of 32.
+    /// Q8_0, IQ4_NL, and unpacked units of 32.
     Wide: len 32, subs 1, min false, wide true, repeat 1, narrow Plain;
     /// Q4_K, Q5_K.
     Subs8Min: len 256, subs 8, min true, wide false, repeat 1, narrow Subs8Min;
@@ -75,7 +76,7 @@ shape! {
     WideSubs8: len 256, subs 8, min false, wide true, repeat 1, narrow Subs8;
     /// Q3_K, Q6_K, IQ1_M.
     Subs16: len 256, subs 16, min false, wide false, repeat 1, narrow Subs16;
-    /// Unpacked units of 16.
+    /// NVFP4, and unpacked units of 16.
     WideHalves: len 32, subs 1, min false, wide true, repeat 2, narrow WideHalves;
     /// IQ2_XS, IQ2_S, and unpacked units of 256.
     WideSubs16: len 256, subs 16, min false, wide true, repeat 1, narrow Subs16;

@@ -3,7 +3,7 @@
 use core::arch::aarch64::{int8x16_t, int32x4_t};
 use core::arch::asm;
 
-/// `acc[2 i + j] + sum of a[8 i + k] * b[8 j + k]` for k in 0..8: two rows of `a` times two rows of `b`.
+/// Returns `acc[2 i + j] + sum of a[8 i + k] * b[8 j + k]` for k in 0..8: two rows of `a` times two rows of `b`.
 #[inline]
 #[target_feature(enable = "neon,i8mm")]
 pub(super) fn smmla(acc: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {

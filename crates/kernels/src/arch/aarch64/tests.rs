@@ -1,4 +1,4 @@
-//! Every kernel of this folder against the scalar reference, bit for bit.
+//! Compares every kernel of this folder with the scalar reference, bit for bit.
 
 use super::dotprod::{self, Dotprod};
 use super::i8mm::{self, I8mm};
@@ -48,7 +48,7 @@ const FILLS: [Fill; 8] = [
     Fill::Alternating(0xFF),
 ];
 
-/// Weight rows whose scales are finite: subnormal, small, large, of both signs.
+/// Returns weight rows whose scales are finite: subnormal, small, large, of both signs.
 fn weights(dtype: DType, rows: usize, k: usize, fill: Fill, random: &mut Random) -> Vec<u8> {
     const SCALES: [u16; 8] = [0x0001, 0x83FF, 0x2C01, 0xA8F3, 0x3C00, 0x1234, 0xFBFF, 0x0000];
     let mut w = vec![0; rows * k / dtype.block_len() * dtype.block_bytes()];
@@ -93,7 +93,7 @@ fn activations(tokens: usize, k: usize, unit: usize, fill: Fill, random: &mut Ra
 }
 
 fn run_gemm(kernel: &LinearKernel, w: &[u8], x: Acts<'_>, rows: usize) -> Vec<u32> {
-    // The output is wider than the rows, to see that nothing is written beside them.
+    // The output is wider than the rows, to check that nothing is written beside them.
     let stride = rows + 3;
     let mut y = vec![7.5f32; x.rows * stride];
     let mut mat = MatMut::new(&mut y, x.rows, stride);
@@ -111,7 +111,7 @@ fn run_gemv(kernel: &LinearKernel, w: &[u8], x: Acts<'_>, rows: usize) -> Vec<u3
     y.into_iter().map(f32::to_bits).collect()
 }
 
-/// Compares one shape; returns what differs.
+/// Compares one size and returns what differs.
 fn differences(kernel: &LinearKernel, rows: usize, tokens: usize, k: usize, fill: Fill) -> Vec<String> {
     let kind = ActKind::of(kernel.dtype);
     let mut random = Random(0x9E37_79B9_7F4A_7C15 ^ (rows * 31 + tokens * 7 + k) as u64);
@@ -150,7 +150,7 @@ fn check(kernels: &[LinearKernel]) {
                 failed.extend(differences(kernel, rows, tokens, 3 * unit, Fill::Random));
             }
         }
-        // One stretch of a panel is 1024 weights.
+        // One stretch of a panel is 1,024 weights.
         for k in [unit, 2 * unit, 512, 576, 640, 1024, 1280, 2304].into_iter().filter(|k| k % unit == 0) {
             failed.extend(differences(kernel, 9, 7, k, Fill::Random));
         }
@@ -176,7 +176,8 @@ fn i8mm_gives_the_bits_of_the_reference() {
     check(i8mm::KERNELS.linear);
 }
 
-/// A format may be decoded in place or unpacked on any instruction set: the tables unpack what they can, here all.
+/// Every instruction set can unpack every format. The tables decode formats in place where they can; the tables here
+/// unpack them all.
 #[test]
 fn every_format_can_be_unpacked() {
     static NEON: [LinearKernel; DType::COUNT] = kernel_table!(Neon, in place []);

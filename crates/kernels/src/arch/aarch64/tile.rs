@@ -25,7 +25,7 @@ impl<S: Shape> Copy for Token<'_, S> {}
 /// A token's results for the rows of a panel.
 pub(super) type Row = [f32; ROWS];
 
-/// Adds 8 rows times `T` tokens to `acc`, over as many units as the tokens have blocks for.
+/// Adds the products of 8 rows and `T` tokens to `y`, over as many units as the tokens have blocks for.
 #[inline(always)]
 pub(super) fn tile<S: Shape, D: ArmProducts, const T: usize>(
     dot: D,
@@ -40,7 +40,7 @@ pub(super) fn tile<S: Shape, D: ArmProducts, const T: usize>(
     let mut a = *tokens;
     let mut acc = [[splat_f32(0.0); 2]; T];
     for t in 0..T {
-        // All of one length: indices need no checks below.
+        // All have the same length, so indices need no checks below.
         a[t] = Token { q: &a[t].q[..blocks], d: &a[t].d[..blocks], sums: &a[t].sums[..blocks] };
         let y = y[t].as_chunks::<4>().0;
         acc[t] = [load_f32(&y[0]), load_f32(&y[1])];
@@ -85,7 +85,7 @@ pub(super) fn tile<S: Shape, D: ArmProducts, const T: usize>(
     }
 }
 
-/// The products of a sub-block.
+/// Returns the dot products of a sub-block.
 #[inline(always)]
 fn dots<S: Shape, D: ArmProducts, const T: usize>(
     dot: D,
@@ -95,7 +95,7 @@ fn dots<S: Shape, D: ArmProducts, const T: usize>(
     if const { S::WIDE } { dot.dots::<T, true>(w, a) } else { dot.dots::<T, false>(w, a) }
 }
 
-/// The sum over the sub-blocks of scale times product.
+/// Returns the sum over the sub-blocks of scale times dot product.
 #[inline(always)]
 fn scaled_dots<S: Shape, D: ArmProducts, const T: usize>(
     dot: D,
@@ -121,13 +121,13 @@ fn scaled_dots<S: Shape, D: ArmProducts, const T: usize>(
     isum
 }
 
-/// Two vectors of a unit: 8 rows.
+/// Loads two vectors of a unit, which hold a number for each of 8 rows.
 #[inline(always)]
 fn pair_f32(unit: &[Bytes], at: usize) -> [float32x4_t; 2] {
     [f32_of_bytes(load(&unit[at])), f32_of_bytes(load(&unit[at + 1]))]
 }
 
-/// The sums over the sub-blocks of minimum times activations.
+/// Returns the sums over the sub-blocks of minimum times sum of activations.
 #[inline(always)]
 fn msums<S: Shape, const T: usize>(unit: &[Bytes], sums: [&[i16]; T]) -> [[float32x4_t; 2]; T] {
     let mut out = [[splat_f32(0.0); 2]; T];

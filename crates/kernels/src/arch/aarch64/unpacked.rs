@@ -1,4 +1,4 @@
-//! Formats without kernels of their own: their blocks are unpacked to bytes and scales, a unit at a time.
+//! Formats that are not decoded in place: their blocks are unpacked to bytes and scales, a unit at a time.
 //!
 //! ```text
 //! gemv, for each group of 4 rows, for each unit:
@@ -67,7 +67,7 @@ unpacked! {
     SuperMin: WideSubs16Min, |u| min u.dmin, scales load_i8(&u.scales), mins signed(load(&u.mins));
 }
 
-/// `y[r] = w[r] . x`, for as many rows as `y` holds.
+/// Computes `y[r] = w[r] . x` for as many rows as `y` holds.
 #[inline(always)]
 pub(super) fn gemv<S: Source<Unit: Decode>, D: ArmProducts>(dot: D, w: &[u8], x: Acts<'_>, y: &mut [f32]) {
     let rows = Rows::<S>::new(w, x, y.len());
@@ -98,7 +98,7 @@ pub(super) fn gemv<S: Source<Unit: Decode>, D: ArmProducts>(dot: D, w: &[u8], x:
     }
 }
 
-/// The sums of the activations times the minimums, a row in each lane.
+/// Returns the sums of the activations times the minimums, with a row in each lane.
 #[inline(always)]
 fn min_sums<F: Decode>(units: &[F; 4], sums: &[i16]) -> float32x4_t {
     if const { F::SUBS == 1 } {
@@ -113,7 +113,7 @@ fn min_sums<F: Decode>(units: &[F; 4], sums: &[i16]) -> float32x4_t {
     to_f32(sums_of(msum))
 }
 
-/// A vector whose lanes add up to a unit's isum.
+/// Returns a vector whose lanes add up to a unit's isum.
 #[inline(always)]
 fn products<F: Decode + Unit, D: ArmProducts>(dot: D, unit: &F, a: &[[i8; 16]]) -> int32x4_t {
     if const { <F as Unit>::SUBS == 1 } {
@@ -132,7 +132,7 @@ fn products<F: Decode + Unit, D: ArmProducts>(dot: D, unit: &F, a: &[[i8; 16]]) 
     isum
 }
 
-/// `y.row_mut(t)[r] = w[r] . x[t]`, for as many rows as `y` is wide.
+/// Computes `y.row_mut(t)[r] = w[r] . x[t]` for as many rows as `y` is wide.
 pub(super) fn gemm<S: Source<Unit: Decode>, P: Panels>(
     w: &[u8],
     x: Acts<'_>,

@@ -30,7 +30,7 @@ impl Products for Scalar {
     }
 }
 
-/// A closure that is compiled with fused multiply-add where the machine has it, as all scalar code is.
+/// A closure that is compiled with fused multiply-add if the machine has it, like all scalar code.
 struct Body<F>(F);
 
 impl<F: FnOnce()> Op for Body<F> {
@@ -41,7 +41,7 @@ impl<F: FnOnce()> Op for Body<F> {
     }
 }
 
-/// Every format: no block is decoded in place, which is what makes this the reference of those that are.
+/// All formats. No block is decoded in place, so this is the reference for the kernels that decode in place.
 pub(crate) static LINEAR: [LinearKernel; DType::COUNT] = kernel_table!(Scalar, in place []);
 
 /// The kernel of a quantized format.
@@ -59,7 +59,7 @@ const fn unpacked<P: Products, B: Source + Block>() -> LinearKernel {
     }
 }
 
-/// `acc` plus a unit times its activations: unit `u` of the row and of the token `x`.
+/// Returns `acc` plus the products of `unit`, unit `u` of the row, with its activations of the token `x`.
 #[inline(always)]
 fn multiply_add<U: Unit>(unit: &U, u: usize, x: Acts<'_>, acc: f32) -> f32 {
     debug_assert!(x.kind == U::KIND);
@@ -89,7 +89,7 @@ fn unit_of<S: Source>(row: &[S], u: usize) -> S::Unit {
     row[u / S::PARTS].unit(u % S::PARTS)
 }
 
-/// Checks that there are `rows` rows of weights for whole activations.
+/// Checks that `x` consists of whole blocks of activations and that `w` has `rows` rows of weights for them.
 fn assert_fits<S: Source>(w: &[u8], x: Acts<'_>, rows: usize) {
     let row = (x.k / S::Unit::LEN).saturating_mul(S::Unit::REPEAT) / S::PARTS;
     x.assert_fits(S::Unit::KIND, w, rows, row.saturating_mul(size_of::<S>()));
@@ -104,7 +104,7 @@ fn gemm<S: Source>(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>, _panel: &mut Pane
     multiply::<S>(w, x, y);
 }
 
-/// One body for one token and for many: there is one for each format, and it is the reference, not fast.
+/// One function serves one token and many. It is compiled for each format, and as the reference it need not be fast.
 #[inline(never)]
 fn multiply<S: Source>(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>) {
     assert_fits::<S>(w, x, y.width());

@@ -16,15 +16,16 @@ pub(crate) static KERNELS: IsaKernels =
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scalar(());
 
-/// Runs `op` compiled with the fused multiply-add instruction, which `f32::mul_add` calls a library for otherwise.
+/// Runs `op`, compiled with the fused multiply-add instruction. Without it `f32::mul_add` calls a library function.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "fma")]
 fn with_fma<O: Op>(s: Scalar, op: O) -> O::Out {
     op.run(s)
 }
 
-/// All lanes of an operation. Where every machine has something better this is a function, not 16 copies of the operation
-/// wherever it stands: the reference need not be fast there, and libraries for phones are a tenth smaller.
+/// Applies `f` to all lanes. On aarch64, where every machine has NEON, this is a function that is not inlined: the
+/// reference need not be fast there, and libraries for phones are a tenth smaller than with 16 copies of each
+/// operation.
 #[cfg_attr(target_arch = "aarch64", inline(never))]
 #[cfg_attr(not(target_arch = "aarch64"), inline(always))]
 fn map<T>(f: impl FnMut(usize) -> T) -> [T; 16] {
@@ -35,7 +36,7 @@ impl Simd for Scalar {
     type V = [f32; 16];
     type I = [i32; 16];
 
-    // As for `map`: one way through attention is enough for a reference.
+    // As for `map`: one number of queries is enough for a reference.
     const QUERIES: usize = if cfg!(target_arch = "aarch64") { 1 } else { 4 };
 
     #[inline(always)]

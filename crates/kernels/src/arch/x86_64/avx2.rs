@@ -27,7 +27,7 @@ pub(crate) static KERNELS: IsaKernels =
 pub(crate) struct Avx2(());
 
 impl Avx2 {
-    /// The token, where the machine has the instructions.
+    /// Returns the token if the machine has the instructions.
     #[inline(always)]
     pub(crate) fn new() -> Option<Self> {
         let have = is_x86_feature_detected!("avx2")
@@ -42,7 +42,8 @@ fn with_features<O: Op>(s: Avx2, op: O) -> O::Out {
     op.run(s)
 }
 
-/// 16 sums by the tree of registers that hold lanes `i + (i + 8)`; the sum of `v[i]` in lane `i`.
+/// Returns the sum of `v[i]` in lane `i`, where `v[i]` holds lanes `i + (i + 8)` of 16. The order of additions is that
+/// of [`Simd::reduce_add`].
 #[inline(always)]
 pub(super) fn add_16(s: Avx2, v: &[__m256; 16]) -> [__m256; 2] {
     let (v, _) = v.as_chunks::<8>();
@@ -70,7 +71,7 @@ fn add_8(_: Avx2, v: &[__m256; 8]) -> __m256 {
     }
 }
 
-/// The transposed square of 8 x 8.
+/// Transposes a square of 8 x 8.
 #[inline(always)]
 fn transpose_8(_: Avx2, v: [__m256; 8]) -> [__m256; 8] {
     // SAFETY: the token proves AVX2.
@@ -98,7 +99,7 @@ fn transpose_8(_: Avx2, v: [__m256; 8]) -> [__m256; 8] {
     }
 }
 
-/// A method that does the same to both registers.
+/// Defines methods that do the same to both registers.
 macro_rules! both {
     ($(fn $name:ident($($arg:ident),+) -> $ty:ident = $f:expr;)*) => { $(
         #[inline(always)]

@@ -28,7 +28,7 @@ use happy_tensor::DType;
 pub(crate) struct Avx512(Avx2);
 
 impl Avx512 {
-    /// The token, where the machine has the instructions.
+    /// Returns the token if the machine has the instructions.
     #[inline(always)]
     pub(crate) fn new() -> Option<Self> {
         let have = cfg!(emulate_avx512)
@@ -41,7 +41,7 @@ impl Avx512 {
     }
 }
 
-/// Compiles functions for the instruction set, or for AVX2 where it is emulated.
+/// Compiles functions for the instruction set, or for AVX2 if it is emulated.
 macro_rules! for_avx512 {
     ($($function:item)*) => {$(
         #[cfg_attr(emulate_avx512, target_feature(enable = "avx2,fma,f16c"))]
@@ -97,14 +97,14 @@ fn halves(_: Avx512, v: __m512) -> [__m256; 2] {
     unsafe { [_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v)] }
 }
 
-/// A register of two halves.
+/// Joins two halves to a register.
 #[inline(always)]
 fn whole(_: Avx512, low: __m256, high: __m256) -> __m512 {
     // SAFETY: the token proves the features.
     unsafe { _mm512_insertf32x8::<1>(_mm512_castps256_ps512(low), high) }
 }
 
-/// A method that is one instruction.
+/// Defines methods that are one instruction each.
 macro_rules! one {
     ($(fn $name:ident($($arg:ident: $in:ident),+) -> $out:ident = $f:expr;)*) => { $(
         #[inline(always)]
@@ -305,7 +305,7 @@ impl Avx512 {
         fn dot2_256(acc: __m256i, w: __m256i, a: __m256i) -> __m256i = _mm256_dpwssd_epi32;
     }
 
-    /// Sums of four products each.
+    /// Returns 8 vectors of sums of four products each.
     #[inline(always)]
     fn dots<F: Decode>(self, q: [__m256i; 8], a: __m256i) -> [__m256i; 8] {
         let v = self.v();
@@ -317,9 +317,9 @@ impl Avx512 {
     }
 }
 
-/// What tiles of 16 rows and a few tokens need.
+/// Operations for tiles of 16 rows and a few tokens.
 impl Avx512 {
-    /// Columns of 8 rows, and of the 8 rows after them.
+    /// Joins columns of 8 rows with those of the 8 rows that follow.
     #[inline(always)]
     pub(super) fn joined(self, low: __m256i, high: __m256i) -> __m512i {
         let v = self.v();
@@ -331,7 +331,7 @@ impl Avx512 {
         whole(self, low, high)
     }
 
-    /// `acc` plus the dot products of 16 rows, whose words lie side by side in `w`, with the same activations.
+    /// Returns `acc` plus the dot products of 16 rows, whose words lie side by side in `w`, with the same activations.
     #[inline(always)]
     pub(super) fn dots_of_lines<const N: usize>(
         self,
@@ -346,13 +346,13 @@ impl Avx512 {
         acc
     }
 
-    /// `acc + x * scale`.
+    /// Returns `acc + x * scale`.
     #[inline(always)]
     pub(super) fn add_multiple(self, acc: __m512i, x: __m512i, scale: __m512i) -> __m512i {
         self.add32(acc, self.mul32(x, scale))
     }
 
-    /// `acc` plus, in each row, the products of two i16 with two sums of activations.
+    /// Returns `acc` plus, in each row, the products of two i16 with two sums of activations.
     #[inline(always)]
     pub(super) fn add_sums_of_pairs(self, acc: __m512i, pairs: __m512i, sums: [i16; 2]) -> __m512i {
         self.dot2(acc, pairs, self.splat32(pair(sums)))

@@ -1,6 +1,6 @@
-//! Decoding in place, and what else the kernels need of a format: 32 integers at a time, and the scales as lanes. The
-//! blocks of 32 are here, blocks of several units and 4-bit floats in `small`, those of 256 in `super_blocks`; in
-//! `lattice` those that are points of a table with signs, in `ternary` those of -1, 0 and 1.
+//! Decoding in place: 32 integers at a time, and the scales as lanes. Blocks of 32 are in this file, blocks of several
+//! units and 4-bit floats in `small`, blocks of 256 in `super_blocks`. Of these, `lattice` holds the formats whose
+//! values are points of a table with signs, and `ternary` those with values -1, 0 and 1.
 
 mod lattice;
 mod small;
@@ -17,24 +17,25 @@ use crate::linear::unit::Unit;
 use core::arch::x86_64::{__m256, __m256i};
 use happy_tensor::*;
 
-/// What [`Decode::prepare`] leaves in memory, where each number is read by itself. The blocks of a group of rows are
-/// prepared before the first is multiplied: what was just written as vectors takes a while to be read as numbers.
+/// What [`Decode::prepare`] leaves in memory, where each number can be read by itself. All blocks of a group of rows
+/// are prepared before the first is multiplied, because a number that was just written as part of a vector takes a
+/// while to become readable.
 #[derive(Clone, Copy)]
 pub(super) struct Prepared {
-    /// Numbers of the points of a table.
+    /// Indices of points in a table.
     numbers: [u16; 64],
-    /// For each 32 elements: a bit for each that is negative, or their scale as both halves.
+    /// For each 32 elements: a bit for each element that is negative, or the scale of the elements in both halves.
     words: [u32; 8],
 }
 
 impl Prepared {
-    /// Nothing.
+    /// Nothing is prepared.
     pub(super) const NONE: Self = Self { numbers: [0; 64], words: [0; 8] };
 }
 
 /// A block as vectors.
 pub(super) trait Decode: Copy + 'static {
-    /// The unit of the same integers that portable code unpacks.
+    /// The unit that portable code unpacks to the same integers.
     type Unit: Unit;
     /// See [`Unit::LEN`].
     const LEN: usize = Self::Unit::LEN;
@@ -48,22 +49,24 @@ pub(super) trait Decode: Copy + 'static {
     const SUBS: usize = Self::Unit::SUBS;
     /// Units in a block.
     const PARTS: usize = 1;
-    /// What makes the integers unsigned when added to them; 128 for signed bytes.
+    /// The offset that is added to the integers to make them unsigned; 128 if they are signed bytes, to which nothing
+    /// is added.
     const OFFSET: u8;
-    /// The greatest integer, [`Decode::OFFSET`] added: 2^bits - 1. For signed bytes the greatest magnitude.
+    /// The greatest integer after [`Decode::OFFSET`] is added. For signed bytes, the greatest magnitude.
     const MAX: i32;
-    /// Whether [`Decode::d_lanes`] makes the scales; else they are f16.
+    /// Whether [`Decode::d_lanes`] computes the scales. If not, they are stored as f16.
     const F32_SCALE: bool = false;
     /// Whether [`Decode::d_min`] is a byte.
     const BYTE_SCALE: bool = false;
-    /// A power of two that `d` is multiplied with, where it is an f16 without a minimum.
+    /// A power of two by which `d` is multiplied. Only used if `d` is an f16 and the format has no minimum.
     const D_FACTOR: f32 = 1.0;
 
-    /// Calls `f` with `i` and integers `32 i .. 32 i + 32` of the block, in ascending order. [`Decode::OFFSET`] is added
-    /// to them, so that they are unsigned; signed bytes are as stored.
+    /// Calls `f` with `i` and integers `32 i .. 32 i + 32` of the block, in ascending order. [`Decode::OFFSET`] is
+    /// added, so that they are unsigned; signed bytes are passed as they are.
     fn each_32(&self, v: V, f: impl FnMut(usize, __m256i));
 
-    /// The `i`-th of [`Decode::each_32`]. Two units of 16 are halves of it.
+    /// Returns the `i`-th vector of [`Decode::each_32`]. If units have 16 integers, it holds two of them, one in each
+    /// half.
     #[inline(always)]
     fn group(&self, v: V, i: usize) -> __m256i {
         let mut group = v.zero();
@@ -79,19 +82,20 @@ pub(super) trait Decode: Copy + 'static {
         group
     }
 
-    /// Whether a gemv multiplies two blocks at a time, joined by [`Decode::joined`]: for formats of 32 whose halves are loaded, not
-    /// shuffled.
+    /// Whether a gemv multiplies two blocks at a time, joined by [`Decode::joined`]. For formats of 32 whose halves can
+    /// be loaded without a shuffle.
     const JOINED: bool = false;
 
-    /// Integers `0..16` of both blocks, then integers `16..32` of both, as [`Decode::each_32`] has them. For [`Decode::JOINED`].
+    /// Returns integers `0..16` of both blocks, then integers `16..32` of both, as [`Decode::each_32`] passes them. For
+    /// formats that are [`Decode::JOINED`].
     #[inline(always)]
     fn joined(v: V, [a, b]: [&Self; 2]) -> [__m256i; 2] {
         let (a, b) = (a.group(v, 0), b.group(v, 0));
         [v.halves::<0x20>(a, b), v.halves::<0x31>(a, b)]
     }
 
-    /// The `i`-th of [`Decode::each_32`] of 8 blocks as columns: lane `r` of result `j` is integers `4 j .. 4 j + 4` of block `r`.
-    /// For formats without sub-blocks.
+    /// Returns the `i`-th vector of [`Decode::each_32`] of 8 blocks as columns: lane `r` of result `j` holds integers
+    /// `4 j .. 4 j + 4` of block `r`. For formats without sub-blocks.
     #[inline(always)]
     fn columns(v: V, blocks: [&Self; 8], i: usize) -> [__m256i; 8] {
         v.transpose(map(
@@ -101,7 +105,8 @@ pub(super) trait Decode: Copy + 'static {
         ))
     }
 
-    /// Calls `f` with `i`, `j` and, in lanes, integers `32 i + 4 j .. 32 i + 4 j + 4` of 8 blocks. For formats with sub-blocks.
+    /// Calls `f` with `i`, `j` and, in lanes, integers `32 i + 4 j .. 32 i + 4 j + 4` of 8 blocks. For formats with
+    /// sub-blocks.
     #[inline(always)]
     fn each_word(v: V, blocks: [&Self; 8], mut f: impl FnMut(usize, usize, __m256i)) {
         let mut rows = [[v.zero(); 8]; 8];
@@ -119,22 +124,25 @@ pub(super) trait Decode: Copy + 'static {
         }
     }
 
-    /// Whether a few tokens are multiplied with columns of blocks where they lie: whether these cost less than unpacking.
+    /// Whether a few tokens are multiplied with columns of the blocks where they lie, without a panel: set where that
+    /// costs less than unpacking.
     const COLUMNS: bool = Self::SUBS == 1;
 
-    /// The fewest tokens for which columns take less time than a gemv for each token.
+    /// The fewest tokens for which columns are faster than a gemv for each token.
     const FEWEST: usize = 2;
 
-    /// The groups of 32 integers that [`Decode::two_columns`] gives for `k` = 0, 1, 2, 3.
+    /// The two groups of 32 integers that [`Decode::two_columns`] returns for `k` = 0, 1, 2, 3.
     const PAIRS: [[usize; 2]; 4] = [[0, 1], [2, 3], [4, 5], [6, 7]];
 
-    /// What of 8 blocks several calls of [`Decode::two_columns`] need, as columns. For formats with sub-blocks and [`Decode::COLUMNS`].
+    /// Returns columns of 8 blocks that several calls of [`Decode::two_columns`] use. For formats with sub-blocks and
+    /// [`Decode::COLUMNS`].
     #[inline(always)]
     fn high_columns(v: V, _: [&Self; 8]) -> [[__m256i; 8]; 2] {
         [[v.zero(); 8]; 2]
     }
 
-    /// The groups [`Decode::PAIRS`]`[k]` of 32 integers of 8 blocks as columns, like [`Decode::columns`]. For formats with sub-blocks.
+    /// Returns the groups [`Decode::PAIRS`]`[k]` of 8 blocks as columns, like [`Decode::columns`]. For formats with
+    /// sub-blocks.
     #[inline(always)]
     fn two_columns(v: V, blocks: [&Self; 8], k: usize, _high: &[[__m256i; 8]; 2]) -> [[__m256i; 8]; 2] {
         let mut columns = [[v.zero(); 8]; 8];
@@ -148,9 +156,9 @@ pub(super) trait Decode: Copy + 'static {
         [columns[a], columns[b]]
     }
 
-    /// [`Decode::sub_scales`] of 8 blocks as columns. `scales` gets those of integers `32 i .. 32 i + 16` and `32 i + 16 .. 32 i + 32`
-    /// side by side, as [`X86Products::scale_lanes`] lays them out, only the former where there are 8; `pairs` what goes with
-    /// two sums of activations.
+    /// Computes [`Decode::sub_scales`] of 8 blocks as columns. `scales` gets the scales of integers `32 i .. 32 i + 16`
+    /// and `32 i + 16 .. 32 i + 32` next to each other, as [`X86Products::scale_lanes`] lays them out; only the former
+    /// are set if there are 8 sub-blocks. `pairs` gets what is multiplied with two sums of activations.
     #[inline(always)]
     fn sub_columns<I: X86Products>(
         s: I,
@@ -185,12 +193,12 @@ pub(super) trait Decode: Copy + 'static {
         *pairs = v.transpose(other);
     }
 
-    /// What of the block is computed as a whole, for [`Decode::each_product`].
+    /// Computes what [`Decode::each_product`] needs of the block as a whole.
     #[inline(always)]
     fn prepare(&self, _: V, _: &mut Prepared) {}
 
-    /// Calls `f` with `i`, unsigned bytes and signed bytes, whose products are those of integers `32 i .. 32 i + 32` (or,
-    /// unless they are signed, of what [`Decode::each_32`] gives) and `a[i]`.
+    /// Calls `f` with `i`, unsigned bytes and signed bytes. Their products are those of the vectors that
+    /// [`Decode::each_32`] passes with `a[i]`.
     ///
     /// # Safety
     /// `prepared` is what [`Decode::prepare`] of this block left.
@@ -215,7 +223,8 @@ pub(super) trait Decode: Copy + 'static {
         );
     }
 
-    /// Partial sums of the products of [`Decode::each_product`] times `scales`, the first of [`Decode::sub_scales`].
+    /// Returns partial sums of the products of [`Decode::each_product`] times `scales`, the first result of
+    /// [`Decode::sub_scales`].
     ///
     /// # Safety
     /// `prepared` is what [`Decode::prepare`] of this block left.
@@ -228,7 +237,7 @@ pub(super) trait Decode: Copy + 'static {
         scales: __m256i,
     ) -> __m256i {
         let v = s.v();
-        // Two sums: one would wait for itself.
+        // Two sums, because each addition to a single one would wait for the one before.
         let mut sums = [v.zero(); 2];
         // SAFETY: the caller's promise.
         unsafe {
@@ -246,27 +255,30 @@ pub(super) trait Decode: Copy + 'static {
         v.add32(sums[0], sums[1])
     }
 
-    /// The f16 bits of `d`, and in the upper half those of the minimum's scale as it is stored, if there is one; or what
-    /// [`Decode::d_lanes`] makes `d` of.
+    /// Returns the f16 bits of `d` and, in the upper half, those of the minimum's scale as it is stored, if there is
+    /// one; or the bits from which [`Decode::d_lanes`] computes `d`.
     fn d_min(&self) -> u32;
 
-    /// `d` of unit `part` in lanes, of [`Decode::d_min`] of 8 blocks: its f32 bits, unless the format says otherwise.
+    /// Returns `d` of unit `part` in lanes, from [`Decode::d_min`] of 8 blocks. Unless the format says otherwise, these
+    /// are its f32 bits.
     #[inline(always)]
     fn d_lanes(v: V, stored: __m256i, part: usize) -> __m256 {
         debug_assert!(part < Self::PARTS);
         v.of_bits(stored)
     }
 
-    /// The f32 bits of the minimum's scale, with the sign with which it is stored; where [`Decode::F32_SCALE`].
+    /// Returns the f32 bits of the minimum's scale, with the sign with which it is stored. For formats with
+    /// [`Decode::F32_SCALE`].
     #[inline(always)]
     fn min(&self) -> u32 {
         0
     }
 
-    /// The sub-scales and what goes with the sums of activations, both i16; formats with sub-blocks only.
+    /// Returns the sub-scales and what is multiplied with the sums of activations, both as i16. For formats with
+    /// sub-blocks.
     ///
-    /// The first is such that its `i`-th i16 in the low (high) half is the scale of integers `32 i .. 32 i + 16`
-    /// (`32 i + 16 .. 32 i + 32`). Lane `s` of the second belongs to the sum of integers `16 s .. 16 s + 16`: the
+    /// In the first result, the `i`-th i16 of the low (high) half is the scale of integers `32 i .. 32 i + 16`
+    /// (`32 i + 16 .. 32 i + 32`). Lane `s` of the second belongs to the sum of integers `16 s .. 16 s + 16`: it is the
     /// minimum, or the scale times minus the offset.
     #[inline(always)]
     fn sub_scales(&self, v: V) -> (__m256i, __m256i) {
@@ -274,12 +286,13 @@ pub(super) trait Decode: Copy + 'static {
     }
 }
 
-/// Whether the integers are signed bytes that no offset fits into the range of a `u8` times `i8` product.
+/// Returns whether the integers are signed bytes, for which no offset keeps them in the range of a product of `u8` and
+/// `i8`.
 pub(super) const fn is_signed<F: Decode>() -> bool {
     F::OFFSET == 128
 }
 
-/// Whether 32 integers of a block are two units of 16. (Portable code unpacks such units one by one.)
+/// Returns whether 32 integers of a block are two units of 16. (Portable code unpacks such units one by one.)
 pub(super) const fn two_units<F: Decode>() -> bool {
     F::REPEAT == 2 && F::PARTS > 1
 }
@@ -294,28 +307,30 @@ fn f16_bits_2(d: [u8; 2], m: [u8; 2]) -> u32 {
     u32::from_le_bytes([d[0], d[1], m[0], m[1]])
 }
 
-/// Integers `0..16` in the low half, from the low nibbles, `16..32` in the high half.
+/// Returns integers `0..16`, the low nibbles, in the low half, and integers `16..32`, the high nibbles, in the high
+/// half.
 #[inline(always)]
 fn nibbles(v: V, qs: &[u8; 16]) -> __m256i {
     let shifts = v.words([0, 0, 0, 0, 4, 4, 4, 4]);
     v.and(v.shr32_each(v.twice(v.load_128(qs)), shifts), v.splat8(0xF))
 }
 
-/// [`nibbles`] of two blocks: the first halves of both, then the second halves.
+/// Returns [`nibbles`] of two blocks: the first halves of both, then the second halves.
 #[inline(always)]
 fn joined_nibbles(v: V, [a, b]: [&[u8; 16]; 2]) -> [__m256i; 2] {
     let (both, low) = (v.joined(v.load_128(b), v.load_128(a)), v.splat8(0xF));
     [v.and(both, low), v.and(v.shr16::<4>(both), low)]
 }
 
-/// [`joined_nibbles`] with a fifth bit from `qh`.
+/// Returns [`joined_nibbles`] with a fifth bit from `qh`.
 #[inline(always)]
 fn joined_fifth(v: V, qs: [&[u8; 16]; 2], [a, b]: [u32; 2]) -> [__m256i; 2] {
     let [x, y] = joined_nibbles(v, qs);
     [v.or(x, fifth_bits(v, a & 0xFFFF | b << 16)), v.or(y, fifth_bits(v, a >> 16 | b & 0xFFFF_0000))]
 }
 
-/// [`nibbles`] of 8 blocks as columns. Words of nibbles are transposed before they are taken apart, half as many.
+/// Returns [`nibbles`] of 8 blocks as columns. Words of packed nibbles are transposed, half as many as words of
+/// integers.
 #[inline(always)]
 fn nibble_columns(v: V, qs: [&[u8; 16]; 8]) -> [__m256i; 8] {
     let low = v.splat8(0xF);
@@ -328,7 +343,7 @@ fn nibble_columns(v: V, qs: [&[u8; 16]; 8]) -> [__m256i; 8] {
     [v.and(a, low), v.and(b, low), v.and(c, low), v.and(d, low), high(a), high(b), high(c), high(d)]
 }
 
-/// The bytes that columns of nibbles choose.
+/// Returns the bytes of `table` that columns of nibbles choose.
 #[inline(always)]
 fn look_up_columns(v: V, table: __m256i, qs: [&[u8; 16]; 8]) -> [__m256i; 8] {
     map(
@@ -338,14 +353,14 @@ fn look_up_columns(v: V, table: __m256i, qs: [&[u8; 16]; 8]) -> [__m256i; 8] {
     )
 }
 
-/// The first and the last 16 of 32 bytes.
+/// Returns the first and the last 16 of 32 bytes.
 #[inline(always)]
 pub(super) fn halves(x: &[i8; 32]) -> [&[i8; 16]; 2] {
     let (halves, _) = x.as_chunks();
     [&halves[0], &halves[1]]
 }
 
-/// 16 in the bytes whose bit of `qh` is set.
+/// Returns 16 in the bytes whose bit of `qh` is set, else 0.
 #[inline(always)]
 fn fifth_bits(v: V, qh: u32) -> __m256i {
     v.and(v.set_bits(qh), v.splat8(16))
@@ -466,7 +481,7 @@ impl Decode for BlockQ8_0 {
     }
 }
 
-/// The values that 32 nibbles choose.
+/// Returns the levels that 32 nibbles choose.
 #[inline(always)]
 fn look_up(v: V, levels: &[i8; 16], qs: &[u8; 16]) -> __m256i {
     v.shuffle8(v.twice(v.load_i8_128(levels)), nibbles(v, qs))

@@ -1,13 +1,13 @@
 //! The AVX-512 intrinsics that this crate uses, on AVX2: with `--cfg emulate_avx512` the kernels for AVX-512 are
 //! compiled against these and run on machines that lack it, where the tests can then compare their bits.
 //!
-//! A register is its two halves, so that most instructions are the AVX2 instruction on each. What AVX2 lacks is
-//! written from the operations in Intel's Intrinsics Guide. The tests compare all of it with plain loops, and with the
-//! hardware where it has AVX-512. Names, types and order of arguments are those of
-//! `core::arch::x86_64`, which this module stands for; what is defined here hides what the glob brings in.
+//! A register is represented by its two halves, so most instructions are the AVX2 instruction on each half. What AVX2
+//! lacks is written from the operations in Intel's Intrinsics Guide. The tests compare every intrinsic with plain
+//! loops, and with the hardware if it has AVX-512. Names, types and order of arguments are those of
+//! `core::arch::x86_64`, which this module replaces; its own definitions hide those that the glob imports.
 //!
 //! # Safety
-//! Loads and stores need as many bytes as the register has.
+//! Loads and stores access as many bytes as the register has.
 #![allow(non_camel_case_types, clippy::missing_safety_doc)]
 
 pub(super) use core::arch::x86_64::*;
@@ -52,7 +52,7 @@ each_half! {
     fn _mm512_dpwssd_epi32(acc: __m512i, a: __m512i, b: __m512i) -> __m512i = _mm256_dpwssd_epi32;
 }
 
-/// Intrinsics that put the same into each half.
+/// Intrinsics that put the same value into each half.
 macro_rules! both_halves {
     ($(fn $name:ident($arg:ident: $ty:ty) -> $out:ident = $f:expr;)*) => {$(
         #[inline]
@@ -107,7 +107,7 @@ macro_rules! others {
 others! {
     /// `VPDPBUSD`: four products of u8 and i8, added to an i32 that wraps.
     fn _mm256_dpbusd_epi32(acc: __m256i, a: __m256i, b: __m256i) -> __m256i {
-        // Even and odd bytes apart, as i16: a sum of two products fits an i32 and cannot saturate.
+        // Even and odd bytes are multiplied separately, as i16: a sum of two products fits an i32 and cannot saturate.
         let even = _mm256_madd_epi16(
             _mm256_and_si256(a, _mm256_set1_epi16(0xFF)),
             _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(b)),
@@ -122,7 +122,7 @@ others! {
     }
 
     fn _mm512_slli_epi32<const N: u32>(a: __m512i) -> __m512i {
-        // The AVX2 intrinsic takes its constant as i32: the count as a register says the same.
+        // The AVX2 intrinsic takes its constant as i32; a count in a register does the same.
         let count = _mm_cvtsi32_si128(N as i32);
         __m512i([_mm256_sll_epi32(a.0[0], count), _mm256_sll_epi32(a.0[1], count)])
     }
@@ -131,7 +131,7 @@ others! {
         a.0[0]
     }
 
-    /// The upper half is undefined on hardware: NaNs here, so that a use of it shows.
+    /// The upper half is undefined on hardware. Here it is filled with NaNs, so that a use of it shows.
     fn _mm512_castps256_ps512(a: __m256) -> __m512 {
         __m512([a, _mm256_set1_ps(f32::NAN)])
     }
@@ -169,7 +169,7 @@ others! {
         ])
     }
 
-    /// Rounds to nearest, whatever `ROUNDING` says: nothing else is asked for here.
+    /// Rounds to nearest, which is the only `ROUNDING` that is used here.
     fn _mm512_cvtps_ph<const ROUNDING: i32>(a: __m512) -> __m256i {
         const { assert!(ROUNDING & 7 == _MM_FROUND_TO_NEAREST_INT) };
         let half = |i: usize| _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(a.0[i]);

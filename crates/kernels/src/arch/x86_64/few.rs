@@ -7,8 +7,10 @@
 //!                        acc = fma(isum, d * da, acc)        as in `gemm`
 //! ```
 //!
-//! The accumulators of the tokens stay in registers. What a token adds to a unit of 32 is 8 products and 3 more
-//! instructions, where `gemv` has 8 products and a tree of 23. Of the formats with sub-blocks Q4_K and Q6_K have this. For 5 and more tokens a panel is faster, whose products are twice as wide. AVX-512 has a tile of its own, [`few_wide`].
+//! The accumulators of the tokens stay in registers. For each token, a unit of 32 takes 8 products and 3 more
+//! instructions, while `gemv` takes 8 products and a tree of 23. Of the formats with sub-blocks, Q4_K and Q6_K are
+//! multiplied this way. For 5 and more tokens a panel is faster, because its products are twice as wide. AVX-512 has a
+//! tile of its own, [`few_wide`].
 
 use super::decode::{Decode, two_units};
 use super::few_wide;
@@ -22,15 +24,15 @@ use crate::linear::source::Source;
 use crate::pool::Columns;
 use core::arch::x86_64::__m256;
 
-/// Tokens of the larger tile; more are faster from a panel, and decode the blocks once more here.
+/// Tokens of the larger tile. More tokens are faster from a panel; here their blocks would be decoded once more.
 const MAX_TOKENS: usize = 4;
 
-/// Whether 16 rows are multiplied at a time.
+/// Returns whether 16 rows are multiplied at a time.
 const fn wide<I: X86Products, F: Decode>() -> bool {
     I::WIDE && !two_units::<F>()
 }
 
-/// Rows and tokens of the largest tile.
+/// Returns the rows and tokens of the largest tile.
 pub(super) const fn shape<I: X86Products, F: Decode>() -> (usize, usize) {
     if wide::<I, F>() { (few_wide::ROWS, few_wide::MAX_TOKENS) } else { (ROWS, MAX_TOKENS) }
 }
@@ -54,16 +56,16 @@ pub(super) fn few<I: X86Products, F: Decode + Source>(s: I, w: &[u8], x: Acts<'_
     }
 }
 
-/// The rows of a task.
+/// The rows of weights of a task.
 pub(super) struct Rows<'a, F> {
     pub(super) w: &'a [u8],
     pub(super) blocks: &'a [F],
-    /// Blocks of a row.
+    /// Blocks in a row.
     pub(super) units: usize,
 }
 
 impl<'a, F: Decode + Source> Rows<'a, F> {
-    /// Rows for all of `y`; none if it is empty.
+    /// Returns the rows for all columns of `y`, or `None` if there is nothing to compute.
     #[inline(always)]
     pub(super) fn new(w: &'a [u8], x: Acts<'_>, y: &Columns<'_>) -> Option<Self> {
         let (width, groups) = (y.width(), <F as Decode>::PARTS / F::REPEAT);
@@ -79,10 +81,12 @@ impl<'a, F: Decode + Source> Rows<'a, F> {
     }
 }
 
-/// All rows times tokens `t .. t + T`, of which those after the last are the last again; returns `T`.
+/// Multiplies all rows with tokens `t .. t + T` and returns `T`. If there are fewer tokens, the last one is repeated,
+/// and what is computed for the copies is dropped.
 ///
 /// # Safety
-/// `rows` has `y.width()` rows of as many weights as `x`, of which all parts are there; `t` is below `x.rows`.
+/// `rows` has `y.width()` rows of as many weights as a row of `x`, the parts of `x` are complete, and `t` is below
+/// `x.rows`.
 #[inline(always)]
 unsafe fn tile<I: X86Products, F: Decode, const T: usize>(
     s: I,
@@ -102,14 +106,14 @@ unsafe fn tile<I: X86Products, F: Decode, const T: usize>(
         *token = (t + i).min(x.rows - 1) * units * groups;
     }
     for first in (0..width).step_by(ROWS) {
-        // A group that is not whole repeats the last row.
+        // An incomplete group repeats the last row.
         let mut start = [0; ROWS];
         for (r, start) in start.iter_mut().enumerate() {
             *start = (first + r).min(width - 1) * units;
         }
         let mut acc = [v.zero_f32(); T];
         for u in 0..units {
-            // Asked for once, by the first tokens.
+            // Prefetched once, with the first tokens.
             let next = first / ROWS * group_bytes
                 + u * ROWS * unit_bytes
                 + if t == 0 { ahead } else { rows.w.len() };
@@ -151,10 +155,10 @@ unsafe fn tile<I: X86Products, F: Decode, const T: usize>(
     T
 }
 
-/// Block `at` of activations: 8 words of integers, two sums and a scale.
+/// Returns block `at` of the activations: 8 words of integers, two sums and a scale.
 ///
 /// # Safety
-/// It exists.
+/// The block exists.
 #[inline(always)]
 pub(super) unsafe fn block(x: Acts<'_>, at: usize) -> (&[[i8; 4]; 8], [i16; 2], f32) {
     // SAFETY: the caller's promise; a block has 32 integers, two sums and a scale.
@@ -164,8 +168,8 @@ pub(super) unsafe fn block(x: Acts<'_>, at: usize) -> (&[[i8; 4]; 8], [i16; 2], 
     (unsafe { &*q.as_ptr().cast::<[[i8; 4]; 8]>() }, sums, d)
 }
 
-/// Adds integers `32 i .. 32 i + 32` of 8 blocks, which are one unit or two, times block `at[t]` of the activations of token
-/// `t`.
+/// Adds the products of integers `32 i .. 32 i + 32` of 8 blocks, which are one unit or two, with block `at[t]` of the
+/// activations of token `t`.
 ///
 /// # Safety
 /// The activations have those blocks.
@@ -207,7 +211,7 @@ unsafe fn one_scale<I: X86Products, F: Decode, const T: usize>(
         let da = v.splat_f32(da);
         let isum = if Layout::<I, F>::OFFSET == 0 { v.zero() } else { s.add_pairs8(v.zero(), offset, sums) };
         let isum = if T < 4 {
-            // Two sums: one would wait for itself.
+            // Two sums, because each addition to a single one would wait for the one before.
             let (a, _) = a.as_chunks::<4>();
             let low = s.dots_of_words::<F, 4>(isum, &halves[0], &a[0]);
             v.add32(low, s.dots_of_words::<F, 4>(v.zero(), &halves[1], &a[1]))
@@ -223,7 +227,8 @@ unsafe fn one_scale<I: X86Products, F: Decode, const T: usize>(
     }
 }
 
-/// Adds 8 blocks of 256 times block `at[t]` of the activations of token `t`, and asks for what lies at `next`.
+/// Adds the products of 8 blocks of 256 with block `at[t]` of the activations of token `t`, and prefetches what lies at
+/// `next`.
 ///
 /// # Safety
 /// The activations have those blocks.
@@ -245,7 +250,7 @@ unsafe fn sub_blocks<I: X86Products, F: Decode, const T: usize>(
     for k in 0..4 {
         for (half, columns) in F::two_columns(v, unit, k, &high).into_iter().enumerate() {
             let i = F::PAIRS[k][half];
-            // An eighth at a time: all at once they would wait for each other.
+            // An eighth at a time, because prefetches issued all at once would wait for each other.
             for line in i * lines..(i + 1) * lines {
                 v.prefetch(w, next + line * 64);
             }

@@ -1,4 +1,4 @@
-//! A few tokens on AVX-512: as [`super::few`], with 16 rows in lanes and up to 8 tokens.
+//! A few tokens on AVX-512: as in [`super::few`], but with 16 rows in lanes and up to 8 tokens.
 //!
 //! ```text
 //! for each group of 16 rows, for each unit:
@@ -6,7 +6,8 @@
 //!     for each token:    8 products, each with a word of activations that memory gives to all lanes
 //! ```
 //!
-//! Half as many instructions as with 8 rows. With 4 tokens and more the dot products are what takes the time: 2 x 16 a cycle.
+//! That takes half as many instructions as with 8 rows. From 4 tokens on, the dot products take most of the time; the
+//! processor starts two of 16 lanes each cycle.
 
 use super::avx512::Avx512;
 use super::decode::Decode;
@@ -23,9 +24,10 @@ use core::arch::x86_64::__m256i;
 
 /// Rows of a group.
 pub(super) const ROWS: usize = 16;
-/// Tokens of the largest tile: their accumulators and the columns take half of the registers.
+/// Tokens of the largest tile. Their accumulators and the columns take half of the registers.
 pub(super) const MAX_TOKENS: usize = 8;
-/// A multiple of this is asked for ahead: a group is twice as long as that of the gemv.
+/// Minimum distance in bytes of what is prefetched; it is rounded up to whole groups. A group is twice as long as that
+/// of the gemv.
 const FAR: usize = 2 * AHEAD;
 
 /// See [`crate::linear::Few`].
@@ -46,10 +48,12 @@ pub(super) fn few<F: Decode + Source>(s: Avx512, w: &[u8], x: Acts<'_>, y: &mut 
     }
 }
 
-/// All rows times tokens `t .. t + T`, of which those after the last are the last again; returns `T`.
+/// Multiplies all rows with tokens `t .. t + T` and returns `T`. If there are fewer tokens, the last one is repeated,
+/// and what is computed for the copies is dropped.
 ///
 /// # Safety
-/// `rows` has `y.width()` rows of as many weights as `x`, of which all parts are there; `t` is below `x.rows`.
+/// `rows` has `y.width()` rows of as many weights as a row of `x`, the parts of `x` are complete, and `t` is below
+/// `x.rows`.
 #[inline(always)]
 unsafe fn tile<F: Decode, const T: usize>(
     s: Avx512,
@@ -69,14 +73,14 @@ unsafe fn tile<F: Decode, const T: usize>(
         *token = (t + i).min(x.rows - 1) * units * groups;
     }
     for first in (0..width).step_by(ROWS) {
-        // A group that is not whole repeats the last row.
+        // An incomplete group repeats the last row.
         let mut start = [[0; 8]; 2];
         for (r, start) in start.as_flattened_mut().iter_mut().enumerate() {
             *start = (first + r).min(width - 1) * units;
         }
         let mut acc = [s.zero_r(); T];
         for u in 0..units {
-            // Asked for once, by the first tokens.
+            // Prefetched once, with the first tokens.
             let next = first / ROWS * group_bytes
                 + u * ROWS * unit_bytes
                 + if t == 0 { ahead } else { rows.w.len() };
@@ -128,7 +132,7 @@ unsafe fn tile<F: Decode, const T: usize>(
     T
 }
 
-/// Columns of 16 rows: lane `r` of result `j` is integers `4 j .. 4 j + 4` of row `r`, unsigned.
+/// Returns columns of 16 rows: lane `r` of result `j` holds integers `4 j .. 4 j + 4` of row `r`, unsigned.
 #[inline(always)]
 fn joined<F: Decode>(s: Avx512, low: [__m256i; 8], high: [__m256i; 8]) -> [<Avx512 as X86Products>::W; 8] {
     let v = s.v();
@@ -139,7 +143,7 @@ fn joined<F: Decode>(s: Avx512, low: [__m256i; 8], high: [__m256i; 8]) -> [<Avx5
     )
 }
 
-/// Adds integers `32 i .. 32 i + 32` of 16 blocks times block `at[t]` of the activations of token `t`.
+/// Adds the products of integers `32 i .. 32 i + 32` of 16 blocks with block `at[t]` of the activations of token `t`.
 ///
 /// # Safety
 /// The activations have those blocks.
@@ -175,7 +179,8 @@ unsafe fn one_scale<F: Decode, const T: usize>(
     }
 }
 
-/// Adds 16 blocks of 256 times block `at[t]` of the activations of token `t`, and asks for what lies at `next`.
+/// Adds the products of 16 blocks of 256 with block `at[t]` of the activations of token `t`, and prefetches what lies
+/// at `next`.
 ///
 /// # Safety
 /// The activations have those blocks.
@@ -202,12 +207,12 @@ unsafe fn sub_blocks<F: Decode, const T: usize>(
         let high = F::two_columns(v, unit[1], k, &high_bits[1]);
         for half in 0..2 {
             let i = F::PAIRS[k][half];
-            // An eighth at a time: all at once they would wait for each other.
+            // An eighth at a time, because prefetches issued all at once would wait for each other.
             for line in i * lines..(i + 1) * lines {
                 v.prefetch(w, next + line * 64);
             }
             let w = joined::<F>(s, low[half], high[half]);
-            // Of the first 16 integers, and of the others if they have one of their own.
+            // The scale of the first 16 integers, and that of the others if they have one of their own.
             let scales = map(
                 [2 * i, 2 * i + usize::from(F::SUBS == 16)],
                 #[inline(always)]

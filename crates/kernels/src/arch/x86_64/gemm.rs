@@ -31,7 +31,7 @@ pub(super) const ROWS: usize = 16;
 /// A line of the panel.
 pub(super) type Line = [u8; 64];
 
-/// Where things lie in a unit of the panel.
+/// The layout of a unit in the panel.
 pub(super) struct Layout<I, F>(PhantomData<(I, F)>);
 
 impl<I: X86Products, F: Decode> Layout<I, F> {
@@ -39,7 +39,7 @@ impl<I: X86Products, F: Decode> Layout<I, F> {
     pub(super) const QUANTS: usize = F::LEN / 4;
     /// Lines of sub-scales.
     pub(super) const SCALES: usize = if F::SUBS > 1 { F::SUBS } else { 0 };
-    /// Lines of pairs; none where signed bytes are multiplied as such.
+    /// Lines of pairs; none if signed bytes are multiplied as such.
     pub(super) const PAIRS: usize =
         if F::SUBS > 1 && !(I::SIGNED && is_signed::<F>()) { F::LEN / 32 } else { 0 };
     /// All lines.
@@ -47,7 +47,8 @@ impl<I: X86Products, F: Decode> Layout<I, F> {
         Self::QUANTS + Self::SCALES + Self::PAIRS + 1 + if F::HAS_MIN { 1 } else { 0 };
     /// Lines of integers in a sub-block.
     const SUB: usize = Self::QUANTS / F::SUBS;
-    /// Steps of 4 integers after which the sums of products must leave their lanes: a divisor of [`Self::SUB`].
+    /// Number of steps of 4 integers whose products fit into a lane; after these the sums are moved out. It divides
+    /// [`Self::SUB`].
     pub(super) const STEPS: usize = {
         let fit = (I::SUM_MAX / (2 * 127 * F::MAX)) as usize;
         let mut steps = Self::SUB;
@@ -56,18 +57,18 @@ impl<I: X86Products, F: Decode> Layout<I, F> {
         }
         steps
     };
-    /// Runs of steps in one turn of the loop, several where they are single steps.
+    /// Runs of steps in one turn of the loop: several if a run is a single step.
     const RUNS: usize = if Self::STEPS == 1 { 4 } else { 1 };
     /// What must be subtracted from the integers in the panel.
     pub(super) const OFFSET: i32 = if I::SIGNED && is_signed::<F>() { 0 } else { F::OFFSET as i32 };
 }
 
-/// Bytes of panel for rows of `k` weights.
+/// Returns the size in bytes of a panel for rows of `k` weights.
 pub(super) fn panel_bytes<I: X86Products, F: Decode>(k: usize) -> usize {
     (k / F::LEN * F::REPEAT).saturating_mul(Layout::<I, F>::LINES * size_of::<Line>())
 }
 
-/// See [`crate::linear::Gemm`]: for formats that kernels read as they are stored.
+/// See [`crate::linear::Gemm`]: for formats that are decoded in place.
 #[inline(always)]
 pub(super) fn gemm<I: X86Products, F: Decode + Source>(
     s: I,
@@ -87,7 +88,7 @@ pub(super) fn gemm<I: X86Products, F: Decode + Source>(
         panel,
         #[inline(always)]
         |first, lines| {
-            // A panel that is not whole repeats the last row.
+            // An incomplete panel repeats the last row.
             let mut rows = [blocks; ROWS];
             for (r, row) in rows.iter_mut().enumerate() {
                 *row = &blocks[(first + r).min(width - 1) * units..][..units];
@@ -98,7 +99,7 @@ pub(super) fn gemm<I: X86Products, F: Decode + Source>(
     );
 }
 
-/// All panels: `fill` is given the first row of each and its lines.
+/// Multiplies all panels. `fill` is called with the first row of each panel and its lines.
 #[inline(always)]
 pub(super) fn panels<I: X86Products, F: Decode>(
     s: I,
@@ -133,10 +134,10 @@ pub(super) fn panels<I: X86Products, F: Decode>(
     }
 }
 
-/// How often the inner loops of a tile run.
+/// The trip counts of the inner loops of a tile.
 ///
-/// They are constants that the compiler does not see. It would unroll the loops, load all weights of a sub-block
-/// before the first product, and run out of registers.
+/// They are constants that are hidden from the compiler. Otherwise it would unroll the loops, load all weights of a
+/// sub-block before the first product, and run out of registers.
 #[derive(Clone, Copy)]
 struct Trips {
     turns: usize,
@@ -153,7 +154,7 @@ impl Trips {
     }
 }
 
-/// The panel times tokens `t .. t + T`; returns `T`.
+/// Multiplies the panel with tokens `t .. t + T` and returns `T`.
 ///
 /// # Safety
 /// The panel is as long as [`panel_bytes`] says, the parts of `x` are as long as `x.rows` and `x.k` say, `t + T` is at
@@ -172,7 +173,7 @@ unsafe fn tile<I: X86Products, F: Decode, const T: usize>(
     let units = blocks * F::REPEAT;
     let mut acc = [s.zero_r(); T];
     for u in 0..units {
-        // Where the unit of each token starts in `x.d`.
+        // The index of each token's unit in `x.d`.
         let mut at = [0; T];
         for (i, at) in at.iter_mut().enumerate() {
             *at = (t + i) * blocks + u / F::REPEAT;

@@ -7,11 +7,11 @@
 //!     acc = fma(isum, d * da, acc)           -> the same operation on each lane as the scalar code's
 //! ```
 //!
-//! Blocks of 32 are joined in twos, row `r` and row `r + 4`, as they are loaded: half a row each, and the halves of the sums are the
-//! rows' own. That takes half a transposing tree less.
+//! Blocks of 32 are loaded in pairs, row `r` with row `r + 4`: each register holds half a block of both rows, so each
+//! half of a sum belongs to one row. That saves half of a transposing tree.
 //!
-//! 8 rows are 8 short streams that hardware prefetchers do not follow, so the rows of the next group are asked for in
-//! the order in which they lie in the file.
+//! 8 rows are 8 short streams that hardware prefetchers do not follow, so the rows of the next group are prefetched in
+//! the order of the file.
 
 use super::decode::{Decode, Prepared, halves, is_signed, two_units};
 use super::products::X86Products;
@@ -23,8 +23,8 @@ use core::arch::x86_64::{__m256, __m256i};
 /// Rows of a group.
 pub(super) const ROWS: usize = 8;
 
-/// How far ahead of what is being read memory is asked for, at least, in bytes. Rows of 2,048 weights at 4 bits, one thread of
-/// a Zen 4: 9 KiB ahead, which is one group, reach 16 of 24 GB/s, 18 KiB and more 19. With 32 KiB some models are slower.
+/// Minimum distance in bytes of what is prefetched. Measured with rows of 2,048 weights of 4 bits on one thread of a
+/// Zen 4: 9 KiB, which is one group, reach 16 of 24 GB/s, 18 KiB and more reach 19. With 32 KiB some models are slower.
 pub(super) const AHEAD: usize = 16 << 10;
 
 /// See [`crate::linear::Gemv`].
@@ -34,7 +34,7 @@ pub(super) fn gemv<I: X86Products, F: Decode + Source>(s: I, w: &[u8], x: Acts<'
     if y.is_empty() {
         return;
     }
-    // Blocks of activations in a block of weights, and blocks in a row.
+    // Blocks of activations for one block of weights, and blocks of weights in a row.
     let groups = <F as Decode>::PARTS / F::REPEAT;
     let units = x.k / F::LEN / groups;
     let unit_bytes = size_of::<F>();
@@ -42,7 +42,7 @@ pub(super) fn gemv<I: X86Products, F: Decode + Source>(s: I, w: &[u8], x: Acts<'
     x.assert_fits(F::KIND, w, y.len(), row_bytes);
     assert!(x.rows == 1);
     let group_bytes = ROWS * row_bytes;
-    // Whole groups ahead, so that a group is asked for from its first byte to its last.
+    // Whole groups ahead, so that each group is prefetched from its first byte to its last.
     let ahead = AHEAD.next_multiple_of(group_bytes.max(1));
     let blocks = F::blocks(&w[..y.len() * row_bytes]);
     assert!(blocks.len() == y.len() * units);
@@ -50,7 +50,7 @@ pub(super) fn gemv<I: X86Products, F: Decode + Source>(s: I, w: &[u8], x: Acts<'
     let (rows, stride) = if y.len() < ROWS { (1, 0) } else { (ROWS, row_bytes) };
     let mut prepared = [Prepared::NONE; ROWS];
     for g in 0..y.len().div_ceil(rows) {
-        // A group that is not whole starts earlier: a few rows are computed twice.
+        // An incomplete group starts earlier, so a few rows are computed twice.
         let first = (g * rows).min(y.len() - rows);
         let mut block = blocks[first * units..].as_ptr();
         let mut acc = v.zero_f32();
@@ -104,13 +104,14 @@ pub(super) fn gemv<I: X86Products, F: Decode + Source>(s: I, w: &[u8], x: Acts<'
     }
 }
 
-/// The blocks of 8 rows that are `stride` bytes apart, from the one at `first` on, which is moved to the next block of its row.
+/// Returns the block at `first` and those of the 7 rows after it, which are `stride` bytes apart. Moves `first` to the
+/// next block of its row.
 ///
-/// Two addresses and the stride, once and three times, are four registers that reach 8 rows. If the compiler saw where the addresses come
-/// from, it would keep 8 of them, some on the stack, which takes a tenth of the time of Q4_0.
+/// Two addresses, the stride and three times the stride are four registers that reach 8 rows. If the compiler knew how
+/// the addresses are computed, it would keep 8 of them, some on the stack, which takes a tenth of the time of Q4_0.
 ///
 /// # Safety
-/// There are those blocks, and they live as long as `'a`.
+/// These blocks exist, and they live as long as `'a`.
 #[inline(always)]
 unsafe fn blocks_of_rows<'a, F>(first: &mut *const F, stride: usize) -> [&'a F; ROWS] {
     let (one, three) = (stride, 3 * stride);
@@ -134,7 +135,8 @@ unsafe fn blocks_of_rows<'a, F>(first: &mut *const F, stride: usize) -> [&'a F; 
     )
 }
 
-/// Adds integers `32 i .. 32 i + 32` of 8 blocks, which are one unit or two, times block `at` of the activations.
+/// Adds the products of integers `32 i .. 32 i + 32` of 8 blocks, which are one unit or two, with block `at` of the
+/// activations.
 ///
 /// # Safety
 /// The activations have that block.
@@ -184,7 +186,7 @@ unsafe fn one_scale<I: X86Products, F: Decode>(
         }
         return acc;
     }
-    // Before the products: what is loaded here arrives while they are computed.
+    // Loaded before the products, so that it arrives while they are computed.
     let (d, min) = scales(v, unit, i);
     let isum = corrected::<I, F>(v, s.dots8::<F>(group8(v, unit, i), a), sum);
     let acc = v.fma(v.to_f32(isum), v.mul(d, da), acc);
@@ -195,7 +197,7 @@ unsafe fn one_scale<I: X86Products, F: Decode>(
     acc
 }
 
-/// Integers `32 i .. 32 i + 32` of 8 blocks.
+/// Returns integers `32 i .. 32 i + 32` of 8 blocks.
 #[inline(always)]
 fn group8<F: Decode>(v: V, unit: [&F; ROWS], i: usize) -> [__m256i; ROWS] {
     map(
@@ -205,7 +207,7 @@ fn group8<F: Decode>(v: V, unit: [&F; ROWS], i: usize) -> [__m256i; ROWS] {
     )
 }
 
-/// The sums of integers that are multiplied with what was added to them, without that.
+/// Returns the sums of products without the share of [`Decode::OFFSET`]. `sum` is the sum of the activations.
 #[inline(always)]
 fn corrected<I: X86Products, F: Decode>(v: V, isum: __m256i, sum: i32) -> __m256i {
     if F::OFFSET != 0 && !(I::SIGNED && is_signed::<F>()) {
@@ -215,8 +217,8 @@ fn corrected<I: X86Products, F: Decode>(v: V, isum: __m256i, sum: i32) -> __m256
     }
 }
 
-/// Partial sums of a block: of the integers times sub-scales, and of the sums times minimums or offsets; the latter are
-/// not for signed bytes.
+/// Returns partial sums of a block: of the integers times sub-scales and activations, and of the minimums or offsets
+/// times sums of activations. The latter mean nothing for signed bytes.
 ///
 /// # Safety
 /// `prepared` is what [`Decode::prepare`] of the block left.
@@ -235,7 +237,7 @@ pub(super) unsafe fn sub_blocks<I: X86Products, F: Decode>(
     (isum, v.madd16(mins, sums))
 }
 
-/// `d` of unit `part` of 8 rows in lanes, and the stored scale of the minimum.
+/// Returns `d` of unit `part` of 8 rows in lanes, and the scale of the minimum as it is stored.
 #[inline(always)]
 pub(super) fn scales<F: Decode>(v: V, unit: [&F; ROWS], part: usize) -> (__m256, __m256) {
     let bits = map(unit, F::d_min);
@@ -250,7 +252,7 @@ pub(super) fn scales<F: Decode>(v: V, unit: [&F; ROWS], part: usize) -> (__m256,
         return (F::d_lanes(v, v.words(bits), part), min);
     }
     if !F::HAS_MIN {
-        // Joined with integer instructions, which have nothing else to do.
+        // Joined with integer instructions, whose ports are idle here.
         let four = |[a, b, c, d]: [u32; 4]| u64::from(a | b << 16) | u64::from(c | d << 16) << 32;
         let [a, b, c, d, e, f, g, h] = bits;
         let (low, high) = (four([a, b, c, d]), four([e, f, g, h]));
@@ -258,7 +260,7 @@ pub(super) fn scales<F: Decode>(v: V, unit: [&F; ROWS], part: usize) -> (__m256,
         let d = if F::D_FACTOR == 1.0 { d } else { v.mul(d, v.splat_f32(F::D_FACTOR)) };
         return (d, v.zero_f32());
     }
-    // Each half as d0..d3 m0..m3, then d0..d7 m0..m7.
+    // In each half d0..d3 m0..m3, then in all d0..d7 m0..m7.
     let split = v.twice(v.load_128(&[0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15]));
     let x = v.quarters::<0b11_01_10_00>(v.shuffle8(v.words(bits), split));
     (v.of_f16(v.low_half(x)), v.of_f16(v.high_half::<1>(x)))

@@ -1,7 +1,7 @@
-//! x86-64: AVX2, and AVX-512 with VNNI. [`Products`] tells what is in the files and how kernels are built of them.
+//! x86-64: AVX2, and AVX-512 with VNNI. [`Products`] says what each file holds and how kernels are built from them.
 //!
-//! Integer sums are exact in any order; what is rounded is one chain of fused multiply-adds for each output, in the
-//! order of the units, with outputs in lanes. So the bits are those of [`crate::arch::scalar`].
+//! Integer sums are exact in any order. Only one chain of fused multiply-adds per output is rounded, in the order of
+//! the units, with different outputs in different lanes. So the bits are those of [`crate::arch::scalar`].
 //!
 //! [`Products`]: crate::linear::products::Products
 
@@ -35,7 +35,7 @@ use decode::Decode;
 use happy_tensor::Block;
 use products::X86Products;
 
-/// Where the kernels for AVX-512 take their instructions from.
+/// The module from which the kernels for AVX-512 take their instructions.
 #[cfg(not(emulate_avx512))]
 use core::arch::x86_64 as intrinsics;
 #[cfg(emulate_avx512)]
@@ -118,14 +118,15 @@ const fn unpacked<P: X86Products, B: Source<Unit: Decode> + Block>() -> LinearKe
     }
 }
 
-/// What fills a panel: the first row, and the lines.
+/// Fills the lines of a panel, of which the first row is given.
 #[allow(
     dead_code,
     reason = "for a format that is not decoded in place yet; the tests take all of them this way"
 )]
 type Fill<'a> = dyn Fn(usize, &mut [gemm::Line]) + 'a;
 
-/// One copy of the tiles for each kind of unit, which the formats share.
+/// Multiplies panels that `fill` fills. It is compiled once for each kind of unit, and formats with the same units
+/// share it.
 #[allow(
     dead_code,
     reason = "for a format that is not decoded in place yet; the tests take all of them this way"

@@ -1,7 +1,7 @@
-//! From blocks to the panel of the gemm: 16 rows side by side, 8 at a time.
+//! Unpacks blocks into the panel of the gemm: 16 rows side by side, 8 at a time.
 //!
-//! All of the panel is 32-bit columns of 8 rows (4 integers, a scale, two i16, an f32), so one transposition of 8 x 8
-//! words makes all of it.
+//! Everything in the panel is a 32-bit column of 8 rows (4 integers, a scale, two i16, an f32), so a single
+//! transposition of 8 x 8 words serves all parts.
 
 use super::decode::{Decode, is_signed, two_units};
 use super::gemm::{Layout, Line, ROWS};
@@ -12,7 +12,8 @@ use core::arch::x86_64::__m256i;
 
 /// Fills the panel with all units of 16 rows.
 ///
-/// `next` is what follows the rows in the file; as much of it is asked for, in its order, whoever will unpack it.
+/// `next` is what follows the rows in the file. As many bytes of it as the rows have are prefetched, in file order,
+/// whichever thread will unpack them.
 #[inline(always)]
 pub(super) fn fill<I: X86Products, F: Decode>(s: I, rows: [&[F]; ROWS], next: &[u8], panel: &mut [Line]) {
     let v = s.v();
@@ -63,24 +64,24 @@ pub(super) fn unit<I: X86Products, F: Decode>(s: I, units: [&F; ROWS], part: usi
     }
 }
 
-/// The part of a line that belongs to rows `8 half .. 8 half + 8`.
+/// Returns the part of a line that belongs to rows `8 half .. 8 half + 8`.
 #[inline(always)]
 fn side(line: &mut Line, half: usize) -> &mut [u8; 32] {
     &mut line.as_chunks_mut().0[half]
 }
 
-/// Integers as they are multiplied: unsigned, unless signed bytes are multiplied as such.
+/// Returns integers as they are multiplied: unsigned, unless the instruction set multiplies signed bytes.
 #[inline(always)]
 pub(super) fn unsigned<I: X86Products, F: Decode>(v: V, q: __m256i) -> __m256i {
     if is_signed::<F>() && !I::SIGNED { v.xor(q, v.splat8(-128)) } else { q }
 }
 
-/// The integers of unit `part` of 8 rows.
+/// Writes the integers of unit `part` of 8 rows.
 #[inline(always)]
 fn integers<I: X86Products, F: Decode>(s: I, unit: [&F; 8], part: usize, half: usize, quants: &mut [Line]) {
     let v = s.v();
     if F::SUBS == 1 {
-        // The other unit's half is what stands for 0.
+        // The half that belongs to the other unit is filled with the integer that stands for 0.
         let zero = v.splat8(if is_signed::<F>() { 0 } else { F::OFFSET as i8 });
         let columns = F::columns(v, unit, part / F::REPEAT);
         for (j, (q, line)) in columns.into_iter().zip(quants).enumerate() {

@@ -1,8 +1,8 @@
-//! Integer products, 8 rows in lanes for the gemv and 16 for the gemm: what the instruction sets do differently, and
-//! how AVX2 does it.
+//! Integer products, with 8 rows in lanes for the gemv and 16 for the gemm: the operations in which the instruction
+//! sets differ, and their implementation for AVX2.
 //!
-//! The difference: AVX2 multiplies u8 by i8 into i16 pair sums, of which only so many can be added up,
-//! VNNI adds four products to an i32 at once.
+//! AVX2 multiplies u8 by i8 into sums of two products as i16, of which only a few can be added up. VNNI adds four
+//! products to an i32 at once.
 
 use super::avx2::Avx2;
 use super::decode::{Decode, is_signed};
@@ -20,9 +20,9 @@ use core::arch::x86_64::{__m256, __m256i};
 pub(super) trait X86Products: Products {
     /// The greatest sum of products that a lane of [`X86Products::P`] can hold.
     const SUM_MAX: i32;
-    /// Whether signed bytes are multiplied as such; if not, an offset makes them unsigned.
+    /// Whether signed bytes are multiplied as such. If not, an offset makes them unsigned.
     const SIGNED: bool;
-    /// Whether [`X86Products::few_wide`] multiplies.
+    /// Whether [`X86Products::few_wide`] is implemented.
     const WIDE: bool = false;
     /// 4 integers of each of 16 rows.
     type W: Copy;
@@ -36,27 +36,28 @@ pub(super) trait X86Products: Products {
     /// The 256-bit instructions.
     fn v(self) -> V;
 
-    /// The dot products of 8 rows of 32 integers with the same activations.
+    /// Returns the dot products of 8 rows of 32 integers with the same activations.
     fn dots8<F: Decode>(self, q: [__m256i; 8], a: __m256i) -> __m256i;
-    /// The dot products of 8 rows of 32 integers with the same activations, less what [`Decode::OFFSET`] adds to them. Row `r` is joined
-    /// with row `r + 4` ([`Decode::joined`]); `a` are the halves of the activations, each twice.
+    /// Returns the dot products of 8 rows of 32 integers with the same activations, without the share of
+    /// [`Decode::OFFSET`]. Row `r` is joined with row `r + 4` ([`Decode::joined`]); `a` holds the halves of the
+    /// activations, each twice.
     fn dots8_joined<F: Decode>(self, q: [[__m256i; 2]; 4], a: [__m256i; 2], sums: [i16; 2]) -> __m256i;
-    /// The dot products of the first and of the last 16 integers of 8 rows with the same activations.
+    /// Returns the dot products of the first and of the last 16 integers of 8 rows with the same activations.
     fn dots8_halves<F: Decode>(self, q: [__m256i; 8], a: __m256i) -> [__m256i; 2];
     /// Adds products of 32 integers and activations, times the i16 in `scale`, to the lanes of `acc`.
     fn scaled_dot(self, acc: __m256i, q: __m256i, a: __m256i, scale: __m256i) -> __m256i;
 
-    /// Adds products of 32 unsigned bytes, of 8 bits, and activations to the lanes of `acc`.
+    /// Adds products of 32 unsigned bytes, which may use all 8 bits, and activations to the lanes of `acc`.
     fn full_dot(self, acc: __m256i, q: __m256i, a: __m256i) -> __m256i;
 
-    /// `acc` plus the dot products of 8 rows, whose words lie side by side in `w`, with the same activations.
+    /// Returns `acc` plus the dot products of 8 rows, whose words lie side by side in `w`, with the same activations.
     fn dots_of_words<F: Decode, const N: usize>(
         self,
         acc: __m256i,
         w: &[__m256i; N],
         a: &[[i8; 4]; N],
     ) -> __m256i;
-    /// `acc` plus such dot products times a row's scale, laid out by [`X86Products::scale_lanes`].
+    /// Returns `acc` plus such dot products times the row's scale, laid out by [`X86Products::scale_lanes`].
     fn scaled_dots_of_words<F: Decode, const N: usize>(
         self,
         acc: __m256i,
@@ -64,10 +65,11 @@ pub(super) trait X86Products: Products {
         a: &[[i8; 4]; N],
         scale: __m256i,
     ) -> __m256i;
-    /// `acc` plus, in each of 8 rows, the products of two i16 with two sums of activations.
+    /// Returns `acc` plus, in each of 8 rows, the products of two i16 with two sums of activations.
     fn add_pairs8(self, acc: __m256i, pairs: __m256i, sums: [i16; 2]) -> __m256i;
 
-    /// Multiplies a few tokens with 16 rows at a time, see [`super::few_wide`]; `false` without registers of as many lanes.
+    /// Multiplies a few tokens with 16 rows at a time, see [`super::few_wide`]. Returns `false` if the instruction set
+    /// has no registers of 16 lanes.
     fn few_wide<F: Decode + Source>(self, _: &[u8], _: Acts<'_>, _: &mut Columns<'_>) -> bool {
         false
     }
@@ -75,24 +77,24 @@ pub(super) trait X86Products: Products {
     fn zero_p(self) -> Self::P;
     fn zero_i(self) -> Self::I;
     fn zero_r(self) -> Self::R;
-    /// Both sums of activations times `x`, added, in all lanes.
+    /// Returns the sum of both `sums` of activations, times `x`, in all lanes.
     fn splat_dot(self, sums: [i16; 2], x: i16) -> Self::I;
     fn add_i(self, a: Self::I, b: Self::I) -> Self::I;
     fn load_w(self, line: &[u8; 64]) -> Self::W;
     fn load_r(self, line: &[u8; 64]) -> Self::R;
-    /// Adds the products of 4 integers a row with 4 activations.
+    /// Returns `p` plus the products of 4 integers of each row with 4 activations.
     fn step<F: Decode>(self, p: Self::P, w: Self::W, a: [i8; 4]) -> Self::P;
-    /// `acc` plus the sums `p`.
+    /// Returns `acc` plus the sums `p`.
     fn add_sums(self, acc: Self::I, p: Self::P) -> Self::I;
-    /// `acc` plus the sums `p` times a row's scale, laid out by [`X86Products::scale_lanes`].
+    /// Returns `acc` plus the sums `p` times the row's scale, laid out by [`X86Products::scale_lanes`].
     fn add_scaled(self, acc: Self::I, p: Self::P, scale: &[u8; 64]) -> Self::I;
-    /// Scales, an i32 each, as [`X86Products::add_scaled`] wants them.
+    /// Returns scales, an i32 each, in the layout that [`X86Products::add_scaled`] takes.
     fn scale_lanes(self, scales: __m256i) -> __m256i;
-    /// `acc` plus, in each row, the products of two i16 with two sums of activations.
+    /// Returns `acc` plus, in each row, the products of two i16 with two sums of activations.
     fn add_pairs(self, acc: Self::I, pairs: &[u8; 64], sums: [i16; 2]) -> Self::I;
-    /// `acc = fma(x, d * da, acc)`.
+    /// Returns `fma(x, d * da, acc)`.
     fn fma(self, acc: Self::R, x: Self::I, d: Self::R, da: f32) -> Self::R;
-    /// `acc = fma(-x, d * da, acc)`.
+    /// Returns `fma(-x, d * da, acc)`.
     fn nfma(self, acc: Self::R, x: Self::I, d: Self::R, da: f32) -> Self::R;
     fn store(self, r: Self::R, y: &mut [f32; 16]);
 }
@@ -107,7 +109,7 @@ pub(super) fn pair([low, high]: [i16; 2]) -> i32 {
     i32::from(low as u16) | i32::from(high) << 16
 }
 
-/// The two halves of a line.
+/// Returns the two halves of a line.
 #[inline(always)]
 fn halves(line: &[u8; 64]) -> [&[u8; 32]; 2] {
     {
@@ -138,8 +140,8 @@ impl Products for Avx2 {
 }
 
 impl Avx2 {
-    /// Sums of two products each, as i16. The products of signed bytes are those of the magnitudes with the signs
-    /// moved to the activations: 2 * 128 * 127 fits.
+    /// Returns sums of two products each, as i16. For signed bytes, the signs are moved to the activations and the
+    /// magnitudes are multiplied: 2 * 128 * 127 fits.
     #[inline(always)]
     fn products<F: Decode>(self, q: __m256i, a: __m256i) -> __m256i {
         let v = self.v();
@@ -169,7 +171,8 @@ impl X86Products for Avx2 {
             #[inline(always)]
             |q| self.products::<F>(q, a),
         );
-        // Pair sums stay i16 for as many levels of the sum as they fit, two rows' worth of work for one.
+        // Sums of pairs stay i16 for as many levels of the tree as they fit, since one instruction adds twice as many
+        // of them.
         match Self::SUM_MAX / (2 * 127 * F::MAX) {
             8.. => v.madd16(v.octet(v.quads(p, V::add16), V::add16), ones),
             4..8 => {
@@ -252,7 +255,7 @@ impl X86Products for Avx2 {
     #[inline(always)]
     fn full_dot(self, acc: __m256i, q: __m256i, a: __m256i) -> __m256i {
         let v = self.v();
-        // Halves of the bytes, so that sums of two products fit an i16.
+        // The bytes are split into nibbles, so that sums of two products fit an i16.
         let low = v.and(q, v.splat8(0x0F));
         let high = v.and(v.shr16::<4>(q), v.splat8(0x0F));
         let acc = v.add32(acc, v.madd16(v.madd_u8_i8(low, a), v.splat16(1)));

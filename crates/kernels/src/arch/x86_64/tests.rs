@@ -1,4 +1,5 @@
-//! That a format may be decoded in place or unpacked on any instruction set: the tables unpack what they can, here all.
+//! Checks that every instruction set can unpack every format. The tables decode formats in place where they can; the
+//! tables here unpack them all.
 
 use super::avx2::Avx2;
 use super::avx512::Avx512;

@@ -1,4 +1,4 @@
-//! Formats without kernels of their own: their blocks are unpacked to bytes and scales, a unit at a time.
+//! Formats that are not decoded in place: their blocks are unpacked to bytes and scales, a unit at a time.
 //!
 //! ```text
 //! gemv, for each group of 8 rows, for each unit:
@@ -62,7 +62,8 @@ unpacked! {
         scales (v.widen_i8(even_odd(v, v.load_i8_128(&u.scales))), v.widen_u8(v.load_128(&u.mins)));
 }
 
-/// Asks for what unit `u` takes in `N` rows of `w` from `first` on, as if they were read in the order of the file.
+/// Prefetches what unit `u` of `N` rows of `w` from `first` on takes, as if the rows were read in the order of the
+/// file.
 #[inline(always)]
 fn prefetch<S: Source, const N: usize>(v: V, w: &[u8], rows: &Rows<'_, S>, first: usize, u: usize) {
     if u.is_multiple_of(S::PARTS) {
@@ -73,7 +74,7 @@ fn prefetch<S: Source, const N: usize>(v: V, w: &[u8], rows: &Rows<'_, S>, first
     }
 }
 
-/// Fills the panel of 16 rows from `first` on, which has a line for each of their units.
+/// Fills the panel with 16 rows from `first` on. It has lines for all of their units.
 #[inline(always)]
 pub(super) fn fill<I: X86Products, S: Source<Unit: Decode>>(
     s: I,

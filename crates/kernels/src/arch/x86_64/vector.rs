@@ -1,7 +1,7 @@
-//! 256-bit vectors as a token: who has a [`V`] may use AVX2, FMA and F16C, and with it a few instructions of AVX-512
-//! where it was made from a proof of that.
+//! 256-bit vectors as a token: code that holds a [`V`] may use AVX2, FMA and F16C, and a few instructions of AVX-512 if
+//! the token was made from a proof of these.
 //!
-//! The methods are the instructions under shorter names. They are `#[inline(always)]`, so that they end up in a
+//! The methods are the instructions under shorter names. They are `#[inline(always)]`, so that they become part of a
 //! function that is compiled for these features.
 
 use super::avx2::Avx2;
@@ -9,27 +9,28 @@ use super::avx512::Avx512;
 use core::arch::asm;
 use core::arch::x86_64::*;
 
-/// Proof that AVX2, FMA and F16C are there.
+/// Proof that the machine has AVX2, FMA and F16C.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct V {
-    /// Whether AVX-512 BW and VL are there too. Kernels make their token from a constant, so nothing asks at run time.
+    /// Whether the machine also has AVX-512 BW and VL. Kernels make their token from a constant, so this is not tested
+    /// at run time.
     masks: bool,
 }
 
 impl V {
-    /// The token, for those who have proof.
+    /// Makes the token from a proof of AVX2.
     #[inline(always)]
     pub(super) fn of(_: Avx2) -> Self {
         V { masks: false }
     }
 
-    /// The token with masks, which the emulation of AVX-512 does without.
+    /// Makes the token with masks, unless AVX-512 is emulated.
     #[inline(always)]
     pub(super) fn with_masks(_: Avx512) -> Self {
         V { masks: cfg!(not(emulate_avx512)) }
     }
 
-    /// All ones in the bytes whose bit is set.
+    /// Returns all ones in the bytes whose bit is set, else 0.
     #[inline(always)]
     pub(super) fn set_bits(self, bits: u32) -> __m256i {
         if self.masks {
@@ -42,7 +43,7 @@ impl V {
         self.equal8(self.and(self.shuffle8(self.splat32(bits as i32), spread), each), each)
     }
 
-    /// `a` with the bytes negated whose bit is set.
+    /// Returns `a` with those bytes negated whose bit is set.
     #[inline(always)]
     pub(super) fn negate8(self, a: __m256i, bits: u32) -> __m256i {
         if self.masks {
@@ -53,7 +54,7 @@ impl V {
     }
 }
 
-/// Two addresses in registers, of which the compiler knows nothing else.
+/// Returns two addresses unchanged, but hides from the compiler where they come from.
 #[inline(always)]
 #[allow(clippy::pointers_in_nomem_asm_block, reason = "nothing is read or written through them here")]
 pub(super) fn opaque<T>([mut a, mut b]: [*const T; 2]) -> [*const T; 2] {
@@ -76,10 +77,10 @@ pub(super) fn map<T: Copy, U: Copy, const N: usize>(x: [T; N], f: impl Fn(T) -> 
     out
 }
 
-/// `x[at .. at + N]`.
+/// Returns `x[at .. at + N]`.
 ///
 /// # Safety
-/// They exist.
+/// `x` has those elements.
 #[inline(always)]
 pub(super) unsafe fn array<T, const N: usize>(x: &[T], at: usize) -> &[T; N] {
     debug_assert!(at + N <= x.len());
@@ -127,21 +128,21 @@ impl V {
         /// `a` with the sign of `b`: `-a` where `b < 0`, 0 where `b == 0`.
         fn sign8(a: __m256i, b: __m256i) -> __m256i = _mm256_sign_epi8;
         fn equal8(a: __m256i, b: __m256i) -> __m256i = _mm256_cmpeq_epi8;
-        /// Bytes of each half of `a` by the indices in the same half of `b`.
+        /// Chooses bytes of each half of `a` by the indices in the same half of `b`.
         fn shuffle8(a: __m256i, b: __m256i) -> __m256i = _mm256_shuffle_epi8;
         fn shr16<const N: i32>(a: __m256i) -> __m256i = _mm256_srli_epi16;
         fn shl16<const N: i32>(a: __m256i) -> __m256i = _mm256_slli_epi16;
-        /// Shifted with copies of the sign.
+        /// Shifts right with copies of the sign.
         fn sign16<const N: i32>(a: __m256i) -> __m256i = _mm256_srai_epi16;
         fn shl32<const N: i32>(a: __m256i) -> __m256i = _mm256_slli_epi32;
         fn shr32<const N: i32>(a: __m256i) -> __m256i = _mm256_srli_epi32;
         fn sub32(a: __m256i, b: __m256i) -> __m256i = _mm256_sub_epi32;
-        /// Shifted with copies of the sign.
+        /// Shifts right with copies of the sign.
         fn sign32<const N: i32>(a: __m256i) -> __m256i = _mm256_srai_epi32;
         fn min32(a: __m256i, b: __m256i) -> __m256i = _mm256_min_epi32;
         fn max32(a: __m256i, b: __m256i) -> __m256i = _mm256_max_epi32;
         fn equal32(a: __m256i, b: __m256i) -> __m256i = _mm256_cmpeq_epi32;
-        /// In each half: 8 lanes of `a`, then of `b`, as unsigned numbers of half the bits.
+        /// In each half: the lanes of `a`, then those of `b`, saturated to unsigned numbers of half as many bits.
         fn narrow16(a: __m256i, b: __m256i) -> __m256i = _mm256_packus_epi16;
         fn narrow32(a: __m256i, b: __m256i) -> __m256i = _mm256_packus_epi32;
         fn shr64_each(a: __m256i, n: __m256i) -> __m256i = _mm256_srlv_epi64;
@@ -219,7 +220,7 @@ impl V {
         }
     }
 
-    /// 32 signed bytes from four places.
+    /// Loads 32 signed bytes from four places.
     #[inline(always)]
     pub(super) fn load_i8_by_8(self, [a, b, c, d]: [&[i8; 8]; 4]) -> __m256i {
         // SAFETY: the token proves the features; 8 bytes are read through each reference.
@@ -250,7 +251,7 @@ impl V {
         unsafe { _mm_loadu_si128(x.as_ptr().cast()) }
     }
 
-    /// Four u16 in the low half.
+    /// Loads four u16 into the low half.
     #[inline(always)]
     pub(super) fn load_u16_64(self, x: &[u16; 4]) -> __m128i {
         // SAFETY: the token proves the features; 8 bytes are read through the reference.
@@ -275,7 +276,7 @@ impl V {
         unsafe { _mm256_storeu_si256(y.as_mut_ptr().cast(), a) }
     }
 
-    /// The lanes as numbers in memory.
+    /// Returns the lanes as numbers in memory.
     #[inline(always)]
     pub(super) fn to_u32(self, a: __m256i) -> [u32; 8] {
         let mut y = [0; 8];
@@ -296,14 +297,14 @@ impl V {
         unsafe { _mm256_storeu_ps(y.as_mut_ptr(), a) }
     }
 
-    /// Asks for the cache line that holds `w[at]`, into L2; nothing happens past the end.
+    /// Prefetches the cache line of `w[at]` into L2. Past the end of `w` this has no effect that a program can see.
     #[inline(always)]
     pub(super) fn prefetch(self, w: &[u8], at: usize) {
         // SAFETY: a prefetch reads nothing the program can see and cannot fault, whatever the address.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(w.as_ptr().wrapping_add(at).cast()) }
     }
 
-    /// The bytes of each word of `a` that `bytes` names, 0 to 3; 0x80 gives 0.
+    /// Returns the bytes of each word of `a` that `bytes` names, 0 to 3; 0x80 gives 0.
     #[inline(always)]
     pub(super) fn bytes_of_words(self, a: __m256i, bytes: [u8; 4]) -> __m256i {
         let first = [0, 0x0404_0404, 0x0808_0808, 0x0C0C_0C0C];
@@ -315,7 +316,7 @@ impl V {
         self.shuffle8(a, self.words([b, c, d, e, b, c, d, e]))
     }
 
-    /// 8 words as a vector.
+    /// Returns 8 words as a vector.
     #[inline(always)]
     pub(super) fn words(self, x: [u32; 8]) -> __m256i {
         let [a, b, c, d, e, f, g, h] = map(x, |x| x as i32);
@@ -323,17 +324,17 @@ impl V {
         unsafe { _mm256_setr_epi32(a, b, c, d, e, f, g, h) }
     }
 
-    /// Adds up the i32 of 8 vectors: lane `r` is the sum of `p[r]`.
+    /// Adds up the i32 of 8 vectors: lane `r` of the result is the sum of `p[r]`.
     #[inline(always)]
     pub(super) fn sums8(self, p: [__m256i; 8]) -> __m256i {
         let quads = self.quads(p, Self::add32);
         self.octet(quads, Self::add32)
     }
 
-    /// Two of three levels of a transposing sum of words (or of pairs of i16, as `add` has it): a half of the first
-    /// result holds the sums of that half of `p[0] .. p[3]`, the second those of `p[4] .. p[7]`.
+    /// Adds two of the three levels of a transposing sum of words (or of pairs of i16, if `add` adds those): each half
+    /// of the first result holds the sums of that half of `p[0] .. p[3]`, the second result those of `p[4] .. p[7]`.
     ///
-    /// Blends run on any port, shuffles on two; of each pair of operands one is blended.
+    /// Blends run on any port, shuffles on two, so one operand of each addition is blended.
     #[inline(always)]
     pub(super) fn quads(
         self,
@@ -343,7 +344,7 @@ impl V {
         [self.quad([p[0], p[1], p[2], p[3]], &add), self.quad([p[4], p[5], p[6], p[7]], &add)]
     }
 
-    /// The half of it: lane `r` of each half is the sum of that half of `p[r]`.
+    /// Adds two levels for four vectors: lane `r` of each half is the sum of that half of `p[r]`.
     #[inline(always)]
     pub(super) fn quad(
         self,
@@ -358,7 +359,7 @@ impl V {
         add(self, self.blend32::<0b1010_1010>(x, y), z)
     }
 
-    /// The third level.
+    /// Adds the third level.
     #[inline(always)]
     pub(super) fn octet(
         self,
@@ -368,14 +369,14 @@ impl V {
         add(self, self.blend32::<0b1111_0000>(x, y), self.halves::<0x21>(x, y))
     }
 
-    /// Columns of 8 rows of 4 words: lane `r` of result `j` is word `j` of `rows[r]`.
+    /// Returns columns of 8 rows of 4 words: lane `r` of result `j` is word `j` of `rows[r]`.
     #[inline(always)]
     pub(super) fn columns4(self, [a, b, c, d, e, f, g, h]: [__m128i; 8]) -> [__m256i; 4] {
         // Joined as they are loaded, which needs no shuffle.
         self.transpose_halves([self.joined(e, a), self.joined(f, b), self.joined(g, c), self.joined(h, d)])
     }
 
-    /// Columns of 8 rows of 8 words.
+    /// Returns columns of 8 rows of 8 words.
     #[inline(always)]
     pub(super) fn columns8(self, rows: [&[u8; 32]; 8]) -> [__m256i; 8] {
         let half = |i: usize| {
@@ -389,7 +390,7 @@ impl V {
         [a, b, c, d, e, f, g, h]
     }
 
-    /// Rows to columns: lane `r` of result `i` is lane `i` of `rows[r]`.
+    /// Turns rows into columns: lane `r` of result `i` is lane `i` of `rows[r]`.
     #[inline(always)]
     pub(super) fn transpose(self, rows: [__m256i; 8]) -> [__m256i; 8] {
         let [a, b, c, d, e, f, g, h] = rows;
@@ -408,7 +409,7 @@ impl V {
         [x0, x1, x2, x3, x4, x5, x6, x7]
     }
 
-    /// The same for the 4 x 4 words in each half.
+    /// Does the same for the 4 x 4 words in each half.
     #[inline(always)]
     fn transpose_halves(self, [a, b, c, d]: [__m256i; 4]) -> [__m256i; 4] {
         let (x, y) = (self.low32(a, b), self.low32(c, d));

@@ -17,7 +17,7 @@ impl Decode for BlockQ1_0 {
     fn group<const G: usize>(&self) -> int8x16_t {
         self.group_of::<G>(0)
     }
-    /// All ones where the bit is clear is -1.
+    /// A clear bit gives all ones, which is -1.
     #[inline(always)]
     fn group_of<const G: usize>(&self, part: usize) -> int8x16_t {
         let bits = u32::from_le_bytes(self.qs.as_chunks().0[part]);
@@ -36,7 +36,7 @@ impl Decode for BlockQ2_0 {
     fn group<const G: usize>(&self) -> int8x16_t {
         self.group_of::<G>(0)
     }
-    /// Each byte four times, shifted by 0, 2, 4 and 6.
+    /// Each byte is copied four times and shifted by 0, 2, 4 and 6.
     #[inline(always)]
     fn group_of<const G: usize>(&self, part: usize) -> int8x16_t {
         const BYTES: Bytes = [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3];
@@ -66,12 +66,13 @@ impl Decode for BlockNVFP4 {
         let nibbles = if const { G == 0 } { low_halves(low, high) } else { high_halves(low, high) };
         signed(table(unsigned(load_i8(&FP4_LEVELS)), nibbles))
     }
-    /// The bits of four scales.
+    /// Returns the bits of four scales.
     #[inline(always)]
     fn d_min_bits(&self) -> u32 {
         u32::from_le_bytes(self.d)
     }
-    /// Half the value: an f32 with bits `bits << 20` counts in 2^-120 of an E4M3, subnormal numbers included.
+    /// `d` is half the value of an unsigned E4M3. As f32, `bits << 20` is 2^-120 times that value, subnormal numbers
+    /// included.
     #[inline(always)]
     fn d_lanes(bits: [u32; 4], part: usize) -> float32x4_t {
         half_e4m3(bits, 8 * part)

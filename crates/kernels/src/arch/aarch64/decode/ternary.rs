@@ -19,8 +19,9 @@ impl Decode for BlockTQ2_0 {
     }
 }
 
-/// The first trit of each byte, which is a fraction of 256 in thirds: 0 up to 85, 1 up to 170, else 2. Three quarters of the
-/// byte, rounded down twice, have it in their upper two bits: 85 gives 63 and 86 gives 64, 170 gives 127 and 171 gives 128.
+/// Returns the first trit of each byte, which is a fraction of 256 in base three: 0 up to 85, 1 up to 170, else 2. It
+/// is in the upper two bits of three quarters of the byte, rounded down twice: 85 gives 63 and 86 gives 64, 170 gives
+/// 127 and 171 gives 128.
 #[inline(always)]
 fn first_trit(bytes: uint8x16_t) -> int8x16_t {
     signed(shr::<6>(half_sum(bytes, shr::<1>(bytes))))
@@ -32,7 +33,7 @@ impl Decode for BlockTQ1_0 {
     const BIAS: i32 = -1;
     scales!(d);
 
-    /// Trit `n` is the first one of the byte times 3^n, modulo 256.
+    /// Trit `n` is the first trit of the byte times 3^n, modulo 256.
     #[inline(always)]
     fn group<const G: usize>(&self) -> int8x16_t {
         const POWERS: [u8; 5] = [1, 3, 9, 27, 81];

@@ -1,11 +1,12 @@
-//! IQ2 and IQ3: magnitudes, eight or four at a time as a point of a table, with signs.
+//! IQ2 and IQ3: eight or four magnitudes at a time are a point of a table; signs are stored beside them.
 //!
 //! ```text
 //! prepare, the whole block:   numbers of the points, and a sign for each element, to memory
 //! for each 32 elements:       the points of 4 or 8 numbers, loaded side by side;  the activations with the signs
 //! ```
 //!
-//! Magnitudes are multiplied as they are, unsigned; only a panel has signed integers.
+//! Magnitudes are multiplied as unsigned integers, and their signs go to the activations. Only a panel holds signed
+//! integers.
 
 use super::super_blocks::signed_scales;
 use super::{Decode, Prepared, f16_bits};
@@ -18,10 +19,10 @@ use happy_tensor::{BlockIQ2S, BlockIQ2XS, BlockIQ2XXS, BlockIQ3S, BlockIQ3XXS};
 
 /// A block of magnitudes and signs.
 trait Signed {
-    /// See [`Decode::prepare`]: the numbers of points, and the signs.
+    /// See [`Decode::prepare`]: leaves the indices of points, and the signs.
     fn prepare(&self, v: V, prepared: &mut Prepared);
 
-    /// Magnitudes of elements `32 i .. 32 i + 32`, and a bit for each that is negative.
+    /// Returns the magnitudes of elements `32 i .. 32 i + 32`, and a bit for each element that is negative.
     ///
     /// # Safety
     /// `prepared` is what [`Signed::prepare`] of this block left.
@@ -91,7 +92,7 @@ decode! {
     };
 }
 
-/// [`Decode::sub_scales`] of 8 words `n` that stand for `2 n + 1`.
+/// Returns [`Decode::sub_scales`] of 8 words `n` that stand for `2 n + 1`.
 #[inline(always)]
 fn odd_scales_of_32(v: V, n: __m256i) -> (__m256i, __m256i) {
     let odd = v.or(v.add32(n, n), v.splat32(1));
@@ -99,7 +100,7 @@ fn odd_scales_of_32(v: V, n: __m256i) -> (__m256i, __m256i) {
     (both, v.mul16(v.or(odd, v.shl32::<16>(odd)), v.splat16(-128)))
 }
 
-/// [`Decode::sub_scales`] of 16 nibbles `n` that stand for `2 n + 1`.
+/// Returns [`Decode::sub_scales`] of 16 nibbles `n` that stand for `2 n + 1`.
 #[inline(always)]
 fn odd_scales_of_16(v: V, nibbles: [u8; 8]) -> (__m256i, __m256i) {
     let x = v.of_u64(i64::from_le_bytes(nibbles));
@@ -107,15 +108,15 @@ fn odd_scales_of_16(v: V, nibbles: [u8; 8]) -> (__m256i, __m256i) {
     signed_scales(v, v.or_128(v.shl16_128::<1>(stored), v.splat8_128(1)), 128)
 }
 
-/// An integer from memory. Volatile, because the compiler otherwise loads several as a vector and takes that apart again,
-/// which costs two instructions for each.
+/// Reads an integer from memory. The read is volatile, because the compiler otherwise loads several integers as a
+/// vector and takes it apart again, which costs two instructions for each.
 #[inline(always)]
 fn load<T: Copy>(x: &T) -> T {
     // SAFETY: a reference can be read.
     unsafe { core::ptr::read_volatile(x) }
 }
 
-/// Leaves numbers of 32 points of a table of `N`, whose other bits are ignored.
+/// Writes the indices of 32 points in a table of `N`. Bits above those of an index are ignored.
 #[inline(always)]
 fn leave<const N: usize>(v: V, numbers: [__m256i; 2], out: &mut [u16; 32]) {
     const { assert!(N.is_power_of_two()) };
@@ -124,7 +125,8 @@ fn leave<const N: usize>(v: V, numbers: [__m256i; 2], out: &mut [u16; 32]) {
     }
 }
 
-/// The same of low bytes, and of high bits in place, of which those are ignored that no number has.
+/// Does the same from the low bytes of the indices and their high bits, which are in place already. Bits of `high` that
+/// no index has are ignored.
 #[inline(always)]
 pub(super) fn leave_parts<const N: usize>(
     v: V,
@@ -139,10 +141,10 @@ pub(super) fn leave_parts<const N: usize>(
     leave::<N>(v, [first, second], prepared);
 }
 
-/// Points of eight coordinates, of 4 numbers.
+/// Returns 4 points of eight coordinates, from their indices.
 ///
 /// # Safety
-/// The numbers are below `N`.
+/// The indices are below `N`.
 #[inline(always)]
 pub(super) unsafe fn points_of_8<const N: usize>(v: V, table: &[[i8; 8]; N], n: &[u16; 4]) -> __m256i {
     // SAFETY: the caller's promise.
@@ -150,10 +152,10 @@ pub(super) unsafe fn points_of_8<const N: usize>(v: V, table: &[[i8; 8]; N], n: 
     v.load_i8_by_8([point(&n[0]), point(&n[1]), point(&n[2]), point(&n[3])])
 }
 
-/// Points of four coordinates, of 8 numbers.
+/// Returns 8 points of four coordinates, from their indices.
 ///
 /// # Safety
-/// The numbers are below `N`.
+/// The indices are below `N`.
 #[inline(always)]
 unsafe fn points_of_4<const N: usize>(v: V, table: &[[i8; 4]; N], n: &[u16; 8]) -> __m256i {
     let mut words = [0; 8];
@@ -164,13 +166,13 @@ unsafe fn points_of_4<const N: usize>(v: V, table: &[[i8; 4]; N], n: &[u16; 8]) 
     v.words(words)
 }
 
-/// A point of four coordinates as a word.
+/// Returns a point of four coordinates as a word.
 #[inline(always)]
 fn four(&[a, b, c, d]: &[i8; 4]) -> u32 {
     u32::from_le_bytes([a as u8, b as u8, c as u8, d as u8])
 }
 
-/// Bytes of 7 signs with the eighth: the number of minus signs is even.
+/// Adds the eighth sign to bytes of seven: the number of minus signs is even.
 #[inline(always)]
 fn eighth_signs(v: V, seven: __m256i) -> __m256i {
     // 0x80 for nibbles with an odd number of ones.
@@ -179,7 +181,7 @@ fn eighth_signs(v: V, seven: __m256i) -> __m256i {
     v.or(seven, v.xor(v.shuffle8(odd, seven), v.shuffle8(odd, high)))
 }
 
-/// Words of 4 times 7 signs as bytes of 8.
+/// Returns words of 4 times 7 signs as words of 4 bytes with 8 signs each.
 #[inline(always)]
 fn signs_of_28(v: V, words: __m256i) -> [u32; 8] {
     let low = v.or(v.and(words, v.splat32(0x7F)), v.and(v.shl32::<1>(words), v.splat32(0x7F00)));
@@ -190,13 +192,13 @@ fn signs_of_28(v: V, words: __m256i) -> [u32; 8] {
     v.to_u32(eighth_signs(v, v.or(low, high)))
 }
 
-/// Signs that are stored, as words.
+/// Returns the `i`-th word of stored signs.
 #[inline(always)]
 fn stored_signs(signs: &[u8; 32], i: usize) -> u32 {
     u32::from_le_bytes(signs.as_chunks().0[i])
 }
 
-/// Signs and scales of the sub-blocks, a word each.
+/// Returns the words with the signs and the scales of the sub-blocks, one word for each.
 #[inline(always)]
 fn words(v: V, block: &BlockIQ2XXS) -> __m256i {
     let halves = block.qs.as_flattened().as_chunks().0;
@@ -236,7 +238,7 @@ impl Signed for BlockIQ2XS {
 impl Signed for BlockIQ2S {
     #[inline(always)]
     fn prepare(&self, v: V, prepared: &mut Prepared) {
-        // Bits 2 l .. 2 l + 2 of a byte for four points, moved to 8 .. 10.
+        // Each byte holds two bits for each of four points: bits `2 l .. 2 l + 2` are moved to 8 .. 10.
         let spread = v.words([
             0x8000_8000,
             0x8000_8000,
@@ -282,7 +284,7 @@ impl Signed for BlockIQ3XXS {
 impl Signed for BlockIQ3S {
     #[inline(always)]
     fn prepare(&self, v: V, prepared: &mut Prepared) {
-        // A bit of a byte for eight points, moved to bit 8.
+        // Each byte holds one bit for each of eight points, which is moved to bit 8.
         let spread = v.words([
             0x8000_8000,
             0x8000_8000,

@@ -1,4 +1,4 @@
-//! Small blocks: 4-bit floats, and blocks of several units of 1 or 2 bits.
+//! Small blocks: 4-bit floats, and blocks of several units with 1 or 2 bits an element.
 
 use super::{Decode, f16_bits, joined_nibbles, look_up_columns, nibbles};
 use crate::arch::x86_64::vector::{V, map};
@@ -20,7 +20,7 @@ const FP4_UNSIGNED: [u8; 16] = {
     levels
 };
 
-/// The levels that 32 nibbles choose.
+/// Returns the levels that 32 nibbles choose.
 #[inline(always)]
 fn fp4(v: V, nibbles: __m256i) -> __m256i {
     v.shuffle8(v.twice(v.load_128(&FP4_UNSIGNED)), nibbles)
@@ -51,7 +51,8 @@ impl Decode for BlockMXFP4 {
     fn d_min(&self) -> u32 {
         u32::from(self.e)
     }
-    /// 2^(e - 128): bits `(e - 1) << 23`, or `(e + 1) << 21` of a subnormal number, which is greater for `e` below 2.
+    /// `d` is 2^(e - 128): its bits are `(e - 1) << 23`, or `(e + 1) << 21` for `e` below 2, where it is subnormal. For
+    /// each `e` the greater of the two is right.
     #[inline(always)]
     fn d_lanes(v: V, e: __m256i, _: usize) -> __m256 {
         let subnormal = v.shl32::<21>(v.min32(v.add32(e, v.splat32(1)), v.splat32(2)));
@@ -76,18 +77,18 @@ impl Decode for BlockNVFP4 {
     #[inline(always)]
     fn group(&self, v: V, i: usize) -> __m256i {
         let both: &[u8; 16] = &self.qs.as_flattened().as_chunks().0[i];
-        // 8 bytes twice in each half: low nibbles, then high ones.
+        // 8 bytes twice in each half: first for the low nibbles, then for the high ones.
         let twice = v.quarters::<0b01_01_00_00>(v.twice(v.load_128(both)));
         let shifted = v.shr64_each(twice, v.words([0, 0, 4, 0, 0, 0, 4, 0]));
         fp4(v, v.and(shifted, v.splat8(0xF)))
     }
-    /// The bits of four scales.
+    /// Returns the bits of four scales.
     #[inline(always)]
     fn d_min(&self) -> u32 {
         u32::from_le_bytes(self.d)
     }
-    /// Half the value of an unsigned E4M3, whose bits are those of an f32 with another bias, subnormal numbers included:
-    /// `bits << 20` counts in 2^-120 of it, and half of that is 2^-119. 0x7F is 0.
+    /// `d` is half the value of an unsigned E4M3, whose bits are those of an f32 with another bias, subnormal numbers
+    /// included. As f32, `bits << 20` is 2^-120 times that value, and 2^119 times this is half of it. 0x7F is 0.
     #[inline(always)]
     fn d_lanes(v: V, stored: __m256i, part: usize) -> __m256 {
         let byte = v.and(v.shr32_each(stored, v.splat32(8 * part as i32)), v.splat32(0xFF));
@@ -130,8 +131,8 @@ impl Decode for BlockQ2_0 {
             f(i, self.group(v, i));
         }
     }
-    /// Each byte four times: twice as it is and twice its upper nibble; of the lower nibble the fields 0 and 1 in turn, the
-    /// latter a multiple of 4.
+    /// Each byte is spread to four: two copies of it, and two of its upper nibble. From each pair, fields 0 and 1 of
+    /// the lower nibble are kept, one in each copy; field 1 stays a multiple of 4. A table maps both to integers.
     #[inline(always)]
     fn group(&self, v: V, i: usize) -> __m256i {
         let bytes = v.splat64(i64::from_le_bytes(self.qs.as_chunks().0[i]));

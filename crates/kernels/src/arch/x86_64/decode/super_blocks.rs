@@ -7,26 +7,26 @@ use crate::linear::source::Source;
 use core::arch::x86_64::{__m128i, __m256i};
 use happy_tensor::*;
 
-/// 16 bytes with the even ones first.
+/// Returns 16 bytes with the even ones first.
 #[inline(always)]
 pub(in crate::arch::x86_64) fn even_odd(v: V, x: __m128i) -> __m128i {
     v.shuffle8_128(x, v.load_128(&[0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15]))
 }
 
-/// 16 lanes with the even ones first.
+/// Returns 16 lanes with the even ones first.
 #[inline(always)]
 pub(super) fn even_odd_16(v: V, x: __m256i) -> __m256i {
     let within = [0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15];
     v.quarters::<0b11_01_10_00>(v.shuffle8(x, v.twice(v.load_128(&within))))
 }
 
-/// [`Decode::sub_scales`] of 16 signed bytes and an offset.
+/// Returns [`Decode::sub_scales`] of 16 signed bytes and an offset.
 #[inline(always)]
 pub(in crate::arch::x86_64) fn signed_scales(v: V, x: __m128i, offset: i16) -> (__m256i, __m256i) {
     (v.widen_i8(even_odd(v, x)), v.mul16(v.widen_i8(x), v.splat16(-offset)))
 }
 
-/// [`Decode::sub_scales`] of 8 scales and minimums of 32 integers each.
+/// Returns [`Decode::sub_scales`] of 8 scales and minimums of 32 integers each.
 #[inline(always)]
 fn scales_of_32(v: V, (scales, mins): ([u8; 8], [u8; 8])) -> (__m256i, __m256i) {
     let scales = v.of_u64(i64::from_le_bytes(scales));
@@ -36,8 +36,9 @@ fn scales_of_32(v: V, (scales, mins): ([u8; 8], [u8; 8])) -> (__m256i, __m256i) 
     (both, v.widen_u8(v.low8_128(mins, mins)))
 }
 
-/// [`Decode::prepare`] and [`Decode::scaled_sum`] of blocks with [`scales_of_32`]: each scale is left in memory, which gives it to all
-/// lanes without a shuffle. Out of a register it takes two, which ran as long as the products.
+/// [`Decode::prepare`] and [`Decode::scaled_sum`] of blocks with [`scales_of_32`]. Each scale is left in memory, from
+/// which it is loaded into all lanes without a shuffle. From a register it takes two shuffles, which took as long as
+/// the products.
 macro_rules! scales_from_memory {
     () => {
         #[inline(always)]
@@ -54,7 +55,7 @@ macro_rules! scales_from_memory {
             _: __m256i,
         ) -> __m256i {
             let v = s.v();
-            // Two sums: one would wait for itself.
+            // Two sums, because each addition to a single one would wait for the one before.
             let mut sums = [v.zero(); 2];
             self.each_32(
                 v,
@@ -69,7 +70,8 @@ macro_rules! scales_from_memory {
     };
 }
 
-/// [`Decode::sub_columns`] of Q4_K and Q5_K, whose blocks start with 4 bytes of scales and 12 of [`scales_of_32`].
+/// [`Decode::sub_columns`] of Q4_K and Q5_K, whose blocks start with 4 bytes of `d` and `dmin` and 12 bytes of
+/// [`scales_of_32`].
 #[inline(always)]
 fn sub_columns_of_32<I: X86Products, B: Block>(
     s: I,
@@ -86,7 +88,7 @@ fn sub_columns_of_32<I: X86Products, B: Block>(
             None => v.of_u64(0),
         },
     );
-    // Of words of 4 bytes, four a block, as `happy_tensor::scales_mins_k4` has it.
+    // The 16 bytes are four words a block; `happy_tensor::scales_mins_k4` says where their bits belong.
     let [_, a, b, c] = v.columns4(starts);
     let (six, four, two) = (v.splat8(0x3F), v.splat8(0x0F), v.splat8(0x30));
     let high = |low, x| v.or(low, v.and(v.shr16::<2>(x), two));
@@ -125,7 +127,7 @@ fn signed_columns<I: X86Products>(
     }
 }
 
-/// [`Decode::sub_scales`] and [`Decode::sub_columns`] of blocks with a `signed_bytes`, which are their scales.
+/// [`Decode::sub_scales`] and [`Decode::sub_columns`] of blocks with [`SignedScales`].
 macro_rules! signed_bytes {
     () => {
         #[inline(always)]
@@ -149,12 +151,12 @@ macro_rules! signed_bytes {
     };
 }
 
-/// Blocks with 16 scales that are signed bytes, or are unpacked to them.
+/// Blocks with 16 scales that are signed bytes, or are unpacked to signed bytes.
 trait SignedScales {
     fn signed_bytes(&self, v: V) -> __m128i;
 }
 
-/// The pairs of bits of 64 bytes, as Q2_K and TQ2_0 lay them out.
+/// Calls `f` with the pairs of bits of 64 bytes, in the order of Q2_K and TQ2_0.
 #[inline(always)]
 pub(super) fn pairs(v: V, [x, y]: [__m256i; 2], mut f: impl FnMut(usize, __m256i)) {
     let low = v.splat8(3);
@@ -168,16 +170,16 @@ pub(super) fn pairs(v: V, [x, y]: [__m256i; 2], mut f: impl FnMut(usize, __m256i
     f(7, v.and(v.shr16::<6>(y), low));
 }
 
-/// Blocks whose integers are computed byte by byte from whole vectors. So columns of 8 rows of these vectors give columns of
-/// integers, and fewer vectors are transposed than if the integers were.
+/// Blocks whose integers are computed byte by byte from whole vectors. Columns of these vectors give columns of the
+/// integers, so only the stored vectors are transposed, and there are fewer of them.
 pub(super) trait Bytewise<const N: usize>: Copy {
-    /// The vectors.
+    /// Returns the vectors that are stored.
     fn vectors(&self) -> [&[u8; 32]; N];
-    /// [`Decode::each_32`] of them.
+    /// Computes what [`Decode::each_32`] passes from the vectors.
     fn integers(v: V, vectors: [__m256i; N], f: impl FnMut(usize, __m256i));
 }
 
-/// [`Decode::each_32`].
+/// [`Decode::each_32`] of a block that is [`Bytewise`].
 #[inline(always)]
 pub(super) fn each_32_of<B: Bytewise<N>, const N: usize>(v: V, block: &B, f: impl FnMut(usize, __m256i)) {
     let vectors = map(
@@ -188,7 +190,7 @@ pub(super) fn each_32_of<B: Bytewise<N>, const N: usize>(v: V, block: &B, f: imp
     B::integers(v, vectors, f);
 }
 
-/// [`Decode::each_word`].
+/// [`Decode::each_word`] of blocks that are [`Bytewise`].
 #[inline(always)]
 #[allow(clippy::needless_range_loop, reason = "the loop indexes several arrays of registers")]
 pub(super) fn each_word_of<B: Bytewise<N>, const N: usize>(
@@ -205,7 +207,7 @@ pub(super) fn each_word_of<B: Bytewise<N>, const N: usize>(
         ));
     }
     for j in 0..8 {
-        // Indexed in place: an array that is passed is copied, once a word.
+        // Indexed in place, because an array that is passed would be copied for each word.
         let mut column = [v.zero(); N];
         for k in 0..N {
             column[k] = columns[k][j];
@@ -287,7 +289,8 @@ impl Bytewise<3> for BlockQ3K {
 impl SignedScales for BlockQ3K {
     #[inline(always)]
     fn signed_bytes(&self, v: V) -> __m128i {
-        // The layout is drawn in `happy_tensor::scales_k3`: 16 nibbles, then the high two bits of four scales a byte.
+        // The layout is drawn in `happy_tensor::scales_k3`: 16 nibbles, then bytes with the high two bits of four
+        // scales each.
         let [a0, a1, a2, a3, b0, b1, b2, b3, c @ ..] = self.scales;
         let x = v.of_u64(i64::from_le_bytes([a0, a1, a2, a3, b0, b1, b2, b3]));
         let nibbles = v.and_128(v.low64_128(x, v.shr16_128::<4>(x)), v.splat8_128(0xF));
@@ -509,7 +512,8 @@ impl SignedScales for BlockIQ4XS {
     fn signed_bytes(&self, v: V) -> __m128i {
         let x = v.of_u64(i64::from(u32::from_le_bytes(self.scales_l)));
         let low = v.and_128(v.low8_128(x, v.shr16_128::<4>(x)), v.splat8_128(0xF));
-        // Bits 2 b of 16: the low byte of word b for the first four sub-blocks, the next byte for the others.
+        // Of 16 bits, the low byte of word `b` gets bits from `2 b` on for the first four sub-blocks, the next byte
+        // those for the others.
         let shifts = v.load_128(&[0, 0, 0, 0, 2, 0, 0, 0, 4, 0, 0, 0, 6, 0, 0, 0]);
         let words = v.splat32_128(i32::from(u16::from_le_bytes(self.scales_h)));
         let high = v.and_128(v.shr32_each_128(words, shifts), v.splat8_128(3));
@@ -547,7 +551,7 @@ impl Decode for BlockIQ4XS {
     signed_bytes!();
 }
 
-/// The two vectors of an array.
+/// Returns the two vectors of an array.
 #[inline(always)]
 pub(super) fn two(x: &[u8; 64]) -> [&[u8; 32]; 2] {
     {
@@ -556,7 +560,7 @@ pub(super) fn two(x: &[u8; 64]) -> [&[u8; 32]; 2] {
     }
 }
 
-/// The four vectors of an array.
+/// Returns the four vectors of an array.
 #[inline(always)]
 fn four(x: &[u8; 128]) -> [&[u8; 32]; 4] {
     {

@@ -37,23 +37,25 @@ impl Decode for BlockTQ2_0 {
     }
 }
 
-/// Three times each byte, modulo 256. A byte of TQ1_0 is a fraction of 256: what is carried out is its first trit, and what
-/// is left the fraction that has the next trit as its first. Less 128 they stay less 128, since 3 * 128 is 128.
+/// Multiplies each byte by three, modulo 256. A byte of TQ1_0 is a fraction of 256: the product's carry is its first
+/// trit, and the rest is the fraction that starts with the next trit. Bytes from which 128 was subtracted stay so,
+/// since 3 * 128 is 128 modulo 256.
 #[inline(always)]
 fn next_trit(v: V, bytes: __m256i) -> __m256i {
     v.add8(v.add8(bytes, bytes), bytes)
 }
 
-/// The first trit of each byte less 128: 0 up to 85, 1 up to 170, else 2.
+/// Returns the first trit of each byte, from which 128 was subtracted. Of the byte itself it is 0 up to 85, 1 up to
+/// 170, else 2.
 #[inline(always)]
 fn first_trit(v: V, bytes: __m256i) -> __m256i {
-    // 85 and 170, less 128: comparisons are signed.
+    // 85 and 170, less 128, because comparisons are signed.
     let (one, two) = (v.splat8(-43), v.splat8(42));
     v.sub8(v.sub8(v.zero(), v.greater8(bytes, one)), v.greater8(bytes, two))
 }
 
-/// Calls `f` with `i`, the bytes whose first trits are integers `32 i .. 32 i + 32`, and [`next_trit`] of them; all of
-/// them xor `x`.
+/// Calls `f` with `i`, the bytes whose first trits are integers `32 i .. 32 i + 32`, and [`next_trit`] of them. `x` is
+/// applied to all stored bytes by xor.
 #[inline(always)]
 fn each_fraction(v: V, block: &BlockTQ1_0, x: __m256i, mut f: impl FnMut(usize, __m256i, __m256i)) {
     let (Some(long), Some(short)) = (block.qs.first_chunk::<32>(), block.qs.last_chunk::<16>()) else {
@@ -65,7 +67,7 @@ fn each_fraction(v: V, block: &BlockTQ1_0, x: __m256i, mut f: impl FnMut(usize, 
         f(i, bytes, next);
         bytes = next;
     }
-    // 16 bytes: two trits of each in a vector.
+    // The last 16 bytes: two trits of each in a vector.
     let bytes = v.xor(v.twice(v.load_128(short)), x);
     let bytes = v.blend32::<0b1111_0000>(bytes, next_trit(v, bytes));
     let next = next_trit(v, bytes);
@@ -73,7 +75,7 @@ fn each_fraction(v: V, block: &BlockTQ1_0, x: __m256i, mut f: impl FnMut(usize, 
     let bytes = next_trit(v, next);
     let next = next_trit(v, bytes);
     f(6, bytes, next);
-    // The fifth of those, and four trits of four bytes.
+    // The fifth trits of those 16 bytes, and four trits of the last four bytes.
     let four = v.xor(v.splat32(i32::from_le_bytes(block.qh)), x);
     let bytes = v.blend32::<0b1111_0000>(next_trit(v, next), four);
     let four = next_trit(v, four);
@@ -99,8 +101,8 @@ impl Decode for BlockTQ1_0 {
             |i, bytes, _| f(i, first_trit(v, bytes)),
         );
     }
-    /// With one instruction for the products of whole bytes, trits need not be taken apart: `3 byte = 256 trit + next`, so
-    /// the sum of the trits times activations is that of `3 byte - next`, over 256.
+    /// If one instruction multiplies whole bytes, trits need not be taken apart: `3 byte = 256 trit + next`, so the sum
+    /// of the trits times activations is that of `3 byte - next`, divided by 256.
     #[inline(always)]
     unsafe fn scaled_sum<I: X86Products>(&self, s: I, _: &Prepared, a: &[[i8; 32]], _: __m256i) -> __m256i {
         let v = s.v();
@@ -140,14 +142,16 @@ impl Decode for BlockTQ1_0 {
 
 /// A block of points.
 trait Points {
-    /// Integers `32 i .. 32 i + 32`, [`Decode::OFFSET`] added.
+    /// Returns integers `32 i .. 32 i + 32`, with [`Decode::OFFSET`] added.
     ///
     /// # Safety
     /// `prepared` is what [`Decode::prepare`] of this block left.
     unsafe fn integers(&self, v: V, prepared: &Prepared, i: usize) -> __m256i;
 }
 
-/// Of 16 points bits 8 .. 11, others above and below: bits `3 l .. 3 l + 3` of a u16 for four. Those for `l = 3` are bits 1 .. 4 of its upper byte.
+/// Returns the high bits of the indices of 16 points in bits 8 .. 11; the bits above and below them are arbitrary. A
+/// u16 of `qh` holds three bits for each of four points, from bit `3 l` on. Those for `l = 3` are bits 1 .. 4 of its
+/// upper byte.
 #[inline(always)]
 fn high_bits(v: V, qh: [u8; 8]) -> __m256i {
     let spread = v.words([
@@ -175,7 +179,8 @@ impl Points for BlockIQ1S {
 impl Decode for BlockIQ1S {
     type Unit = <Self as Source>::Unit;
     const SUBS: usize = 8;
-    /// Of a point alone. The shift of a sub-block goes with the sums of activations.
+    /// The offset of a point alone. The shift of a sub-block is part of what is multiplied with the sums of
+    /// activations.
     const OFFSET: u8 = 8;
     const MAX: i32 = 16;
     const D_FACTOR: f32 = 0.125;
@@ -216,7 +221,7 @@ impl Decode for BlockIQ1S {
     fn sub_scales(&self, v: V) -> (__m256i, __m256i) {
         let h = v.twice(v.load_128(&self.qh.as_flattened().as_chunks().0[0]));
         let scales = v.or(v.and(v.shr16::<11>(h), v.splat16(14)), v.splat16(1));
-        // -8 and a shift of 1 or -1: -7, or -9 where bit 15 is set.
+        // -8 plus a shift of 1 or -1: -7, or -9 if bit 15 is set.
         let shift = v.add16(v.splat16(-8), v.or(v.sign16::<15>(h), v.splat16(1)));
         let each_twice = v.words([
             0x0100_0100,
@@ -232,7 +237,8 @@ impl Decode for BlockIQ1S {
     }
 }
 
-/// Of 16 points the nibbles that hold their high bits and their shifts, in bits 8 .. 12; others are above and below.
+/// Returns, in bits 8 .. 12, the nibbles that hold the high bits and the shifts of 16 points; the bits above and below
+/// them are arbitrary.
 #[inline(always)]
 fn nibbles(v: V, qh: [u8; 8]) -> __m256i {
     let spread = v.words([
@@ -251,7 +257,7 @@ fn nibbles(v: V, qh: [u8; 8]) -> __m256i {
 impl Points for BlockIQ1M {
     #[inline(always)]
     unsafe fn integers(&self, v: V, prepared: &Prepared, i: usize) -> __m256i {
-        // 9 and a shift of 1 or -1.
+        // 9 plus a shift of 1 or -1.
         let down = v.widen_i16_i64(v.load_u16_64(&prepared.numbers.as_chunks().0[8 + i]));
         let shift = v.sub8(v.splat8(10), v.and(down, v.splat8(2)));
         // SAFETY: the numbers that were left.
@@ -298,7 +304,7 @@ impl Decode for BlockIQ1M {
             }
         }
     }
-    /// `d` is in four pieces above the scales.
+    /// `d` is stored in four pieces, in the bits above the scales.
     #[inline(always)]
     fn d_min(&self) -> u32 {
         let pieces = i64::from_le_bytes(self.scales.as_flattened().as_chunks().0[0]) as u64;
@@ -306,7 +312,7 @@ impl Decode for BlockIQ1M {
     }
     #[inline(always)]
     fn sub_scales(&self, v: V) -> (__m256i, __m256i) {
-        // Bits 3 j .. 3 j + 3 of each u16, moved to 9 .. 12, then to 1 .. 4.
+        // Bits `3 j .. 3 j + 3` of each u16, moved to 9 .. 12, then to 1 .. 4.
         let spread = v.words([
             0x0100_0100,
             0x0100_0100,

@@ -5,10 +5,10 @@ use half::f16;
 
 type F = [f32; 16];
 type I = [i32; 16];
-/// A name and the bits of a result; shorter results are followed by zeros.
+/// A name and the bits of a result. Shorter results are padded with zeros.
 type Result = (&'static str, [u32; 16]);
 
-/// Two of every kind: the results that an instruction gives depend on no other lane of its inputs.
+/// Two of every kind, since no lane of a result depends on other lanes of the inputs.
 struct Inputs {
     f: [F; 3],
     i: [I; 3],
@@ -100,7 +100,7 @@ use super as emulated;
 results!(by_emulation, emulated, "avx2,fma,f16c");
 results!(by_hardware, hardware, "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni");
 
-/// What the results should be, from the definitions in Intel's Intrinsics Guide.
+/// The expected results, from the definitions in Intel's Intrinsics Guide.
 fn by_loops(x: &Inputs) -> Vec<Result> {
     use core::array::from_fn;
     let ([a, b, c], [i, j, k]) = (x.f, x.i);
@@ -206,7 +206,7 @@ fn inputs() -> Vec<Inputs> {
     all
 }
 
-/// The bits, but for the payload of a NaN, which is promised nowhere.
+/// Returns the bits without the payload of a NaN, which no definition promises.
 fn same(a: &Result, b: &Result) -> bool {
     let nan = |bits: u32| f32::from_bits(bits).is_nan();
     a.0 == b.0 && a.1.iter().zip(&b.1).all(|(&a, &b)| a == b || (nan(a) && nan(b)))
