@@ -32,13 +32,13 @@ pub enum Activation {
         /// Upper bound of the exponent, a small number below 0.
         eps: f32,
     },
-    /// g = min(gate, limit), u = clamp(up, -limit, limit), result g / (1 + e^-g) u. Without a gate, as for u = 1.
+    /// g = min(gate, limit), u = clamp(up, -limit, limit), result g / (1 + e^-g) u. Without a gate, u is 1.
     SwigluClamped {
         /// Bound of the inputs.
         limit: f32,
     },
-    /// gpt-oss: g = min(gate, limit), u = clamp(up, -limit, limit), result g / (1 + e^(-alpha g)) (u + 1).
-    /// Without a gate, as for u = 0.
+    /// gpt-oss: g = min(gate, limit), u = clamp(up, -limit, limit), result g / (1 + e^(-alpha g)) (u + 1). Without a
+    /// gate, u is 0.
     SwigluOai {
         /// Slope of the sigmoid, 1.702.
         alpha: f32,

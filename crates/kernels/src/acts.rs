@@ -1,11 +1,11 @@
-//! Activations as kernels take them: which form a weight format wants, and the values of a batch in one form.
+//! Activations as kernels take them: the form that each weight format needs, and the values of a batch in one form.
 
 use happy_tensor::DType;
 
-/// How a weight format wants its activations.
+/// The form in which a weight format takes its activations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ActKind {
-    /// As they are, for F32, F16 and BF16 weights.
+    /// Unchanged f32 values, for F32, F16 and BF16 weights.
     F32,
     /// int8 with a scale for every 32 values, for formats with blocks of 32, 64 or 128.
     Q8x32,
@@ -17,7 +17,7 @@ impl ActKind {
     /// All kinds, in the order of the enum.
     pub const ALL: [ActKind; 3] = [ActKind::F32, ActKind::Q8x32, ActKind::Q8x256];
 
-    /// The name in the names of kernels.
+    /// Returns the name that is part of the names of kernels.
     pub const fn name(self) -> &'static str {
         match self {
             ActKind::F32 => "f32",
@@ -26,7 +26,7 @@ impl ActKind {
         }
     }
 
-    /// The kind that weights of `dtype` are multiplied with.
+    /// Returns the kind that weights of `dtype` are multiplied with.
     pub const fn of(dtype: DType) -> ActKind {
         match dtype.activation_len() {
             None => ActKind::F32,
@@ -35,7 +35,7 @@ impl ActKind {
         }
     }
 
-    /// Values that share a scale; 1 for [`ActKind::F32`], which has no scales.
+    /// Returns the number of values that share a scale; 1 for [`ActKind::F32`], which has no scales.
     pub const fn unit(self) -> usize {
         match self {
             ActKind::F32 => 1,
@@ -52,7 +52,7 @@ impl ActKind {
 /// Activations of `rows` tokens. Fields that the kind does not use are empty.
 #[derive(Clone, Copy, Debug)]
 pub struct Acts<'a> {
-    /// Which of the fields below hold the values.
+    /// The form of the values, which says which of the fields below hold them.
     pub kind: ActKind,
     /// Number of tokens.
     pub rows: usize,
@@ -69,7 +69,7 @@ pub struct Acts<'a> {
 }
 
 impl<'a> Acts<'a> {
-    /// Panics unless the parts are as long as `kind`, `rows` and `k` say; kernels rely on it without further checks.
+    /// Panics unless the parts are as long as `kind`, `rows` and `k` say. Kernels rely on it without further checks.
     #[inline]
     pub(crate) fn assert_whole(&self, kind: ActKind) {
         let Acts { rows, k, .. } = *self;
@@ -96,7 +96,7 @@ impl<'a> Acts<'a> {
         assert!(bytes.is_some_and(|n| n <= w.len()), "{rows} weight rows in {} bytes", w.len());
     }
 
-    /// The activations of `count` tokens from `first` on.
+    /// Returns the activations of `count` tokens from `first` on.
     pub fn rows_range(&self, first: usize, count: usize) -> Acts<'a> {
         fn cut<T>(s: &[T], first: usize, count: usize, per_row: usize) -> &[T] {
             if s.is_empty() { s } else { &s[first * per_row..(first + count) * per_row] }

@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A flag that ends a computation between two tasks.
 ///
-/// A computation with it ([`Ctx::until`](crate::Ctx::until)) checks the flag before each task. A task takes at most a few
-/// milliseconds on a slow core. Once a check has seen the flag raised, tasks may be missing, and the results must be discarded:
-/// [`Cancel::seen`] says so, even if the flag was lowered again in the meantime.
+/// A computation with it ([`Ctx::until`](crate::Ctx::until)) checks the flag before each task. Most tasks take less
+/// than a few milliseconds; long ones check it on the way, at least every 10 to 30 ms on a slow core. Once a check has
+/// seen the flag raised, tasks may be missing, and the results must be discarded: [`Cancel::seen`] says so, even if the
+/// flag was lowered again in the meantime.
 #[derive(Debug)]
 pub struct Cancel<'a> {
     flag: &'a AtomicBool,
@@ -14,12 +15,12 @@ pub struct Cancel<'a> {
 }
 
 impl<'a> Cancel<'a> {
-    /// Watches `flag`; true means cancelled.
+    /// Makes a cancel flag that watches `flag`; true means cancelled.
     pub fn new(flag: &'a AtomicBool) -> Self {
         Self { flag, seen: AtomicBool::new(false) }
     }
 
-    /// Returns whether the flag is raised. This costs one relaxed load, unless it is.
+    /// Returns whether the flag is raised. If it is not, this costs one relaxed load.
     #[inline]
     pub fn raised(&self) -> bool {
         let raised = self.flag.load(Ordering::Relaxed);

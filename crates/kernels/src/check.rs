@@ -1,7 +1,8 @@
 //! Comparing the kernels of an instruction set with the reference on the machine at hand.
 //!
-//! The test suites compare everything, in minutes, on the machines at hand. This takes about a millisecond and runs everywhere: in
-//! `happy cpu --check`, and before AVX-512 is used, which few of the machines have that run the suites.
+//! The test suites compare everything, but only on the machines at hand, and they take minutes. This check takes about
+//! a millisecond, so it runs on every machine: in `happy cpu --check`, and before AVX-512 is used, which few of the
+//! machines that run the suites have.
 
 use crate::linear::{ActKind, Acts, LinearKernel, Panel};
 use crate::ops::{
@@ -37,7 +38,7 @@ impl From<TryReserveError> for CheckError {
     }
 }
 
-/// The values of an iterator that yields at most `n`.
+/// Collects the values of an iterator that yields at most `n`.
 fn list<T>(n: usize, values: impl IntoIterator<Item = T>) -> Result<Vec<T>, TryReserveError> {
     let mut v = Vec::new();
     v.try_reserve_exact(n)?;
@@ -55,7 +56,8 @@ const TOKENS: usize = 7;
 /// Compares all kernels and operations of `kernels` with scalar code, bit for bit.
 ///
 /// # Errors
-/// The first that differs, or memory that cannot be reserved.
+/// [`CheckError::Mismatch`] for the first kernel or operation that differs, or [`CheckError::Memory`] if memory cannot
+/// be reserved.
 pub fn check(kernels: &Kernels) -> Result<(), CheckError> {
     let scalar = Kernels::scalar();
     for (kernel, reference) in kernels.linear.iter().zip(&scalar.linear) {
@@ -76,7 +78,7 @@ fn same(what: &str, found: &[f32], expected: &[f32]) -> Result<(), Mismatch> {
     if equal { Ok(()) } else { Err(Mismatch { what: what.to_owned() }) }
 }
 
-/// Numbers that look random, in [-1, 1).
+/// Returns numbers in [-1, 1) that look random.
 fn numbers(n: usize) -> impl Iterator<Item = f32> {
     (0..n as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 8) as f32 / (1 << 23) as f32 - 1.0)
 }
@@ -111,11 +113,11 @@ fn linear(kernel: &LinearKernel, tokens: usize) -> Result<Vec<f32>, CheckError> 
     Ok(y)
 }
 
-/// The results of all operations, one after the other.
+/// Returns the results of all operations, one after the other.
 fn operations(ops: &Ops) -> Result<Vec<f32>, CheckError> {
     // Whole vectors of every instruction set, and a remainder.
     const N: usize = 3 * 64 + 13;
-    /// Calls of `run` below.
+    /// Number of calls of `run` below.
     const RUNS: usize = 18;
     let (mut x, mut y) = ([0.0; N], [0.0; N]);
     x.iter_mut().zip(numbers(N)).for_each(|(x, number)| *x = 8.0 * number);
@@ -162,7 +164,7 @@ fn operations(ops: &Ops) -> Result<Vec<f32>, CheckError> {
     Ok(results)
 }
 
-/// Attention of a few rows after more than a tile, with grouped heads.
+/// Computes attention of a few rows whose context is longer than a tile, with grouped heads.
 fn attend(kernels: &Kernels, f16: bool) -> Result<Vec<f32>, CheckError> {
     let (heads, kv_heads, dim, past, rows) = (4, 2, 40, 70, 3usize);
     let context = past + rows;

@@ -6,15 +6,15 @@
 //! | `HAPPY_DISABLE=avx512,avx2` | never use these (scalar code cannot be disabled) |
 //! | `HAPPY_REQUIRE_ISA=avx2` | tests fail on a machine that lacks this one, instead of skipping it |
 //!
-//! Compiled with `--cfg emulate_avx512`, [`Isa::Avx512`] runs on AVX2 by emulated intrinsics: slow, for tests on
-//! machines that lack it (`cargo xtask test-avx512`).
+//! If this is compiled with `--cfg emulate_avx512`, [`Isa::Avx512`] runs on AVX2 with emulated intrinsics. That is
+//! slow, and for tests on machines that lack AVX-512 (`cargo xtask test-avx512`).
 
 use core::fmt;
 use core::str::FromStr;
 
-/// Calls a macro with a row for each instruction set, the reference first and the best of each architecture last: the
-/// variant of [`Isa`], the condition under which the build has it, where its kernels are, its name, the processor
-/// features that it needs, and what it is.
+/// Calls a macro with a row for each instruction set, the reference first and the best of each architecture last. A row
+/// has the variant of [`Isa`], the condition under which a build contains it, the path of its kernels, its name, the
+/// processor features that it needs, and its description.
 macro_rules! for_each_isa {
     ($callback:ident) => {
         $callback! {
@@ -70,7 +70,7 @@ macro_rules! isas {
                 }
             }
 
-            /// Whether this build has kernels for it.
+            /// Returns whether this build has kernels for it.
             const fn built(self) -> bool {
                 match self {
                     $(Isa::$isa => cfg!($($when)*),)*
@@ -78,7 +78,7 @@ macro_rules! isas {
             }
         }
 
-        /// Whether this machine has a feature that an instruction set needs.
+        /// Returns whether this machine has a feature that an instruction set needs.
         fn has_feature(name: &str) -> bool {
             $(
                 #[cfg($($when)*)]
@@ -141,12 +141,14 @@ impl Isa {
     /// Returns the best instruction set that may be used, or the one that `HAPPY_ISA` names.
     ///
     /// # Errors
-    /// If `HAPPY_ISA` or `HAPPY_DISABLE` holds an unknown name, or `HAPPY_ISA` names one that may not be used.
+    /// If `HAPPY_ISA` or `HAPPY_DISABLE` holds an unknown name, or `HAPPY_ISA` names an instruction set that may not be
+    /// used.
     pub fn detect() -> Result<Isa, IsaError> {
         Ok(Self::usable()?.first().copied().unwrap_or(Isa::Scalar))
     }
 
-    /// What may be used, the best first; only one where `HAPPY_ISA` names it.
+    /// Returns the instruction sets that may be used, the best first; only the one that `HAPPY_ISA` names, if it is
+    /// set.
     pub(crate) fn usable() -> Result<Vec<Isa>, IsaError> {
         if let Some(name) = variable("HAPPY_ISA") {
             let isa = parse("HAPPY_ISA", &name)?;
@@ -195,7 +197,7 @@ pub enum IsaError {
         /// Which one.
         isa: Isa,
     },
-    /// Its kernels do not compute what they should on this machine.
+    /// Its kernels do not give the results of scalar code on this machine.
     #[error("instruction set {isa} cannot be used: {mismatch}")]
     Wrong {
         /// Which one.
@@ -219,7 +221,7 @@ pub enum IsaError {
     },
 }
 
-/// Features that no kernel needs yet, for reports.
+/// Returns features that no kernel needs yet, for reports.
 fn other_features() -> Vec<(&'static str, bool)> {
     #[cfg(target_arch = "aarch64")]
     macro_rules! others { ($($name:tt)*) => { vec![$(($name, detected!($name))),*] } }
@@ -229,7 +231,8 @@ fn other_features() -> Vec<(&'static str, bool)> {
     Vec::new()
 }
 
-/// Returns processor features, first those that kernels of this architecture need, and whether this machine has them.
+/// Returns processor features and whether this machine has them. Those that kernels of this architecture need come
+/// first.
 pub fn cpu_features() -> Vec<(&'static str, bool)> {
     let mut features: Vec<(&'static str, bool)> = Vec::new();
     for isa in Isa::ALL.into_iter().filter(|isa| isa.built()) {

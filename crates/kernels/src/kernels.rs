@@ -1,4 +1,4 @@
-//! [`Kernels`]: the table that binds operations and linear kernels to one instruction set.
+//! [`Kernels`]: the table of operations and linear kernels of one instruction set.
 
 use crate::arch::scalar::Scalar;
 use crate::check::{CheckError, check};
@@ -8,10 +8,10 @@ use crate::ops::Ops;
 use crate::simd::Simd;
 use happy_tensor::DType;
 
-/// What an instruction set's file declares.
+/// The declarations of an instruction set's file.
 pub(crate) struct IsaKernels {
     pub(crate) isa: Isa,
-    /// The operations, unless the machine lacks the instructions.
+    /// Returns the operations, or `None` if the machine lacks the instructions.
     pub(crate) ops: fn() -> Option<Ops>,
     /// A kernel for each format, in the order of [`DType::ALL`].
     pub(crate) linear: &'static [LinearKernel; DType::COUNT],
@@ -28,7 +28,8 @@ for_each_isa!(isa_kernels);
 
 /// Kernels for every format and operation, as a plain struct: a program can replace a field and keep the others.
 ///
-/// A kernel checks whether the machine has its instructions, so that one taken from [`all_linear`] panics if it cannot run.
+/// A kernel checks whether the machine has its instructions. One that is taken from [`all_linear`] panics if the
+/// machine cannot run it.
 #[derive(Clone, Copy, Debug)]
 pub struct Kernels {
     /// The instruction set.
@@ -43,7 +44,9 @@ impl Kernels {
     /// Returns the best kernels that this machine can run and the environment allows (see [`crate::isa`]).
     ///
     /// # Errors
-    /// If `HAPPY_ISA` or `HAPPY_DISABLE` holds an unknown name, or `HAPPY_ISA` names an instruction set that may not be used.
+    /// If `HAPPY_ISA` or `HAPPY_DISABLE` holds an unknown name, if `HAPPY_ISA` names an instruction set that may not be
+    /// used or whose results differ from those of scalar code, or if the memory to check an instruction set cannot be
+    /// reserved.
     pub fn detect() -> Result<Kernels, IsaError> {
         let mut wrong = None;
         for isa in Isa::usable()? {
@@ -64,13 +67,15 @@ impl Kernels {
     /// Returns the kernels of an instruction set.
     ///
     /// # Errors
-    /// If the machine lacks it, the environment turns it off, or its results differ from those of scalar code.
+    /// If the machine lacks it, the environment turns it off, its results differ from those of scalar code, or the
+    /// memory to check it cannot be reserved.
     pub fn with_isa(isa: Isa) -> Result<Kernels, IsaError> {
         isa.available()?;
         Self::checked(isa)
     }
 
-    /// Returns the table of `isa`. AVX-512 is compared with scalar code first: few of the machines that run the test suites have it.
+    /// Returns the table of `isa`. AVX-512 is compared with scalar code first, because few of the machines that run the
+    /// test suites have it.
     fn checked(isa: Isa) -> Result<Kernels, IsaError> {
         let kernels = Self::build(isa)?;
         if isa == Isa::Avx512 {
@@ -95,8 +100,8 @@ impl Kernels {
     }
 }
 
-/// Returns every linear kernel of this build, whether this machine can run it or not. Dispatch, tests and benchmarks share this list.
-/// A kernel that the machine cannot run panics: check [`Isa::supported`] of its `isa` first.
+/// Returns every linear kernel of this build, whether this machine can run it or not. Dispatch, tests and benchmarks
+/// share this list. A kernel that the machine cannot run panics: check [`Isa::supported`] of its `isa` first.
 pub fn all_linear() -> impl Iterator<Item = &'static LinearKernel> {
     ISAS.iter().flat_map(|isa| isa.linear)
 }
@@ -118,7 +123,8 @@ mod tests {
         }
     }
 
-    /// Integer kernels relied on whoever took them from the list: an illegal instruction out of safe code.
+    /// Integer kernels once relied on their caller to check the machine, so safe code could execute an illegal
+    /// instruction.
     #[test]
     fn kernels_that_the_machine_lacks_panic() {
         use crate::linear::{ActKind, Acts, Panel};

@@ -48,7 +48,8 @@ impl<'a> Ctx<'a> {
         Self { pool, kernels, cancel: None, adapting: None }
     }
 
-    /// Returns the same context with a flag. Once it is raised, tasks that have not begun are skipped, and results are unfinished.
+    /// Returns the same context with a cancel flag. Once the flag is raised, tasks that have not begun are skipped, and
+    /// results are incomplete.
     #[must_use]
     pub fn until(self, cancel: &'a Cancel<'a>) -> Self {
         Self { cancel: Some(cancel), ..self }
@@ -60,7 +61,7 @@ impl<'a> Ctx<'a> {
         Self { adapting, ..self }
     }
 
-    /// Returns the same context with the additions for other rows: `rows` has the set of each row.
+    /// Returns the same context with the additions for other rows: `rows` holds the number of each row's set.
     #[must_use]
     pub fn for_rows<'b>(self, rows: &'b [u32]) -> Ctx<'b>
     where
@@ -69,12 +70,12 @@ impl<'a> Ctx<'a> {
         Ctx { adapting: self.adapting.map(|adapting| linear::Adapting { rows, ..adapting }), ..self }
     }
 
-    /// Returns the set of each row, if there are additions.
+    /// Returns the number of each row's set, if there are additions.
     pub fn row_sets(&self) -> Option<&'a [u32]> {
         self.adapting.map(|adapting| adapting.rows)
     }
 
-    /// Returns whether the computation should end. Ask before each task of more than about a millisecond.
+    /// Returns whether the computation should end. Call it before each task that takes more than about a millisecond.
     #[inline]
     pub fn cancelled(&self) -> bool {
         self.cancel.is_some_and(Cancel::raised)

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-/// Panics unless a dense matrix of `rows` x `cols` lies in `len` elements. A product that overflows does not.
+/// Panics unless a dense matrix of `rows` x `cols` fits in `len` elements. If the product overflows, it does not fit.
 fn assert_shape(len: usize, rows: usize, cols: usize) {
     let fits = rows.checked_mul(cols).is_some_and(|n| n <= len);
     assert!(fits, "a matrix of {rows} x {cols} does not lie in {len} elements");
@@ -105,7 +105,7 @@ impl<'a> MatMut<'a> {
         &self.data[i * self.stride..i * self.stride + self.cols]
     }
 
-    /// Returns row `i`, which may be written.
+    /// Returns row `i` for writing.
     pub fn row_mut(&mut self, i: usize) -> &mut [f32] {
         &mut self.data[i * self.stride..i * self.stride + self.cols]
     }

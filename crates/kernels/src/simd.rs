@@ -1,4 +1,4 @@
-//! What an operation needs of an instruction set: 16 virtual lanes of `f32`, the same bits on each.
+//! What an operation needs of an instruction set: 16 virtual lanes of `f32`, with the same bits on each.
 //!
 //! An operation is written once, over [`Simd`], and compiled for every instruction set:
 //!
@@ -8,18 +8,19 @@
 //! entry!(fn name(args..) = body)           a plain function for the table of operations
 //! ```
 //!
-//! Sums keep one order everywhere: element `i` goes to lane `i % 16`, and a register is summed by the tree
-//! lane `i` += lane `i + 8`, then `i + 4`, `i + 2`, `i + 1`. A row whose length is not a multiple of 16 is filled with zeros.
+//! Sums have the same order everywhere: element `i` goes to lane `i % 16`, and the lanes of a register are added by a
+//! tree: lane `i` += lane `i + 8`, then `i + 4`, `i + 2`, `i + 1`. A row whose length is not a multiple of 16 is padded
+//! with zeros.
 
 /// A piece of work that is compiled for every instruction set.
 pub(crate) trait Op {
-    /// What it returns.
+    /// The type of the result.
     type Out;
-    /// The work; implementations are `#[inline(always)]`.
+    /// Does the work. Implementations are `#[inline(always)]`.
     fn run<S: Simd>(self, s: S) -> Self::Out;
 }
 
-/// An instruction set as a token: who has one may use its instructions.
+/// An instruction set as a token: code that has one may use its instructions.
 ///
 /// Every method does the same on every implementation, bit for bit, except for the payloads of NaNs.
 pub(crate) trait Simd: Copy + 'static {
@@ -28,28 +29,28 @@ pub(crate) trait Simd: Copy + 'static {
     /// 16 lanes of `i32`; addition wraps.
     type I: Copy;
 
-    /// Dot products that a block of attention keeps in registers: those of 1, 4 or 8 queries.
+    /// The number of queries whose dot products a block of attention keeps in registers: 1, 4 or 8.
     const QUERIES: usize;
 
     /// Rows and tokens of a tile of float weights, whose outputs are a register of 16 lanes each: (4, 6) or (2, 3).
     const FLOAT_TILE: (usize, usize) = (2, 3);
 
-    /// The token; tables are built only where [`crate::Isa::supported`] holds.
+    /// Returns the token. Tables are only built if [`crate::Isa::supported`] holds.
     ///
     /// # Panics
-    /// If the machine lacks the instructions, which the tables' constructors rule out.
+    /// If the machine lacks the instructions, which can only happen to a kernel that was not taken from a table.
     fn token() -> Self;
     /// Runs `op` compiled for these instructions.
     fn vectorize<O: Op>(self, op: O) -> O::Out;
 
-    /// Asks for the cache line that holds `w[at]`, which may lie past the end; or does nothing.
+    /// Prefetches the cache line of `w[at]`, which may lie past the end, or does nothing.
     #[inline(always)]
     fn prefetch(self, _w: &[u8], _at: usize) {}
 
     fn splat(self, x: f32) -> Self::V;
     fn load(self, x: &[f32; 16]) -> Self::V;
     fn store(self, v: Self::V, y: &mut [f32; 16]);
-    /// Little-endian f32, f16 or bf16 at any alignment.
+    /// Loads little-endian f32, at any alignment; the next two methods load f16 and bf16.
     fn load_f32_bytes(self, x: &[u8; 64]) -> Self::V;
     fn load_f16_bytes(self, x: &[u8; 32]) -> Self::V;
     fn load_bf16_bytes(self, x: &[u8; 32]) -> Self::V;
@@ -65,17 +66,17 @@ pub(crate) trait Simd: Copy + 'static {
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// `c - a * b`, rounded once.
     fn nfma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    /// `a < b ? a : b`: `b` where one is NaN or both are zeros.
+    /// `a < b ? a : b`: this is `b` if one of them is NaN or both are zeros.
     fn min(self, a: Self::V, b: Self::V) -> Self::V;
-    /// `a > b ? a : b`: `b` where one is NaN or both are zeros.
+    /// `a > b ? a : b`: this is `b` if one of them is NaN or both are zeros.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a < b ? x : y`.
     fn select_lt(self, a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
-    /// The sum by the tree.
+    /// Returns the sum of the lanes, added by the tree.
     fn reduce_add(self, v: Self::V) -> f32;
-    /// 16 sums by the tree, the sum of `v[i]` in lane `i`.
+    /// Returns 16 sums, each added by the tree: the sum of `v[i]` in lane `i`.
     fn reduce_add_16(self, v: &[Self::V; 16]) -> Self::V;
-    /// The maximum by the tree, with [`Simd::max`].
+    /// Returns the maximum of the lanes by the tree, with [`Simd::max`].
     fn reduce_max(self, v: Self::V) -> f32;
 
     fn to_bits(self, v: Self::V) -> Self::I;
@@ -90,15 +91,15 @@ pub(crate) trait Simd: Copy + 'static {
     fn shl_i<const N: u32>(self, a: Self::I) -> Self::I;
     fn reduce_max_i(self, v: Self::I) -> i32;
     fn reduce_add_i(self, v: Self::I) -> i32;
-    /// Stores lanes that lie in -128 ..= 127 as bytes.
+    /// Stores lanes, which are in -128 ..= 127, as bytes.
     fn store_i8(self, v: Self::I, y: &mut [i8; 16]);
 
-    /// Asks for the cache line that holds `x[at]`, to be read soon. Nothing happens past the end, and nothing where the
-    /// machine has no such instruction.
+    /// Prefetches the cache line of `x[at]`, to be read soon. Past the end this has no effect, nor on machines without
+    /// such an instruction.
     #[inline(always)]
     fn prefetch_near<T>(self, _x: &[T], _at: usize) {}
 
-    /// Writes the transposed square: element `j` of row `i` of `out`, whose rows are `stride` apart, is
+    /// Writes the transposed square: element `j` of row `i` of `out`, whose rows are `stride` apart, becomes
     /// `rows[j][i]`.
     #[inline(always)]
     fn transpose(self, rows: &[[f32; 16]; 16], out: &mut [f32], stride: usize) {
@@ -130,7 +131,7 @@ pub(crate) trait Simd: Copy + 'static {
     }
 }
 
-/// Adds the lanes of an array by the tree; what [`Simd::reduce_add`] must equal.
+/// Adds the lanes of an array by the tree. [`Simd::reduce_add`] must give the same.
 #[inline(always)]
 pub(crate) fn tree<T: Copy>(mut lanes: [T; 16], f: impl Fn(T, T) -> T) -> T {
     for width in [8, 4, 2, 1] {

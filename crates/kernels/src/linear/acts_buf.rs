@@ -1,4 +1,4 @@
-//! The activations of a batch in the forms that the weights want.
+//! The activations of a batch in the forms that the weights take.
 
 use crate::acts::{ActKind, Acts};
 use crate::{Ctx, Mat};
@@ -22,16 +22,16 @@ impl ActKinds {
         self.0[kind.index()]
     }
 
-    /// Rows of up to `k` values in each of these forms.
+    /// Returns widths for rows of up to `k` values in each of these forms.
     pub fn up_to(self, k: usize) -> ActWidths {
         ActWidths(self.0.map(|kept| if kept { k } else { 0 }))
     }
 }
 
-/// The longest rows that an [`ActBuf`] keeps in each form; 0 for a form that nothing wants.
+/// The longest row that an [`ActBuf`] keeps in each form; 0 for a form that no matrix takes.
 ///
-/// The widest matrix of a model is rarely one of floats, whose activations take four times the bytes of quantized ones. So every form
-/// has a width of its own.
+/// Every form has a width of its own, because the widest matrix of a model is rarely one of floats, whose activations
+/// take four times the bytes of quantized ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ActWidths([usize; 3]);
 
@@ -75,7 +75,7 @@ struct Quantized {
     sums: Vec<i16>,
 }
 
-/// Activations of up to a planned number of tokens, in every form that the next matrices want.
+/// Activations of up to a planned number of tokens, in every form that the next matrices take.
 #[derive(Debug, Default)]
 pub struct ActBuf {
     x: Vec<f32>,
@@ -93,7 +93,7 @@ impl ActBuf {
     /// Makes room for `max_rows` tokens, with rows of these widths.
     ///
     /// # Errors
-    /// If the memory cannot be had.
+    /// If the memory cannot be reserved.
     pub fn new(max_rows: usize, widths: ActWidths) -> Result<Self, TryReserveError> {
         fn zeros<T: Copy + Default>(len: usize) -> Result<Vec<T>, TryReserveError> {
             let mut v = Vec::new();
@@ -113,7 +113,7 @@ impl ActBuf {
         Ok(buf)
     }
 
-    /// Returns the bytes that [`ActBuf::new`] reserves, for plans.
+    /// Returns the number of bytes that [`ActBuf::new`] reserves, for plans.
     pub fn bytes(max_rows: usize, widths: ActWidths) -> usize {
         let per_row = |kind: ActKind| match (kind, widths.of(kind)) {
             (ActKind::F32, k) => k.saturating_mul(4),
@@ -122,21 +122,22 @@ impl ActBuf {
         max_rows.saturating_mul(ActKind::ALL.into_iter().map(per_row).fold(0, usize::saturating_add))
     }
 
-    /// Copies the rows of `x` in the forms `kinds`. Returns false if a value that must be quantized is not finite. In a cancelled
-    /// computation, neither the values nor the result mean anything.
+    /// Stores the rows of `x` in the forms `kinds`. Returns false if a value that must be quantized is not finite. In a
+    /// cancelled computation, neither the values nor the result mean anything.
     ///
     /// # Panics
-    /// If `x` has more rows than planned or longer ones than a form was planned for (with additions in `cx`, [`ActKind::F32`] always is one), or `x.cols()` is not a multiple of a form's unit.
+    /// If `x` has more rows than planned, if its rows are longer than planned for a form (with additions in `cx`,
+    /// [`ActKind::F32`] is always one of them), or if `x.cols()` is not a multiple of a form's unit.
     #[must_use]
     pub fn set(&mut self, cx: Ctx<'_>, x: Mat<'_>, kinds: ActKinds) -> bool {
         let (rows, k) = (x.rows(), x.cols());
-        // Additions read the values themselves.
+        // Additions read the unquantized values.
         let kinds = if cx.row_sets().is_some() { kinds.with(ActKind::F32) } else { kinds };
         let fits = |kind: &ActKind| !kinds.contains(*kind) || k <= self.widths.of(*kind);
         let planned = rows <= self.max_rows && ActKind::ALL.iter().all(fits);
         assert!(planned, "{rows} x {k} activations were not planned for");
         (self.rows, self.k, self.set) = (rows, k, kinds);
-        // Few rows are quantized faster than a job is handed out.
+        // A few rows are quantized faster than a job is handed out.
         let rows_per_task = if rows < 4 { rows.max(1) } else { 4 };
         let finite = AtomicBool::new(true);
         if kinds.contains(ActKind::F32) {
@@ -196,7 +197,7 @@ impl ActBuf {
     }
 }
 
-/// Quantizes the rows of `x` from `first` on into pieces that hold as many.
+/// Quantizes the rows of `x` from `first` on, as many as the output slices have room for.
 fn quantize_rows(
     cx: Ctx<'_>,
     kind: ActKind,

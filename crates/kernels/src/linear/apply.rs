@@ -1,11 +1,11 @@
-//! A matrix alone: quantize it, multiply by it. A model plans its buffers and runs several matrices as one job instead,
-//! with [`forward`](super::forward).
+//! A single matrix: quantize it, multiply by it. A model plans its buffers and runs several matrices as one job
+//! instead, with [`forward`](super::forward).
 
 use super::{ActBuf, ActKinds, ActWidths, Linear, LinearError, Panels, WeightMatrix, forward};
 use crate::{Ctx, Kernels, Mat, MatMut};
 use happy_tensor::{Bytes, DType, RowError, quantize_row};
 
-/// Buffers of [`Linear::apply`]; they grow when they are too small, and can serve many matrices.
+/// Buffers of [`Linear::apply`]. They grow when they are too small, and can serve many matrices.
 #[derive(Debug, Default)]
 pub struct Workspace {
     acts: ActBuf,
@@ -13,7 +13,7 @@ pub struct Workspace {
     size: Size,
 }
 
-/// What the buffers are large enough for.
+/// The sizes that the buffers have room for.
 #[derive(Clone, Copy, Debug, Default)]
 struct Size {
     rows: usize,
@@ -26,7 +26,7 @@ struct Size {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ApplyError {
-    /// Inputs and outputs are not the same number of rows.
+    /// Inputs and outputs do not have the same number of rows.
     #[error(
         "{x} inputs and {y} outputs for a matrix of {n_out} x {n_in}, expected {n_in} inputs and {n_out} outputs a row"
     )]
@@ -76,10 +76,10 @@ impl Linear {
         Self::new(WeightMatrix { dtype, n_out, n_in, bytes: Bytes::from(bytes) }, kernels)
     }
 
-    /// `y = W x + b` for each row of `x`, `[rows][n_in]`; `y` is `[rows][n_out]`.
+    /// Computes `y = W x + b` for each row of `x`, which is `[rows][n_in]`; `y` is `[rows][n_out]`.
     ///
     /// # Errors
-    /// If the numbers of values do not fit, an input is not finite (but for matrices of floats, which do not look), or the
+    /// If the lengths of `x` and `y` do not fit, an input is not finite (matrices of floats do not check that), or the
     /// buffers cannot be reserved.
     pub fn apply(
         &self,

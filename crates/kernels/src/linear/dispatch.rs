@@ -12,8 +12,8 @@ use crate::activation::Activation;
 use crate::{Columns, Ctx, MatMut, PerWorker};
 use std::collections::TryReserveError;
 
-/// From this many tokens on, unpacking a panel is cheaper than reading the blocks once a token, where there is no kernel
-/// for few tokens.
+/// From this many tokens on, unpacking a panel is cheaper than reading the blocks once a token. Used for token counts
+/// for which there is no kernel for a few tokens.
 const GEMM_MIN_TOKENS: usize = 4;
 
 /// Least weight bytes of a gemv task: a microsecond of memory bandwidth, many times the cost of a claim.
@@ -27,19 +27,19 @@ const GEMV_TASK_MAX_BYTES: usize = 72 << 10;
 /// Tasks of a large matrix for each thread, so that all are done at about the same time.
 const GEMV_TASKS_PER_THREAD: usize = 16;
 
-/// Most rows of a gemv task.
+/// Maximum number of rows of a gemv task.
 const GEMV_MAX_ROWS: usize = 256;
 
-/// Most outputs of a task that reads blocks where they lie.
+/// Maximum number of outputs of a task that reads blocks where they lie.
 const GEMV_MAX_OUTPUTS: usize = 3 * GEMV_MAX_ROWS;
 
-/// Rows of a gemv task are a multiple of this: every kernel's row group divides it.
+/// The rows of a gemv task are a multiple of this, since every kernel's row group divides it.
 const GEMV_ROW_GROUP: usize = 16;
 
-/// Multiply-adds of a weight panel between two looks at the cancel flag: 10 to 30 ms of a slow core.
+/// Multiply-adds of a weight panel between two checks of the cancel flag: 10 to 30 ms on a slow core.
 const LOOK_MACS: usize = 1 << 25;
 
-/// Fewest tokens between two looks: unpacking a panel costs as much as about five of them.
+/// Minimum number of tokens between two checks, because unpacking a panel costs as much as about five of them.
 const LOOK_MIN_TOKENS: usize = 32;
 
 /// Panels of all workers.
@@ -47,23 +47,23 @@ const LOOK_MIN_TOKENS: usize = 32;
 pub struct Panels(PerWorker<Panel>);
 
 impl Panels {
-    /// Panels for jobs of up to `max_rows` tokens with matrices whose largest [`Linear::panel_bytes`](super::Linear::panel_bytes) is
-    /// `panel_bytes`.
+    /// Makes panels for jobs of up to `max_rows` tokens, with matrices whose largest
+    /// [`Linear::panel_bytes`](super::Linear::panel_bytes) is `panel_bytes`.
     ///
     /// # Errors
-    /// If the memory cannot be had.
+    /// If the memory cannot be reserved.
     pub fn new(threads: usize, max_rows: usize, panel_bytes: usize) -> Result<Self, TryReserveError> {
         PerWorker::new(threads, |_| Panel::new(panel_bytes, outputs(max_rows))).map(Self)
     }
 
-    /// Bytes that [`Panels::new`] reserves.
+    /// Returns the number of bytes that [`Panels::new`] reserves.
     pub fn bytes(threads: usize, max_rows: usize, panel_bytes: usize) -> usize {
         let one = Panel::bytes(panel_bytes, outputs(max_rows));
         threads.saturating_mul(one).saturating_add(PerWorker::<Panel>::bytes(threads))
     }
 }
 
-/// Results that a task of [`forward_glu`] may have to keep.
+/// Returns the number of results that a task of [`forward_glu`] may have to keep.
 fn outputs(max_rows: usize) -> usize {
     max_rows.saturating_mul(PANEL_MAX_ROWS).max(GEMV_MAX_OUTPUTS)
 }
@@ -105,16 +105,16 @@ fn task_width(rows: LinearRows<'_>, tokens: usize, threads: usize) -> usize {
 struct Job<'a> {
     cx: Ctx<'a>,
     acts: &'a ActBuf,
-    /// The one row of the activations that counts; `None`: all of them.
+    /// The only row of the activations to use; all of them if `None`.
     row: Option<usize>,
     added: Option<Projected<'a>>,
 }
 
-/// Most matrices of a job.
+/// Maximum number of matrices of a job.
 const MAX_PARTS: usize = 16;
 
-/// The rows from `first` on of matrix `which` of the job, as many as `y` is wide, times all tokens, with scales, additions
-/// and the bias.
+/// Multiplies the rows from `first` on of matrix `which` of the job, as many as `y` is wide, by all tokens, and applies
+/// scales, additions and the bias.
 fn multiply(
     job: Job<'_>,
     (which, rows): (usize, LinearRows<'_>),
@@ -129,7 +129,7 @@ fn multiply(
         Way::Gemv(gemv) => (0..acts.rows).for_each(|t| gemv(w, acts.rows_range(t, 1), y.row_mut(t))),
         Way::Few(few) => few(w, acts, y),
         Way::Gemm(gemm) => {
-            // Up to rows of 8,192 weights and 256 tokens that is all tokens at once.
+            // With rows of up to 8,192 weights and up to 256 tokens this is all tokens at once.
             let step = LOOK_MACS / (kernel.panel_rows * acts.k).max(1) / 8 * 8;
             let step = step.max(LOOK_MIN_TOKENS);
             for t in (0..acts.rows).step_by(step) {
@@ -158,10 +158,10 @@ fn multiply(
     }
 }
 
-/// `y = W x + b` for several matrices and the same activations, as one job.
+/// Computes `y = W x + b` for several matrices and the same activations, as one job.
 ///
-/// `parts` are matrices (`&Linear` or [`LinearRows`]) with their outputs of `[tokens][n_out]`; `acts` must hold the
-/// forms that they want.
+/// `parts` are matrices (`&Linear` or [`LinearRows`]) with their outputs of `[tokens][n_out]`. `acts` must hold the
+/// forms that these matrices take.
 ///
 /// # Panics
 /// If shapes do not agree: they are the program's own.
@@ -196,9 +196,9 @@ pub fn forward<'m, M: Copy + Into<LinearRows<'m>>>(
     });
 }
 
-/// `y = act(gate x) * (up x)`, as one job: neither product is stored whole.
+/// Computes `y = act(gate x) * (up x)` as one job, without storing either product whole.
 ///
-/// `y` is `[tokens][n_out]`; both matrices have the same shape, biases included where they are.
+/// `y` is `[tokens][n_out]`. Both matrices have the same shape. A bias is added if a matrix has one.
 ///
 /// # Panics
 /// If shapes do not agree: they are the program's own.
@@ -225,7 +225,7 @@ pub fn forward_glu<'m, M: Into<LinearRows<'m>>>(
     });
 }
 
-/// Columns of `act(gate x) * (up x)`.
+/// Computes columns of `act(gate x) * (up x)`.
 fn gated(
     job: Job<'_>,
     (gate, up): (LinearRows<'_>, LinearRows<'_>),
@@ -244,8 +244,9 @@ fn gated(
     panel.give_outputs(outputs);
 }
 
-/// Row `i` of `y` becomes `W x + b` of matrix `i` and row `i` of the activations, as one job: the experts of one token, which so have
-/// as few jobs as one matrix, and whose bytes threads share evenly. Nothing is added to the matrices.
+/// Computes row `i` of `y` as `W x + b` of matrix `i` and row `i` of the activations, all as one job. This is for the
+/// experts of one token: they take no more jobs than one matrix, and threads share their bytes evenly. Additions are
+/// not applied.
 ///
 /// # Panics
 /// If shapes do not agree: they are the program's own.
@@ -265,8 +266,8 @@ pub fn forward_each<'m>(
     });
 }
 
-/// Row `i` of `y` becomes `act(gate x) * (up x)` of pair `i` of matrices and the one row of the activations, as one job. Nothing is
-/// added to the matrices.
+/// Computes row `i` of `y` as `act(gate x) * (up x)` of pair `i` of matrices and the only row of the activations, all
+/// as one job. Additions are not applied.
 ///
 /// # Panics
 /// If shapes do not agree: they are the program's own.
@@ -287,7 +288,7 @@ pub fn forward_glu_each<'m>(
     });
 }
 
-/// The rows of `y`, each a matrix of its own that is cut for one token.
+/// Returns the rows of `y`, each as a matrix that is cut into tasks for one token.
 fn rows_of<'a, 'm>(
     cx: Ctx<'_>,
     y: &'a mut MatMut<'_>,

@@ -4,10 +4,10 @@
 //! y[r] = tree(lanes),  lanes[i % 16] = fma(w[r][i], x[i], lanes[i % 16]) for ascending i
 //! ```
 //!
-//! Each output is its own sum, so that the number of rows and tokens taken at a time changes no bit. A tile of the gemm
-//! keeps the 16 lanes of each of its outputs in registers; what it reads of a chunk of K is `R + T` vectors for `R * T`
-//! fused multiply-adds. AVX-512 has room for 4 x 6 outputs, the others for 2 x 3. All rows of a panel are multiplied with a
-//! tile's tokens before the next tokens, so that both stay in the second-level cache.
+//! Each output is a sum of its own, so the number of rows and tokens that are multiplied at a time changes no bit. A
+//! tile of the gemm keeps the 16 lanes of each of its outputs in registers, and reads `R + T` vectors of a chunk of K
+//! for `R * T` fused multiply-adds. AVX-512 has room for 4 x 6 outputs, the others for 2 x 3. All rows of a panel are
+//! multiplied with one tile's tokens before the next tokens, so that both stay in the second-level cache.
 
 use super::kernel::LinearKernel;
 use super::name::Name;
@@ -23,11 +23,11 @@ use happy_tensor::{Block, BlockBF16, BlockF16, BlockF32};
 pub(crate) trait Weight: Copy + 'static {
     /// Bytes of 16 weights.
     type Chunk: Copy;
-    /// Whole chunks, and the bytes after them.
+    /// Returns whole chunks, and the bytes after them.
     fn chunks(w: &[u8]) -> (&[Self::Chunk], &[u8]);
-    /// A chunk that starts with `w` and ends with zeros.
+    /// Returns a chunk that starts with `w` and ends with zeros.
     fn part(w: &[u8]) -> Self::Chunk;
-    /// 16 weights.
+    /// Loads 16 weights.
     fn load<S: Simd>(s: S, w: &Self::Chunk) -> S::V;
 }
 
@@ -60,9 +60,9 @@ weight!(BlockF32, 64, load_f32_bytes);
 weight!(BlockF16, 32, load_f16_bytes);
 weight!(BlockBF16, 32, load_bf16_bytes);
 
-/// Lanes of the dot products of `R` weight rows with `T` tokens, which are all of one length.
+/// Returns the lanes of the dot products of `R` weight rows with `T` tokens, which all have the same length.
 ///
-/// `ahead` is called with the number of each chunk.
+/// `ahead` is called with the index of each chunk.
 #[inline(always)]
 fn lanes<S: Simd, W: Weight, const R: usize, const T: usize>(
     s: S,
@@ -78,7 +78,7 @@ fn lanes<S: Simd, W: Weight, const R: usize, const T: usize>(
     for t in 0..T {
         (tokens[t], x_rest[t]) = x[t].as_chunks::<16>();
     }
-    // All of one length: indices need no checks.
+    // All have the same length, so indices need no checks.
     let whole = tokens[0].len();
     for weights in &mut weights {
         *weights = &weights[..whole];
@@ -118,7 +118,7 @@ fn lanes<S: Simd, W: Weight, const R: usize, const T: usize>(
 /// Rows that the gemv takes at a time.
 const GEMV_ROWS: usize = 4;
 
-/// How far ahead of what is being read memory is asked for, at least, in bytes.
+/// Minimum distance in bytes of what is prefetched.
 const AHEAD: usize = 16 << 10;
 
 #[inline(always)]
@@ -161,7 +161,7 @@ fn gemv_body<S: Simd, W: Weight>(s: S, w: &[u8], x: Acts<'_>, y: &mut [f32]) {
 /// Rows that are multiplied with the same tokens, one tile after the other, before the next tokens.
 const PANEL_ROWS: usize = 16;
 
-/// `R` rows from `first` on times tokens `t .. t + T`.
+/// Multiplies `R` rows from `first` on by tokens `t .. t + T`.
 #[inline(always)]
 fn tile<S: Simd, W: Weight, const R: usize, const T: usize>(
     s: S,
@@ -180,7 +180,7 @@ fn tile<S: Simd, W: Weight, const R: usize, const T: usize>(
         *token = &x.x[(t + i) * x.k..(t + i + 1) * x.k];
     }
     let lanes = lanes::<S, W, R, T>(s, rows, tokens, |_| ());
-    // A token's sums lie side by side; the trees of 16 sums cost little more than one.
+    // A token's sums are next to each other; the trees of 16 sums cost little more than one tree.
     let mut sums = [0.0; 16];
     let mut trees = [s.splat(0.0); 16];
     for group in (0..T).step_by(16 / R) {
@@ -194,7 +194,7 @@ fn tile<S: Simd, W: Weight, const R: usize, const T: usize>(
     }
 }
 
-/// Rows of a panel times tokens `t .. t + T`, in tiles of `R` rows.
+/// Multiplies the rows of a panel by tokens `t .. t + T`, in tiles of `R` rows.
 #[inline(always)]
 fn tokens<S: Simd, W: Weight, const R: usize, const T: usize>(
     s: S,

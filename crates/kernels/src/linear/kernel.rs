@@ -1,4 +1,4 @@
-//! What a linear kernel is: one weight format on one instruction set, for one token (gemv) or many (gemm).
+//! Linear kernels: a kernel multiplies one weight format on one instruction set, by one token (gemv) or many (gemm).
 
 use super::panel::Panel;
 use crate::acts::Acts;
@@ -8,8 +8,8 @@ use happy_tensor::DType;
 
 /// Multiplies weight rows by one token: `y[r] = w[r] . x`.
 ///
-/// `w` starts at the first weight row and holds at least `y.len()` rows; what follows them may be prefetched and is
-/// not otherwise read. `x.rows` is 1.
+/// `w` starts at the first weight row and holds at least `y.len()` rows. What follows them may be prefetched, but is
+/// not read otherwise. `x.rows` is 1.
 pub type Gemv = fn(w: &[u8], x: Acts<'_>, y: &mut [f32]);
 
 /// Multiplies `y.width()` weight rows by a few tokens, decoding each weight once: `y.row_mut(t)[r] = w[r] . x[t]`.
@@ -48,12 +48,12 @@ pub struct LinearKernel {
     pub gemm_name: &'static str,
     /// The kernel for one token.
     pub gemv: Gemv,
-    /// The kernel for as many tokens as it says. Without one, two or three tokens are multiplied by the gemv one by one, and four or more
-    /// by the gemm.
+    /// The kernel for a few tokens, if there is one. Token counts that it does not take are left to the others: up to
+    /// three tokens are multiplied by the gemv one by one, four and more by the gemm.
     pub few: Option<FewKernel>,
     /// The kernel for many tokens.
     pub gemm: Gemm,
-    /// Number of weight rows that the gemm unpacks at a time; tasks are multiples of it.
+    /// Number of weight rows that the gemm unpacks at a time. The rows of a task are a multiple of it.
     pub panel_rows: usize,
     /// Bytes of [`Panel`] that the gemm needs for rows of `k` weights.
     pub panel_bytes: fn(k: usize) -> usize,

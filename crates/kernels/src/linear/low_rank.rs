@@ -1,4 +1,4 @@
-//! Products of two thin matrices that are added to a matrix, as adapters (LoRA) have them.
+//! Products of two thin matrices that are added to the product of a matrix, for adapters (LoRA).
 //!
 //! ```text
 //! y = W x                               by the kernel of W
@@ -8,15 +8,15 @@
 //! y = y + b                             then the activation
 //! ```
 //!
-//! A and B are floats, so both products follow the rule of 16 lanes. Rows of one batch may have different sets, or none:
-//! those keep the bits that they have alone.
+//! A and B are floats, so both products follow the rule of 16 lanes. Rows of one batch may have different sets, or
+//! none. Each row gets the bits that it has alone.
 
 use super::{ActBuf, ActKind, Acts, Linear, LinearError, LinearRows, WeightMatrix};
 use crate::ops::Ops;
 use crate::{Columns, Ctx, Kernels};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Matrices of one job that may have additions; a job of more is cut.
+/// Maximum number of matrices of one job that may have additions. A larger job is cut.
 pub(super) const MAX_MATRICES: usize = 4;
 
 /// Outputs that are added at a time, from the stack.
@@ -33,7 +33,8 @@ pub struct LowRank {
 }
 
 impl LowRank {
-    /// `a` has `rank` rows of `n_in` weights for each matrix of the stack, `b` its `n_out` rows of `rank` weights.
+    /// Makes an addition: `a` has `rank` rows of `n_in` weights for each matrix of the stack, and `b` has the `n_out`
+    /// rows of `rank` weights of each.
     ///
     /// # Errors
     /// If shapes do not agree, or the weights are not F32, F16 or BF16.
@@ -58,17 +59,17 @@ impl LowRank {
         Ok(Self { a, b, rank, n_out: rows / stack })
     }
 
-    /// Rows of A, of each matrix of a stack.
+    /// Returns the number of rows of A, for each matrix of a stack.
     pub fn rank(&self) -> usize {
         self.rank
     }
 
-    /// Bytes of both matrices.
+    /// Returns the number of bytes of both matrices.
     pub fn weight_bytes(&self) -> usize {
         self.a.weight_bytes() + self.b.weight_bytes()
     }
 
-    /// `h = A x` with the A of the matrix that has this row of the stack.
+    /// Computes `h = A x` with the A of the matrix that has this row of the stack.
     fn project(&self, row: usize, x: Acts<'_>, h: &mut [f32]) {
         let a = self.a.rows(row / self.n_out * self.rank, self.rank);
         (self.a.kernel.gemv)(a.bytes_from(0), x, h);
@@ -76,7 +77,8 @@ impl LowRank {
 }
 
 impl Linear {
-    /// `y = fma(W h, scale, y)` with the rows of W from `first` on, as many as `y` has values. W is of floats.
+    /// Computes `y = fma(W h, scale, y)` with the rows of W from `first` on, as many as `y` has values. W must be of
+    /// floats.
     ///
     /// # Panics
     /// If shapes do not agree, or the weights are quantized.
@@ -95,18 +97,19 @@ impl Linear {
 /// One addition: the product and its factor.
 type Addition = (Arc<LowRank>, f32);
 
-/// What one set of adapters adds to which matrix, by the number that [`Linear::placed`] gave it.
+/// What one set of adapters adds to which matrix. Matrices are identified by the number that [`Linear::placed`] gave
+/// them.
 #[derive(Debug, Default)]
 pub struct Additions(Vec<(u32, Addition)>);
 
 impl Additions {
-    /// The list of (matrix, product, factor). Those of one matrix are added in this order.
+    /// Makes additions from a list of (matrix, product, factor). Those of one matrix are added in this order.
     pub fn new(mut list: Vec<(u32, Addition)>) -> Self {
         list.sort_by_key(|(matrix, _)| *matrix);
         Self(list)
     }
 
-    /// Greatest sum of the ranks of the additions to one matrix.
+    /// Returns the greatest sum of the ranks of the additions to one matrix.
     pub fn rank(&self) -> usize {
         let of = |list: &[(u32, Addition)]| {
             list.iter().map(|(_, (low_rank, _))| low_rank.rank).fold(0, usize::saturating_add)
@@ -122,27 +125,27 @@ impl Additions {
 
 /// The sets that rows may have.
 pub trait Sets: Sync {
-    /// The set with this number; `None`: nothing is added.
+    /// Returns the set with this number, or `None` if nothing is added.
     fn get(&self, set: u32) -> Option<&Additions>;
-    /// Number of sets: numbers are below it.
+    /// Returns the number of sets; their numbers are below it.
     fn len(&self) -> u32;
-    /// Whether there are no sets.
+    /// Returns whether there are no sets.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// The values `A x` of a job, reserved by a plan.
+/// The values `A x` of a job, in memory that is planned and reserved beforehand.
 #[derive(Debug, Default)]
 pub struct Hidden(Mutex<Vec<f32>>);
 
 impl Hidden {
-    /// Room for `values` values, of [`Hidden::values`].
+    /// Makes it from a buffer with room for [`Hidden::values`] values.
     pub fn new(values: Vec<f32>) -> Self {
         Self(Mutex::new(values))
     }
 
-    /// Values of batches of `rows` rows with sets of this rank.
+    /// Returns the number of values that batches of `rows` rows need with sets of this rank.
     pub fn values(rows: usize, rank: usize) -> usize {
         rows.saturating_mul(rank).saturating_mul(MAX_MATRICES)
     }
@@ -157,16 +160,16 @@ impl Hidden {
 pub struct Adapting<'a> {
     /// The sets.
     pub sets: &'a dyn Sets,
-    /// The set of each row of the activations. Rows after the last have none.
+    /// The number of each row's set. Rows past the end have none.
     pub rows: &'a [u32],
     /// Greatest [`Additions::rank`] of a set.
     pub rank: usize,
-    /// Room for as many rows and this rank.
+    /// Memory for as many rows, with this rank.
     pub hidden: &'a Hidden,
 }
 
 impl<'a> Adapting<'a> {
-    /// What is added to a matrix for a row.
+    /// Returns what is added to a matrix for a row.
     fn of(&self, row: usize, matrix: u32) -> impl Iterator<Item = &'a Addition> {
         let set = self.rows.get(row).and_then(|set| self.sets.get(*set));
         set.into_iter().flat_map(move |set| set.of(matrix))
@@ -182,12 +185,12 @@ impl<'a> Adapting<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Projected<'a> {
     adapting: Adapting<'a>,
-    /// `[matrices][tokens][rank]`: of a row the additions one after the other.
+    /// `[matrices][tokens][rank]`: the additions of a row one after the other.
     values: &'a [f32],
     tokens: usize,
 }
 
-/// Runs `job` with the products `A x` of these matrices; without any if nothing is added to them.
+/// Runs `job` with the products `A x` of these matrices, or with `None` if nothing is added to them.
 pub(super) fn with_projected(
     cx: Ctx<'_>,
     acts: &ActBuf,

@@ -1,8 +1,8 @@
 //! Matrices of weights: `y = W x + b` for one token or many, on GGUF blocks where they lie.
 //!
-//! [`Linear`] is a weight matrix with its kernel, [`ActBuf`] the activations in the forms that kernels want,
-//! [`forward`] multiplies several matrices by the same activations as one job of the pool, and [`forward_glu`] adds
-//! the gated activation of a feed-forward block.
+//! [`Linear`] is a weight matrix with its kernel, and [`ActBuf`] holds the activations in the forms that kernels take.
+//! [`forward`] multiplies several matrices by the same activations as one job of the pool, and [`forward_glu`] adds the
+//! gated activation of a feed-forward block.
 
 mod acts_buf;
 mod apply;
@@ -35,15 +35,15 @@ use happy_tensor::{Bytes, DType, ShapeError};
 pub struct WeightMatrix {
     /// Format of the weights.
     pub dtype: DType,
-    /// Number of rows: outputs.
+    /// Number of rows, which is the number of outputs.
     pub n_out: usize,
-    /// Weights in a row: inputs.
+    /// Number of weights in a row, which is the number of inputs.
     pub n_in: usize,
     /// The blocks, exactly `n_out` rows of them.
     pub bytes: Bytes,
 }
 
-/// Why weights and their shape do not make a [`Linear`].
+/// Why a [`Linear`] cannot be made from weights and their shape.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LinearError {
@@ -78,7 +78,7 @@ pub enum LinearError {
         /// Values given.
         found: usize,
     },
-    /// Factors that cannot be shared out among the rows evenly.
+    /// The rows cannot be divided evenly among the scales.
     #[error("{found} scales of a matrix of {n_out} rows, expected one, or one for each matrix of a stack")]
     Scales {
         /// Rows of the matrix, or of all matrices of the stack.
@@ -120,7 +120,7 @@ pub struct Linear {
     place: Option<Place>,
 }
 
-/// Factors of the products: one for so many rows each.
+/// Factors of the products, each for the same number of rows.
 #[derive(Debug)]
 struct Scales {
     values: Vec<f32>,
@@ -143,10 +143,10 @@ impl Scales {
     }
 }
 
-/// Where a matrix comes from, for [`LowRank`] additions.
+/// Where a matrix comes from, so that [`LowRank`] additions find it.
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    /// Its number, or that of the matrix it is a part of.
+    /// Its number, or that of the matrix of which it is a part.
     matrix: u32,
     /// Its first row in that matrix.
     row: usize,
@@ -167,29 +167,29 @@ impl<'a> From<&'a Linear> for LinearRows<'a> {
 }
 
 impl<'a> LinearRows<'a> {
-    /// Number of outputs.
+    /// Returns the number of outputs.
     pub fn n_out(&self) -> usize {
         self.n_out
     }
 
-    /// The form that the activations must be in.
+    /// Returns the form that the activations must have.
     pub fn act_kind(&self) -> ActKind {
         self.linear.act_kind()
     }
 
-    /// The bytes of the rows from `first` on, up to the last.
+    /// Returns the bytes of the rows from `first` to the last.
     fn bytes_from(&self, first: usize) -> &'a [u8] {
         let bytes = self.linear.row_bytes;
         &self.linear.weights.bytes[(self.first + first) * bytes..(self.first + self.n_out) * bytes]
     }
 
-    /// The bias of the rows from `first` on.
+    /// Returns the bias of the rows from `first` on.
     fn bias_from(&self, first: usize) -> Option<&'a [f32]> {
         self.linear.bias.as_deref().map(|bias| &bias[self.first + first..self.first + self.n_out])
     }
 }
 
-/// A copy of a few numbers.
+/// Copies a few numbers.
 fn copied(values: &[f32]) -> Result<Vec<f32>, LinearError> {
     let mut own = Vec::new();
     own.try_reserve_exact(values.len()).map_err(|_| LinearError::Memory { bytes: size_of_val(values) })?;
@@ -215,11 +215,11 @@ impl Linear {
         Ok(Self { kernel: kernels.linear(dtype), weights, row_bytes, scales: None, bias: None, place: None })
     }
 
-    /// Multiplies the product, before additions and a bias: `y = s W x`. `scales` has one number for all rows, or one for each
-    /// matrix of a stack. The values are copied.
+    /// Sets scales of the product: `y = s W x`, before additions and a bias. `scales` has one number for all rows, or
+    /// one for each matrix of a stack. The values are copied.
     ///
     /// # Errors
-    /// If the rows cannot be shared out among them evenly, or their memory cannot be reserved.
+    /// If the rows cannot be divided evenly among the scales, or memory for them cannot be reserved.
     pub fn with_scales(mut self, scales: &[f32]) -> Result<Self, LinearError> {
         let n_out = self.weights.n_out;
         if scales.is_empty() || !n_out.is_multiple_of(scales.len()) {
@@ -241,18 +241,19 @@ impl Linear {
         Ok(self)
     }
 
-    /// Says that these are the rows from `row` on of the matrix with a number of the caller's: [`Additions`] to it apply.
+    /// Marks this as the rows from `row` on of the caller's matrix number `matrix`, so that [`Additions`] to that
+    /// matrix apply.
     #[must_use]
     pub fn placed(self, matrix: u32, row: usize) -> Self {
         Self { place: Some(Place { matrix, row }), ..self }
     }
 
-    /// The number that [`Linear::placed`] gave it.
+    /// Returns the number that [`Linear::placed`] gave it.
     pub fn matrix(&self) -> Option<u32> {
         self.place.map(|place| place.matrix)
     }
 
-    /// Rows `first .. first + n_out` as a matrix: expert `e` of a stack is `rows(e * n_out, n_out)`.
+    /// Returns rows `first .. first + n_out` as a matrix: expert `e` of a stack is `rows(e * n_out, n_out)`.
     ///
     /// # Panics
     /// If the matrix has fewer rows: shapes are the program's own, never a file's.
@@ -266,37 +267,37 @@ impl Linear {
         LinearRows { linear: self, first, n_out }
     }
 
-    /// Number of outputs.
+    /// Returns the number of outputs.
     pub fn n_out(&self) -> usize {
         self.weights.n_out
     }
 
-    /// Number of inputs.
+    /// Returns the number of inputs.
     pub fn n_in(&self) -> usize {
         self.weights.n_in
     }
 
-    /// Format of the weights.
+    /// Returns the format of the weights.
     pub fn dtype(&self) -> DType {
         self.weights.dtype
     }
 
-    /// Bytes of the weights.
+    /// Returns the number of bytes of the weights.
     pub fn weight_bytes(&self) -> usize {
         self.weights.bytes.len()
     }
 
-    /// The form that the activations must be in.
+    /// Returns the form that the activations must have.
     pub fn act_kind(&self) -> ActKind {
         ActKind::of(self.weights.dtype)
     }
 
-    /// The kernel, for reports.
+    /// Returns the kernel, for reports.
     pub fn kernel(&self) -> &'static LinearKernel {
         self.kernel
     }
 
-    /// Bytes of [`Panel`] that a job with this matrix needs.
+    /// Returns the number of bytes of [`Panel`] that a job with this matrix needs.
     pub fn panel_bytes(&self) -> usize {
         (self.kernel.panel_bytes)(self.weights.n_in)
     }

@@ -1,4 +1,4 @@
-//! Names of kernels, made from what they are named for.
+//! Names of kernels, composed from their format, sizes and instruction set.
 
 use crate::acts::ActKind;
 use crate::isa::Isa;
@@ -7,14 +7,14 @@ use happy_tensor::DType;
 /// The longest name: `gemm_iq2_xxs_q8x256_16x8_avx512` has 31 characters.
 const MAX: usize = 48;
 
-/// `{op}_{weight}_{activation}_{rows}x{tokens}_{isa}`, see `docs/kernels.md`.
+/// A name of the form `{op}_{weight}_{activation}_{rows}x{tokens}_{isa}`, see `docs/kernels.md`.
 pub(crate) struct Name {
     text: [u8; MAX],
     len: usize,
 }
 
 impl Name {
-    /// The name of a kernel that takes `rows` weight rows and `tokens` tokens at a time.
+    /// Makes the name of a kernel that takes `rows` weight rows and `tokens` tokens at a time.
     pub(crate) const fn new(op: &str, dtype: DType, rows: usize, tokens: usize, isa: Isa) -> Self {
         let name = Self { text: [0; MAX], len: 0 }.with(op).with("_").with(dtype.name()).with("_");
         let name = name.with(ActKind::of(dtype).name()).with("_").with_number(rows).with("x");
@@ -43,7 +43,7 @@ impl Name {
         self
     }
 
-    /// The text.
+    /// Returns the text.
     pub(crate) const fn as_str(&self) -> &str {
         match core::str::from_utf8(self.text.split_at(self.len).0) {
             Ok(text) => text,

@@ -1,12 +1,12 @@
-//! A worker's scratch for weights in another layout.
+//! A worker's scratch for unpacked weights.
 
 /// Alignment of a panel's start: a cache line, and the widest vector.
 const ALIGN: usize = 64;
 
-/// Most weight rows of a panel.
+/// Maximum number of weight rows in a panel.
 pub(crate) const PANEL_MAX_ROWS: usize = 32;
 
-/// Scratch that one worker's gemm unpacks weight rows into; its size is planned beforehand.
+/// Scratch into which the gemm of one worker unpacks weight rows. Its size is planned beforehand.
 #[derive(Debug, Default)]
 pub struct Panel {
     weights: Vec<u8>,
@@ -14,11 +14,11 @@ pub struct Panel {
 }
 
 impl Panel {
-    /// Room for `weight_bytes` of unpacked weights and `outputs` results that wait for a partner (the `up` half of a
-    /// gated activation).
+    /// Makes a panel with room for `weight_bytes` of unpacked weights and for `outputs` results that wait for their
+    /// partner (the `up` half of a gated activation).
     ///
     /// # Errors
-    /// If the memory cannot be had.
+    /// If the memory cannot be reserved.
     pub fn new(weight_bytes: usize, outputs: usize) -> Result<Self, std::collections::TryReserveError> {
         let mut panel = Self::default();
         if weight_bytes > 0 {
@@ -31,22 +31,23 @@ impl Panel {
         Ok(panel)
     }
 
-    /// Bytes that [`Panel::new`] reserves.
+    /// Returns the number of bytes that [`Panel::new`] reserves.
     pub(crate) fn bytes(weight_bytes: usize, outputs: usize) -> usize {
         let weights = if weight_bytes > 0 { weight_bytes.saturating_add(ALIGN) } else { 0 };
         weights.saturating_add(outputs.saturating_mul(size_of::<f32>()))
     }
 
-    /// The first `len` bytes, aligned to 64.
+    /// Returns the first `len` bytes, aligned to 64.
     ///
     /// # Panics
-    /// If the panel was planned smaller.
+    /// If the panel is smaller than that.
     pub fn bytes_mut(&mut self, len: usize) -> &mut [u8] {
         let start = self.weights.as_ptr().align_offset(ALIGN);
         &mut self.weights[start..start + len]
     }
 
-    /// Takes the output scratch out, so that it can be written while the panel is in use; give it back.
+    /// Takes out the output scratch, so that it can be written while the panel is in use. Return it with
+    /// [`Panel::give_outputs`].
     pub(crate) fn take_outputs(&mut self) -> Vec<f32> {
         std::mem::take(&mut self.outputs)
     }

@@ -1,22 +1,23 @@
-//! How each quantized format is unpacked by portable code, one line per format. The kinds of units are in [`super::unit`].
+//! How portable code unpacks each quantized format, one line per format. The kinds of units are in [`super::unit`].
 
 use super::unit::{Half, Plain, PlainMin, Super, SuperMin, Unit};
 use happy_tensor::*;
 
 /// A stored block, and its units.
 pub(crate) trait Source: Copy + 'static {
-    /// What the block is unpacked to.
+    /// The kind of unit to which the block is unpacked.
     type Unit: Unit;
     /// Units in a block.
     const PARTS: usize;
 
-    /// The blocks of `w`, whose start the caller proved to be whole rows; bytes beyond the last block are ignored.
+    /// Returns the blocks of `w`, which the caller has checked to start with whole rows. Bytes past the last whole
+    /// block are ignored.
     fn blocks(w: &[u8]) -> &[Self];
-    /// Unit `part` of the block, below [`Source::PARTS`].
+    /// Returns unit `part` of the block; `part` is below [`Source::PARTS`].
     fn unit(&self, part: usize) -> Self::Unit;
 }
 
-/// Values of 8 sub-blocks of 32 as values of 16 sub-blocks of 16.
+/// Returns values of 8 sub-blocks of 32 as values of 16 sub-blocks of 16.
 #[inline(always)]
 fn twice<T: Copy + Default>(values: [T; 8]) -> [T; 16] {
     let mut out = [T::default(); 16];
@@ -26,7 +27,7 @@ fn twice<T: Copy + Default>(values: [T; 8]) -> [T; 16] {
     out
 }
 
-/// 16 integers in their half of 32.
+/// Returns 16 integers in their half of 32, with zeros in the other.
 #[inline(always)]
 fn half(q: [i8; 16], part: usize) -> [i8; 32] {
     let mut out = [0; 32];
@@ -34,7 +35,7 @@ fn half(q: [i8; 16], part: usize) -> [i8; 32] {
     out
 }
 
-/// Scales below 128 as signed bytes.
+/// Returns scales below 128 as signed bytes.
 #[inline(always)]
 fn signed<const N: usize>(scales: [u8; N]) -> [i8; N] {
     let mut out = [0; N];

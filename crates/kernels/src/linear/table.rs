@@ -10,8 +10,8 @@
 /// all others             unpacked::<Avx2, Block>()         unpacked by portable code, a unit at a time
 /// ```
 ///
-/// `in_place` and `unpacked` are functions of the folder that invokes this. So what a format is on an instruction set is
-/// said in one word, in the file of the instruction set, and concerns no other.
+/// `in_place` and `unpacked` are functions of the folder that invokes this macro. So one word in the file of an
+/// instruction set says how it reads a format, without effect on the others.
 macro_rules! kernel_table {
     // `$d` is a dollar sign: the macros made here have variables of their own.
     (($d:tt) $token:ty, [$($in_place:ident)*]) => {{

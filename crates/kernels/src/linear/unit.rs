@@ -1,5 +1,5 @@
-//! The kinds of units that blocks are unpacked to: integers as signed bytes, with integer sub-scales. Portable code
-//! unpacks every format to one of them ([`super::source`]); the scalar reference multiplies them, and so does each
+//! The kinds of units to which blocks are unpacked: integers as signed bytes, with integer sub-scales. Portable code
+//! unpacks every format to one of them ([`super::source`]). The scalar reference multiplies them, and so does each
 //! instruction set for the formats that it does not decode in place.
 //!
 //! ```text
@@ -15,33 +15,33 @@
 //! SuperMin   256 integers 0 ..= 127, 16 scales and minimums for 16 each, d, dmin
 //! ```
 //!
-//! Zeros add nothing to an integer sum, so a unit of [`Half`] gives what a unit of 16 would, at twice the products.
-//! `docs/numerics.md` tabulates the bounds that keep both sums inside an i32.
+//! Zeros add nothing to an integer sum, so a unit of [`Half`] gives the result of a unit of 16, with twice the
+//! products. `docs/numerics.md` tabulates the bounds that keep both sums inside an i32.
 
 use crate::acts::ActKind;
 
 /// A kind of unpacked unit.
 pub(crate) trait Unit: Copy + 'static {
-    /// Integers, as many as the activations have in a block.
+    /// Number of integers: as many as a block of its activations has.
     const LEN: usize;
-    /// Units that share a block of activations, one after the other; each has zeros in the places of the others.
+    /// Units that share a block of activations, one after the other. Each has zeros in the places of the others.
     const REPEAT: usize;
-    /// The activations it is multiplied with; a unit pairs with one of their blocks.
+    /// The form of its activations; a unit is multiplied with one of their blocks.
     const KIND: ActKind;
     /// Sub-blocks in a unit: 1 or 16.
     const SUBS: usize;
     /// Whether there is a minimum.
     const HAS_MIN: bool;
 
-    /// The integers of the unit, `Self::LEN` of them.
+    /// Returns the `Self::LEN` integers of the unit.
     fn quants(&self) -> &[i8];
-    /// The scale `d`.
+    /// Returns the scale `d`.
     fn d(&self) -> f32;
-    /// The scale of the minimum, which is subtracted; 0 without one.
+    /// Returns the scale of the minimum, which is subtracted; 0 without one.
     fn dmin(&self) -> f32;
-    /// Scales of the sub-blocks, [`Self::SUBS`] of them count.
+    /// Returns the scales of the sub-blocks; the first [`Self::SUBS`] are used.
     fn scales(&self) -> [i8; 16];
-    /// Minimums of the sub-blocks, [`Self::SUBS`] of them count.
+    /// Returns the minimums of the sub-blocks; the first [`Self::SUBS`] are used.
     fn mins(&self) -> [u8; 16];
 }
 
@@ -100,7 +100,7 @@ unit!(
     PlainMin { m: f32 }, Q8x32, len 32, repeat 1, subs 1, min true, u => dmin -u.m, scales [1; 16], mins [1; 16]
 );
 unit!(
-    /// 16 integers with one scale: the first or the second half of `q`, the other is 0.
+    /// 16 integers with one scale, in the first or the second half of `q`. The other half is 0.
     Half {}, Q8x32, len 32, repeat 2, subs 1, min false, u => dmin 0.0, scales [1; 16], mins [0; 16]
 );
 unit!(

@@ -102,7 +102,7 @@ fn relu<S: Simd>(s: S, x: S::V) -> S::V {
 #[inline(always)]
 fn glu_body<S: Simd>(s: S, activation: Activation, gate: &mut [f32], up: &[f32]) {
     match activation {
-        // the two that nearly every model uses take one pass
+        // The two that nearly every model uses take one pass.
         Activation::Silu => zip(
             s,
             gate,

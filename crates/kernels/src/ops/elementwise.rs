@@ -3,7 +3,7 @@
 use crate::ops::math;
 use crate::simd::{Simd, entry};
 
-/// `x[i] = f(x[i])`; `f` sees zeros in the lanes past the end.
+/// Sets `x[i] = f(x[i])`. `f` gets zeros in the lanes past the end.
 #[inline(always)]
 pub(super) fn map<S: Simd>(s: S, x: &mut [f32], f: impl Fn(S::V) -> S::V) {
     let (whole, rest) = x.as_chunks_mut::<16>();
@@ -15,7 +15,7 @@ pub(super) fn map<S: Simd>(s: S, x: &mut [f32], f: impl Fn(S::V) -> S::V) {
     }
 }
 
-/// `x[i] = f(x[i], y[i])` for the length of the shorter.
+/// Sets `x[i] = f(x[i], y[i])` for the length of the shorter slice.
 #[inline(always)]
 pub(super) fn zip<S: Simd>(s: S, x: &mut [f32], y: &[f32], f: impl Fn(S::V, S::V) -> S::V) {
     debug_assert_eq!(x.len(), y.len());

@@ -9,7 +9,7 @@ use crate::simd::Simd;
 pub(crate) const MAGIC: f32 = 12_582_912.0;
 
 const LOG2_E: f32 = core::f32::consts::LOG2_E;
-/// ln 2 in two parts; the product of the first with an integer below 2^9 is exact.
+/// ln 2 in two parts. The product of the first with an integer below 2^9 is exact.
 const LN_2_HIGH: f32 = 0.693_359_4;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
 /// Below ln(2^-126) the result is 0, above ln(f32::MAX) infinity.
@@ -62,7 +62,7 @@ fn abs<S: Simd>(s: S, x: S::V) -> S::V {
     s.from_bits(s.and_i(s.to_bits(x), s.splat_i(0x7FFF_FFFF)))
 }
 
-/// `magnitude`, which is not negative, with the sign of `x`.
+/// Returns `magnitude`, which is not negative, with the sign of `x`.
 #[inline(always)]
 fn with_sign<S: Simd>(s: S, magnitude: S::V, x: S::V) -> S::V {
     s.from_bits(s.or_i(s.to_bits(magnitude), s.and_i(s.to_bits(x), s.splat_i(i32::MIN))))

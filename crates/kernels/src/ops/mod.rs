@@ -1,9 +1,9 @@
-//! What a transformer computes besides its matrices: normalization, rotary embedding, softmax, activations,
+//! The operations of a transformer besides its matrices: normalization, rotary embedding, softmax, activations,
 //! attention, expert routing, the scans of recurrent layers.
 //!
-//! [`Ops`] is a plain struct of functions for one instruction set; replace a field to override an operation. Every
-//! operation gives the same bits on every instruction set, for finite values: sums run over 16 lanes (element `i` in
-//! lane `i % 16`) that a fixed tree adds, and each function has one polynomial.
+//! [`Ops`] is a plain struct of functions for one instruction set; replace a field to override an operation. For finite
+//! values, every operation gives the same bits on every instruction set: sums run over 16 lanes (element `i` in lane
+//! `i % 16`) that a fixed tree adds, and each function has one polynomial.
 
 mod activation;
 pub mod attention;
@@ -32,14 +32,14 @@ use crate::simd::Simd;
 /// The operations of one instruction set.
 #[derive(Clone, Copy, Debug)]
 pub struct Ops {
-    /// `(kind, x, q, d, sums)`: quantizes one row, with the bits of [`happy_tensor::activation`]; false when a value
-    /// is not finite. For [`ActKind::F32`] only that is tested.
+    /// `(kind, x, q, d, sums)`: quantizes one row, with the bits of [`happy_tensor::activation`]. Returns false if a
+    /// value is not finite. For [`ActKind::F32`] it only checks that.
     pub quantize: fn(ActKind, &[f32], &mut [i8], &mut [f32], &mut [i16]) -> bool,
     /// `(x, weight, eps, y)`: y = x / sqrt(mean(x^2) + eps) * weight
     pub rms_norm: fn(&[f32], Option<&[f32]>, f32, &mut [f32]),
     /// `(x, weight, bias, eps, y)`: y = (x - mean) / sqrt(variance + eps) * weight + bias
     pub layer_norm: fn(&[f32], Option<&[f32]>, Option<&[f32]>, f32, &mut [f32]),
-    /// `(x, head_dim, cos_sin, pairing)`: turns the first `n_rot` elements of each head; `x` is `[heads][head_dim]`,
+    /// `(x, head_dim, cos_sin, pairing)`: rotates the first `n_rot` elements of each head. `x` is `[heads][head_dim]`,
     /// `cos_sin` is `[2][n_rot / 2]` from [`RopeTable::fill`].
     pub rope: fn(&mut [f32], usize, &[f32], RopePairing),
     /// x = e^(x - max) / sum, in place
@@ -62,36 +62,39 @@ pub struct Ops {
     pub activate: fn(Activation, &mut [f32]),
     /// `(activation, gate, up)`: gate = activation(gate) * up
     pub glu: fn(Activation, &mut [f32], &[f32]),
-    /// Whether no value is infinite or NaN.
+    /// Returns whether no value is infinite or NaN.
     pub all_finite: fn(&[f32]) -> bool,
     /// Rounds to the nearest f16, ties to even.
     pub to_f16: fn(&[f32], &mut [u16]),
     /// Widens f16.
     pub from_f16: fn(&[u16], &mut [f32]),
-    /// Index of the greatest value, the lowest of equals; `None` for no values, or NaNs only.
+    /// Returns the index of the greatest value, the lowest index if there are several; `None` if there are no values,
+    /// or only NaNs.
     pub argmax: fn(&[f32]) -> Option<usize>,
-    /// A short convolution of some channels, in place: see [`scan::Conv`]. The state is `[kernel - 1][channels]`.
+    /// Computes a short convolution of some channels, in place: see [`scan::Conv`]. The state is
+    /// `[kernel - 1][channels]`.
     pub conv: fn(&scan::Conv<'_>, &mut Columns<'_>, &mut Columns<'_>),
-    /// The scan of Mamba over some channels: see [`scan::Mamba`]. The state is `[states][channels]`.
+    /// Runs the scan of Mamba over some channels: see [`scan::Mamba`]. The state is `[states][channels]`.
     pub mamba: fn(&scan::Mamba<'_>, &mut Columns<'_>, &mut Columns<'_>),
-    /// Linear attention of one head: see [`scan::LinearAttention`].
+    /// Runs linear attention of one head: see [`scan::LinearAttention`].
     pub linear_attention: fn(&scan::LinearAttention<'_>, scan::State<'_>, &mut Columns<'_>),
-    /// The gated delta rule of one head: see [`scan::Delta`].
+    /// Runs the gated delta rule of one head: see [`scan::Delta`].
     pub delta: fn(&scan::Delta<'_>, scan::State<'_>, &mut Columns<'_>),
-    /// RWKV-6 of one head: see [`scan::Wkv6`].
+    /// Runs RWKV-6 of one head: see [`scan::Wkv6`].
     pub wkv6: fn(&scan::Wkv6<'_>, scan::State<'_>, &mut Columns<'_>),
-    /// RWKV-7 of one head: see [`scan::Wkv7`].
+    /// Runs RWKV-7 of one head: see [`scan::Wkv7`].
     pub wkv7: fn(&scan::Wkv7<'_>, scan::State<'_>, &mut Columns<'_>),
-    /// `turns` times [`FMAS`] fused multiply-adds that wait for nothing else, to measure the most a core can do.
+    /// Computes `turns` times [`FMAS`] fused multiply-adds that wait for nothing else, to measure the maximum speed of
+    /// a core.
     pub fma_loop: fn(usize) -> f32,
-    /// One task of [`attention`].
+    /// Runs one task of [`attention`].
     pub(crate) attend: fn(&attention::Task<'_>, &mut attention::Work, attention::Target<'_, '_>),
-    /// The sum of the chunks of one query.
+    /// Joins the chunks of one query.
     pub(crate) merge: fn(attention::Merge<'_>, &mut [f32]),
 }
 
 impl Ops {
-    /// The operations compiled for the instruction set whose token `S` is.
+    /// Returns the operations compiled for the instruction set of the token.
     pub(crate) fn new<S: Simd>(_token: S) -> Self {
         Self {
             quantize: quantize::quantize::<S>,

@@ -1,18 +1,18 @@
-//! Routing in a mixture of experts: which experts a token visits, and how much each counts.
+//! Routing in a mixture of experts: which experts a token is sent to, and with what weights.
 
 use crate::ops::Ops;
 
 /// How router logits become weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gating {
-    /// Softmax over all experts, then the greatest are taken.
+    /// Softmax over all experts, then the greatest are chosen.
     Softmax,
-    /// A sigmoid for each expert, then the greatest are taken.
+    /// A sigmoid for each expert, then the greatest are chosen.
     Sigmoid,
-    /// The greatest logits are taken, then softmax over these (gpt-oss).
+    /// The greatest logits are chosen, then softmax over these (gpt-oss).
     SoftmaxAfterTopK,
-    /// The greatest logits are taken, then a sigmoid for each of these (Llama 4). Where sigmoids round to the same number,
-    /// the logits still differ.
+    /// The greatest logits are chosen, then a sigmoid for each of these (Llama 4). Logits can differ whose sigmoids
+    /// round to the same number.
     SigmoidAfterTopK,
 }
 
@@ -21,22 +21,23 @@ pub enum Gating {
 pub struct RouteSpec {
     /// How logits become weights.
     pub gating: Gating,
-    /// Whether the weights of the taken experts are divided by their sum.
+    /// Whether the weights of the chosen experts are divided by their sum.
     pub normalize: bool,
-    /// Factor of the weights; 1 for none.
+    /// Factor of the weights; 1 leaves them unchanged.
     pub scale: f32,
-    /// Number of groups and of those that are used: experts come from the groups with the greatest sums of their two
-    /// best scores, equal sums by the lower group. The groups have the same size, one after the other.
+    /// Number of groups, and how many of them are used: experts come from the groups with the greatest sums of their
+    /// two best scores; of equal sums, the lower group is used. The groups have the same size, one after the other.
     pub groups: Option<(usize, usize)>,
 }
 
-/// Least sum that weights are divided by: the smallest normal f16, as ggml has it.
+/// Minimum of the sum by which weights are divided: the smallest normal f16, as in ggml.
 const LEAST_SUM: f32 = 6.103_515_6e-5;
 
-/// Chooses `ids.len()` experts by their `logits`, best first, equal scores by the lower id, and gives their weights.
+/// Chooses `ids.len()` experts by their `logits` and computes their weights. The best comes first; of equal scores, the
+/// lower id.
 ///
-/// `logits` is overwritten. `bias` is added to the scores for the choice and not for the weights (as models with a
-/// balancing bias do). Experts add in the order of `ids`.
+/// `logits` is overwritten. `bias` is added to the scores for the choice but not for the weights (for models with a
+/// balancing bias). Outputs of experts must be added in the order of `ids`.
 ///
 /// # Panics
 /// If there are fewer experts than `ids.len()`, `weights` or `bias` have another length, or the groups do not divide the
@@ -56,7 +57,7 @@ pub fn route(
         Gating::Sigmoid => (ops.activate)(super::Activation::Sigmoid, logits),
         Gating::SoftmaxAfterTopK | Gating::SigmoidAfterTopK => {}
     }
-    // 0.0 is added so that -0 and 0 are equal scores
+    // 0.0 is added so that -0 and 0 are equal scores.
     let score = |p: &[f32], i: usize| p[i] + bias.map_or(0.0, |b| b[i]) + 0.0;
     if let Some((n_groups, n_used)) = spec.groups {
         drop_groups(logits, n_groups, n_used, score);
@@ -92,7 +93,8 @@ pub fn route(
     }
 }
 
-/// The best of `n` scores of those that come after `last`: a lower score, or the same score and a higher index.
+/// Returns the best of `n` scores among those that rank after `last`: lower scores, or the same score at a higher
+/// index.
 fn next_best(n: usize, last: Option<(f32, usize)>, score: impl Fn(usize) -> f32) -> Option<(f32, usize)> {
     let mut best: Option<(f32, usize)> = None;
     for i in 0..n {
@@ -121,8 +123,8 @@ fn drop_groups(logits: &mut [f32], n_groups: usize, n_used: usize, score: impl F
     for _ in 0..n_used {
         last = next_best(n_groups, last, |group| sum(logits, group));
     }
-    // The groups after the last that is used. The sums of those not looked at yet are unchanged, as each group's sum
-    // reads its own experts only.
+    // Drops the groups that rank after the last one that is used. The sums of groups that follow are still unchanged,
+    // as each group's sum reads its own experts only.
     for group in 0..n_groups {
         let s = sum(logits, group);
         if last.is_some_and(|(v, j)| s.total_cmp(&v).is_lt() || (s.total_cmp(&v).is_eq() && group > j)) {

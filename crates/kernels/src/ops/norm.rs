@@ -3,8 +3,8 @@
 use crate::ops::math;
 use crate::simd::{Simd, entry};
 
-/// The sum over a row of `f(x[i])`: lanes, then the tree. `f` must map the zeros past the end to zero lanes or be
-/// given `mask` (1 for elements, 0 past the end).
+/// Returns the sum of `f(x[i])` over a row: lanes, then the tree. `f` must map the zeros past the end to zero lanes, or
+/// use the `mask` that it is given (1 for elements, 0 past the end).
 #[inline(always)]
 fn sum<S: Simd>(s: S, x: &[f32], f: impl Fn(S::V, S::V) -> S::V) -> f32 {
     let (whole, rest) = x.as_chunks::<16>();
@@ -18,7 +18,7 @@ fn sum<S: Simd>(s: S, x: &[f32], f: impl Fn(S::V, S::V) -> S::V) -> f32 {
     s.reduce_add(lanes)
 }
 
-/// `y[i] = f(x[i], weight[i], bias[i])`, ones and zeros where weight or bias are absent.
+/// Sets `y[i] = f(x[i], weight[i], bias[i])`, with ones and zeros if weight or bias are absent.
 #[inline(always)]
 fn apply<S: Simd>(
     s: S,
@@ -68,7 +68,7 @@ fn rms_norm_body<S: Simd>(s: S, x: &[f32], weight: Option<&[f32]>, eps: f32, y: 
     );
 }
 
-/// The sum of (x - mean)^2. The lanes past the end are filled with the mean, so that they add nothing.
+/// Returns the sum of (x - mean)^2. The lanes past the end are filled with the mean, so that they add nothing.
 #[inline(always)]
 fn squared_deviations<S: Simd>(s: S, x: &[f32], mean: f32) -> f32 {
     let (whole, rest) = x.as_chunks::<16>();

@@ -1,11 +1,12 @@
-//! A loop of nothing but fused multiply-adds: what a core can compute at most.
+//! A loop of nothing but fused multiply-adds, which shows the most that a core can compute.
 
 use crate::simd::{Simd, entry};
 
-/// Registers of 16 lanes that are added to in turn: enough for the latency of an fma, few enough for 16 registers of 8 lanes.
+/// Registers of 16 lanes that are added to in turn: enough to hide the latency of an fma, few enough for 16 registers
+/// of 8 lanes.
 const CHAINS: usize = 6;
 
-/// Fused multiply-adds of a turn.
+/// Number of fused multiply-adds of a turn.
 pub const FMAS: usize = CHAINS * 16;
 
 #[inline(always)]

@@ -28,7 +28,7 @@ fn quantize_body<S: Simd>(
     }
 }
 
-/// Units of `N` times 16 values.
+/// Quantizes units of `N` times 16 values.
 #[inline(always)]
 fn units<S: Simd, const N: usize>(s: S, x: &[f32], q: &mut [i8], d: &mut [f32], sums: &mut [i16]) -> bool {
     debug_assert!(x.len().is_multiple_of(16 * N) && q.len() == x.len());
@@ -51,7 +51,7 @@ fn units<S: Simd, const N: usize>(s: S, x: &[f32], q: &mut [i8], d: &mut [f32], 
         let amax = f32::from_bits(bits);
         let inverse = s.splat(127.0 / amax);
         for ((x, q), sum) in x.iter().zip(q).zip(sums) {
-            // two roundings, as the rule has them: the product's, then ties to even by the addition
+            // Two roundings, as the rule says: that of the product, then ties to even by the addition.
             let rounded = s.add(s.mul(s.load(x), inverse), s.splat(MAGIC));
             let value = s.add_i(s.to_bits(rounded), s.splat_i((MAGIC.to_bits() as i32).wrapping_neg()));
             s.store_i8(value, q);

@@ -13,7 +13,7 @@
 
 use crate::simd::{Simd, entry};
 
-/// Which elements of a head turn together.
+/// Which elements of a head are rotated together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RopePairing {
     /// Elements `2 i` and `2 i + 1`: llama files, ggml's "norm".
@@ -25,36 +25,36 @@ pub enum RopePairing {
 /// YaRN's parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Yarn {
-    /// Share of the extrapolated angles, 1 where a model does not say otherwise; 0 turns YaRN off.
+    /// Share of the extrapolated angles: 1 unless a model says otherwise; 0 turns YaRN off.
     pub ext_factor: f32,
-    /// Rotations per original context above which a pair is left as it is; 32.
+    /// Rotations per original context above which a pair is left unchanged; usually 32.
     pub beta_fast: f32,
-    /// Rotations per original context below which a pair is fully interpolated; 1.
+    /// Rotations per original context below which a pair is fully interpolated; usually 1.
     pub beta_slow: f32,
-    /// Context that the model was first trained with.
+    /// Context length that the model was first trained with.
     pub n_ctx_orig: u32,
 }
 
-/// What a model's rotary embedding is made of.
+/// The parameters of a model's rotary embedding.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RopeSpec {
-    /// Elements of a head that turn: even, at most the head's length.
+    /// Number of elements of a head that are rotated: even, at most the head's length.
     pub n_rot: usize,
     /// Base of the frequencies, 10,000 in the paper.
     pub theta_base: f32,
-    /// Scale of positions: 1 / factor of linear scaling or YaRN; 1 for none.
+    /// Factor of the positions: 1 / factor of linear scaling or YaRN; 1 leaves them unchanged.
     pub scale: f32,
-    /// Factor of cosine and sine (ggml's `attn_factor`); 1 for none.
+    /// Factor of cosine and sine (ggml's `attn_factor`); 1 leaves them unchanged.
     pub attn_factor: f32,
-    /// YaRN, where the model uses it.
+    /// YaRN's parameters, if the model uses it.
     pub yarn: Option<Yarn>,
 }
 
-/// Why a [`RopeSpec`] makes no table.
+/// Why a [`RopeTable`] cannot be made from a [`RopeSpec`].
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RopeError {
-    /// Elements turn in pairs.
+    /// The number of rotated elements is odd, but they are rotated in pairs.
     #[error("{0} rotated elements a head, expected an even number")]
     OddRotation(usize),
     /// A parameter has a value that gives no finite angles.
@@ -67,7 +67,7 @@ pub enum RopeError {
         /// What it may be.
         expected: &'static str,
     },
-    /// There is a factor for each pair.
+    /// There are fewer factors than pairs.
     #[error("{found} frequency factors, expected at least {expected}")]
     Factors {
         /// Pairs.
@@ -91,7 +91,7 @@ pub struct RopeTable {
 }
 
 impl RopeTable {
-    /// The table of `spec`; `factors` divide the frequencies (`rope_freqs`, long or short factors).
+    /// Makes the table of `spec`. `factors` divide the frequencies (`rope_freqs`, long or short factors).
     ///
     /// # Errors
     /// If a parameter is out of its range, there are too few factors, or memory cannot be reserved.
@@ -147,17 +147,17 @@ impl RopeTable {
         Ok(Self { frequencies, magnitude })
     }
 
-    /// Bytes of heap that a table for `n_rot` elements takes.
+    /// Returns the number of bytes of heap that a table for `n_rot` elements takes.
     pub fn bytes(n_rot: usize) -> usize {
         (n_rot / 2).saturating_mul(size_of::<f64>())
     }
 
-    /// Elements that turn; the length of what [`RopeTable::fill`] writes.
+    /// Returns the number of rotated elements, which is the length of what [`RopeTable::fill`] writes.
     pub fn n_rot(&self) -> usize {
         2 * self.frequencies.len()
     }
 
-    /// Fills `cos_sin`, `[2][n_rot / 2]`: the cosines of `position`, then the sines, both scaled.
+    /// Fills `cos_sin`, `[2][n_rot / 2]`, with the cosines of `position`, then the sines, both scaled.
     ///
     /// # Panics
     /// If `cos_sin` has another length than [`RopeTable::n_rot`].
@@ -172,13 +172,13 @@ impl RopeTable {
     }
 }
 
-/// One pair: `(x0 cos - x1 sin, x0 sin + x1 cos)`.
+/// Rotates one pair: `(x0 cos - x1 sin, x0 sin + x1 cos)`.
 #[inline(always)]
 fn turn(x0: f32, x1: f32, cos: f32, sin: f32) -> (f32, f32) {
     (x0.mul_add(cos, -(x1 * sin)), x0.mul_add(sin, x1 * cos))
 }
 
-// Elementwise, so plain code gives the same bits however the compiler vectorises it.
+// Elementwise, so plain code gives the same bits however the compiler vectorizes it.
 #[inline(always)]
 fn rope_body<S: Simd>(_: S, x: &mut [f32], head_dim: usize, cos_sin: &[f32], pairing: RopePairing) {
     let pairs = cos_sin.len() / 2;

@@ -1,9 +1,9 @@
 //! Leaving out workers that hold the caller up.
 //!
-//! When another program takes a worker's core, a task that the worker has claimed stays unfinished for a scheduler's
-//! slice, thousands of times longer than the task takes. The caller notices that it waits, benches the worker, and
-//! tries it again after a time that doubles as long as it disappoints. A worker that the scheduler has put on the
-//! caller's own core is worse: it benches itself as soon as it wakes.
+//! When another program takes a worker's core, a task that the worker has claimed stays unfinished for a time slice of
+//! the scheduler, thousands of times longer than the task takes. The caller notices that it waits, benches the worker,
+//! and tries it again after a while. That while doubles each time the worker is slow again. Worse is a worker that the
+//! scheduler has put on the caller's own core: it benches itself as soon as it wakes.
 
 use super::claim::Shared;
 use super::reserved;
@@ -13,34 +13,34 @@ use std::collections::TryReserveError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// A wait shorter than this is ordinary: waking up takes that long, and so does the end of a task.
+/// A wait shorter than this is ordinary: waking up can take that long, and so can the end of a task.
 const PATIENCE: Duration = Duration::from_micros(400);
-/// Nor is it unusual to wait for a task that takes this many times as long as others.
+/// It is not unusual either to wait for a task that takes this many times as long as others.
 const SLOW_TASK: u32 = 6;
 const FIRST: Duration = Duration::from_millis(4);
 const LONGEST: Duration = Duration::from_millis(256);
 
 struct Record {
-    /// Left out until then.
+    /// The time until which it is left out.
     until: Option<Instant>,
     /// How long it was left out the last time.
     last: Duration,
     /// When it came back.
     back: Option<Instant>,
-    /// It had a task when the caller had none left.
+    /// It still had a task when the caller had none left.
     suspect: bool,
 }
 
 impl Record {
     fn ban(&mut self, now: Instant) {
-        // A worker that has done well for twice as long as its last ban starts afresh.
+        // A worker that has been fast for twice as long as its last ban starts again with the shortest.
         let reformed = self.back.is_none_or(|back| now.duration_since(back) > self.last * 2);
         self.last = if reformed { FIRST } else { (self.last * 2).min(LONGEST) };
         self.until = Some(now + self.last);
     }
 }
 
-/// The caller's memory of slow workers.
+/// The caller's records of slow workers.
 pub(super) struct Bench {
     records: Vec<Record>,
     benched: usize,
@@ -52,7 +52,7 @@ impl Bench {
         Ok(Self { records: reserved(workers, |_| record())?, benched: 0 })
     }
 
-    /// Lets those back in whose time is over, and takes note of those that have benched themselves.
+    /// Readmits workers whose time is over, and records those that have benched themselves.
     pub(super) fn admit(&mut self, shared: &Shared) {
         let crowded = |worker: &Worker| worker.crowded.load(Ordering::Relaxed);
         if self.benched == 0 && !shared.workers.iter().any(crowded) {
@@ -73,14 +73,14 @@ impl Bench {
         }
     }
 
-    /// Notes the workers that the caller waits for.
+    /// Notes the workers for which the caller waits.
     pub(super) fn suspect(&mut self, shared: &Shared) {
         for (record, worker) in self.records.iter_mut().zip(&shared.workers) {
             record.suspect = worker.working.load(Ordering::SeqCst);
         }
     }
 
-    /// Benches the noted workers if the caller `waited` for longer than tasks that take `mean` explain.
+    /// Benches the noted workers if the caller `waited` longer than tasks that take `mean` explain.
     pub(super) fn judge(&mut self, shared: &Shared, waited: Duration, mean: Duration) {
         if waited < PATIENCE.max(mean * SLOW_TASK) {
             return;

@@ -5,7 +5,7 @@
 //! claim:    the first task of the own share; when that is empty, the last task of the fullest share
 //! ```
 //!
-//! Adjacent tasks read adjacent memory, so what a task prefetches beyond its end is what its thread reads next.
+//! Adjacent tasks read adjacent memory, so what a task prefetches past its end is what its thread reads next.
 
 use super::sync::{AtomicBool, AtomicU32, AtomicU64, Condvar, Mutex, Slot};
 use super::{SPIN, reserved, worker::Worker};
@@ -15,13 +15,13 @@ use std::panic::AssertUnwindSafe;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-/// What a job calls for each task, with the worker's number.
+/// The function that a job calls for each task, with the number of the task and of the worker.
 pub(super) type Task<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
 /// What a panic carries.
 type Payload = Box<dyn Any + Send>;
 
-/// A borrowed [`Task`] without its lifetime; `publish` says how long it lives.
+/// A borrowed [`Task`] without its lifetime. [`Shared::publish`] says how long it must live.
 #[derive(Clone, Copy)]
 pub(super) struct Job(*const ());
 
@@ -31,11 +31,11 @@ impl Job {
     }
 }
 
-/// Tasks that one thread starts with: the upper half is the first, the lower half the one after the last.
+/// The tasks with which a thread starts. The upper half is the first task, the lower half the one after the last.
 ///
 /// A claim is one compare-and-swap. It needs no number of the job: it succeeds only on tasks that nobody has claimed,
-/// whichever job they belong to by then, and the job is read afterwards. Alone on its cache lines, because mostly its
-/// own thread writes it.
+/// whichever job they belong to by then, and the job is read afterwards. A share has cache lines of its own, because
+/// mostly one thread writes it.
 #[repr(align(128))]
 #[derive(Default)]
 struct Share(AtomicU64);
@@ -79,13 +79,13 @@ impl Share {
 
 /// What the caller and the workers share.
 pub(super) struct Shared {
-    /// By thread; the caller's is the first.
+    /// The share of each thread, the caller's first.
     shares: Vec<Share>,
-    /// Written by `publish` alone, read by those who hold a claimed task.
+    /// Written only by `publish`, read only by threads that hold a claimed task.
     job: Slot<Job>,
-    /// Finished tasks of the job; a thread adds its own when it finds no more.
+    /// Number of finished tasks of the job. A thread adds its own when it finds no more.
     pub(super) done: AtomicU32,
-    /// The caller sleeps; whoever finishes the last task wakes it.
+    /// The caller sleeps. The thread that finishes the last task wakes it.
     caller_sleeps: AtomicBool,
     sleep: Mutex<()>,
     awake: Condvar,
@@ -116,12 +116,12 @@ impl Shared {
         })
     }
 
-    /// Makes `n` tasks of `job` claimable, shared among the caller and the workers that are not benched, and wakes
-    /// those that sleep.
+    /// Makes `n` tasks of `job` claimable, divided among the caller and the workers that are not benched, and wakes
+    /// workers that sleep.
     ///
     /// # Safety
-    /// Every task of the job before must be done, no other thread may publish, and what `job` points
-    /// to must live until `done` counts all of its tasks.
+    /// Every task of the previous job must be done, no other thread may publish, and what `job` points to must live
+    /// until `done` counts all of its tasks.
     pub(super) unsafe fn publish(&self, job: Job, n: u32) {
         // SAFETY: no task is claimed or claimable, so nobody reads the cell.
         unsafe { self.job.set(job) };
@@ -130,8 +130,8 @@ impl Shared {
         let able =
             || self.workers.iter().zip(&self.shares[1..]).filter(|(w, _)| !w.benched.load(Ordering::SeqCst));
         let threads = (able().count() as u64 + 1).min(u64::from(n));
-        // From the last task backwards, the caller takes what is left: a worker may bench itself meanwhile. The workers
-        // come first, because they need some time to notice.
+        // Shares are given out from the last task backwards, so that the caller takes what is left if a worker benches
+        // itself meanwhile. The workers come first, because they need some time to notice.
         let mut end = n;
         for ((worker, share), before) in able().zip((1..threads).rev()) {
             let first = (u64::from(n) * before / threads) as u32;
@@ -142,7 +142,7 @@ impl Shared {
         self.shares[0].set(0, end);
     }
 
-    /// Whether worker `index` (1 and up) has something to start with.
+    /// Returns whether worker `index` (1 and up) has tasks to start with.
     pub(super) fn has_share(&self, index: usize) -> bool {
         self.shares[index].left() != 0
     }
@@ -163,7 +163,7 @@ impl Shared {
         }
     }
 
-    /// Claims and runs tasks until none is left, or until this worker is benched; returns how many it ran.
+    /// Claims and runs tasks until none is left or this worker is benched, and returns the number of tasks that it ran.
     pub(super) fn work(&self, thread: usize) -> u32 {
         let benched = || thread > 0 && self.workers[thread - 1].benched.load(Ordering::Relaxed);
         let mut ran = 0;
@@ -178,7 +178,7 @@ impl Shared {
             }
             ran += 1;
         }
-        // A thread that ran nothing may be late: `done` can be the next job's by now.
+        // A thread that ran nothing may be late: `done` may already belong to the next job.
         if ran == 0 {
             return 0;
         }
@@ -190,13 +190,14 @@ impl Shared {
         ran
     }
 
-    /// Keeps the first panic of a job. No panic comes out of here: a task that is not counted as done would let the
-    /// caller wait for ever.
+    /// Keeps the first panic of a job. No panic may leave this function: its task would not be counted as done, and the
+    /// caller would wait forever.
     fn keep(&self, payload: Payload) {
         let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
         let rest = if first.is_some() { Some(payload) } else { first.replace(payload) };
         drop(first);
-        // A payload is the task's own type, whose drop may panic too, with a payload of the same kind: leaked.
+        // A payload has a type of the task's own, whose drop may panic too, with a payload that panics again: that one
+        // is leaked.
         if let Err(again) = std::panic::catch_unwind(AssertUnwindSafe(|| drop(rest))) {
             std::mem::forget(again);
         }
@@ -207,7 +208,8 @@ impl Shared {
         self.caller_sleeps.store(true, Ordering::SeqCst);
         let mut guard = self.sleep.lock().unwrap_or_else(PoisonError::into_inner);
         while self.done.load(Ordering::SeqCst) != n {
-            // The time limit costs nothing and makes a lost wake-up, were there one, a delay and not a hang.
+            // The time limit costs nothing, and turns a lost wake-up, should there be one, into a delay instead of a
+            // hang.
             guard = match self.awake.wait_timeout(guard, SPIN * 250) {
                 Ok((guard, _)) => guard,
                 Err(poisoned) => poisoned.into_inner().0,
@@ -234,7 +236,7 @@ mod tests {
             });
             for n in (2..40).cycle().take(50_000) {
                 let f: Task<'_> = &|_, _| ();
-                // SAFETY: the job before is done, and `f` outlives this one.
+                // SAFETY: the previous job is done, and `f` outlives this one.
                 unsafe { shared.publish(Job::new(&f), n) };
                 shared.work(0);
                 assert_eq!(shared.done.load(Ordering::SeqCst), n);

@@ -6,11 +6,11 @@
 //!          wait until `done` == n                                          wait: spin briefly, then park
 //! ```
 //!
-//! A task is claimed by one compare-and-swap on a share: a thread takes the tasks of its own in order, then helps with
-//! the others'. There is no barrier to enter or to leave: a worker that wakes late finds nothing to claim, and the
-//! caller waits only for tasks that were claimed. A worker that holds the caller up (its core is taken by another
-//! program) is benched for a while: the tasks' results do not depend on who computes them, so leaving it out costs its
-//! share and no more.
+//! A task is claimed by one compare-and-swap on a share. A thread takes the tasks of its own share in order, then helps
+//! with those of others. There is no barrier to enter or to leave: a worker that wakes late finds nothing to claim, and
+//! the caller waits only for tasks that were claimed. A worker that holds the caller up, because another program has
+//! taken its core, is benched for a while. Results do not depend on which thread computes them, so leaving a worker out
+//! only costs its share of the work.
 
 #![allow(unsafe_code)]
 
@@ -33,13 +33,13 @@ use std::sync::{Arc, PoisonError, TryLockError};
 use std::time::Duration;
 use sync::{Instant, Mutex, MutexGuard, thread};
 
-/// How long a thread spins before it sleeps. A decoding model dispatches every 10 to 100 microseconds.
+/// How long a thread spins before it sleeps. A model that decodes starts a job every 10 to 100 microseconds.
 const SPIN: Duration = if sync::MODEL { Duration::ZERO } else { Duration::from_micros(40) };
 
-/// How many times a thread that spins looks for work before it looks at the clock.
+/// How many times a spinning thread looks for work before it looks at the clock.
 const LOOK: u32 = if sync::MODEL { 1 } else { 64 };
 
-/// The error for a pool that could not be made.
+/// Why a pool could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PoolError {
@@ -61,17 +61,17 @@ pub enum PoolError {
     },
 }
 
-/// Threads that run the tasks of one job at a time together with the calling thread.
+/// Threads that run the tasks of one job at a time, together with the calling thread.
 pub struct Pool {
     shared: Arc<Shared>,
-    /// Held by the caller whose job is running; keeps which workers were slow.
+    /// Held by the caller whose job is running. It records which workers were slow.
     bench: Mutex<bench::Bench>,
     workers: Vec<thread::JoinHandle<()>>,
-    /// The process that started the workers: a forked child has none of them.
+    /// The process that started the workers. A forked child has none of them.
     process: u32,
 }
 
-/// `make(0) .. make(n)` in memory that is reserved fallibly.
+/// Collects `make(0) .. make(n)` in memory that is reserved fallibly.
 fn reserved<T>(n: usize, make: impl FnMut(usize) -> T) -> Result<Vec<T>, TryReserveError> {
     let mut v = Vec::new();
     v.try_reserve_exact(n)?;
@@ -115,8 +115,8 @@ impl Pool {
 
     /// Runs `f(task, worker)` once for every task below `n_tasks` and returns when all are done.
     ///
-    /// Every thread starts with a run of adjacent tasks, in ascending order. While another caller's job is running, the tasks run on
-    /// the calling thread alone, as worker 0.
+    /// Every thread starts with a run of adjacent tasks, in ascending order. While the job of another caller is
+    /// running, the tasks run on the calling thread alone, as worker 0.
     ///
     /// # Panics
     /// If a task panics, once all tasks have ended.
@@ -144,7 +144,7 @@ impl Pool {
         // SAFETY: no task of an earlier job is unfinished (its caller waited, and `bench` is held by one caller at a
         // time), and this call does not return before every task of this one is done.
         unsafe { shared.publish(Job::new(&f), n) };
-        // Whatever unwinds from here on, this frame is not left before the workers are done with it.
+        // If anything unwinds from here on, this frame is still not left before the workers are done with it.
         let _all = Finish { shared, n };
         let own = shared.work(0);
         self.wait(n, started.elapsed() / own.max(1), bench);
@@ -153,7 +153,7 @@ impl Pool {
         }
     }
 
-    /// Waits for the tasks that others have claimed; the caller's took `mean` each.
+    /// Waits for the tasks that others have claimed. The caller's own tasks took `mean` each.
     fn wait(&self, n: u32, mean: Duration, bench: &mut bench::Bench) {
         let shared = &*self.shared;
         let mut started = None;
@@ -174,7 +174,7 @@ impl Pool {
     }
 }
 
-/// Waits for all tasks of a job, if they are not done, when it is dropped.
+/// Waits for all tasks of a job when it is dropped, if they are not done yet.
 struct Finish<'a> {
     shared: &'a Shared,
     n: u32,
@@ -192,8 +192,8 @@ impl Drop for Finish<'_> {
 impl Drop for Pool {
     fn drop(&mut self) {
         if std::process::id() != self.process {
-            // After a fork the child has the handles and not the threads: joining or detaching them is an error of the
-            // program, to some systems a deadly one.
+            // After a fork the child has the handles but not the threads. Joining or detaching them is an error, which
+            // kills the process on some systems.
             self.workers.drain(..).for_each(std::mem::forget);
             return;
         }
@@ -218,7 +218,7 @@ impl core::fmt::Debug for Pool {
 #[derive(Debug)]
 pub struct PerWorker<T>(Vec<std::sync::Mutex<T>>);
 
-/// For no worker.
+/// Makes values for no worker.
 impl<T> Default for PerWorker<T> {
     fn default() -> Self {
         Self(Vec::new())
@@ -229,7 +229,7 @@ impl<T> PerWorker<T> {
     /// Makes the values: `make(worker)` for each of `threads` workers.
     ///
     /// # Errors
-    /// If the memory cannot be had, or what `make` returns.
+    /// If the memory cannot be reserved, or `make` returns an error.
     pub fn new(
         threads: usize,
         mut make: impl FnMut(usize) -> Result<T, TryReserveError>,
@@ -242,7 +242,7 @@ impl<T> PerWorker<T> {
         Ok(Self(values))
     }
 
-    /// Returns the bytes that [`PerWorker::new`] reserves, in addition to what `make` does.
+    /// Returns the number of bytes that [`PerWorker::new`] reserves, in addition to what `make` does.
     pub fn bytes(threads: usize) -> usize {
         threads.saturating_mul(size_of::<std::sync::Mutex<T>>())
     }
@@ -252,7 +252,8 @@ impl<T> PerWorker<T> {
     /// # Panics
     /// If `worker` is not below the number given to [`PerWorker::new`].
     pub fn with<R>(&self, worker: usize, f: impl FnOnce(&mut T) -> R) -> R {
-        // Uncontended: a worker runs one task at a time. A poisoned value is scratch, whose contents do not matter.
+        // Uncontended, because a worker runs one task at a time. A poisoned value is scratch, whose contents do not
+        // matter.
         f(&mut self.0[worker].lock().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -1,15 +1,15 @@
 //! The pool under loom, which runs every order of the steps of a caller and its workers, up to a number of preemptions
-//! (`LOOM_MAX_PREEMPTIONS`), with every value that the memory model lets a load see.
+//! (`LOOM_MAX_PREEMPTIONS`), with every value that a load may return under the memory model.
 //!
-//! Tasks write cells that loom watches: two threads in one cell without an order between them are a fault, as are a thread
-//! that nobody wakes, and a worker that still looks at a job whose caller has gone on.
+//! Tasks write cells that loom watches. It reports two threads in one cell without an order between them, a thread that
+//! nobody wakes, and a worker that still reads a job whose caller has gone on.
 
 use super::Pool;
 use super::sync::{WAY, Way};
 use loom::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-/// Cells of a caller's frame, one for each task.
+/// Cells in a caller's frame, one for each task.
 struct Cells(Vec<UnsafeCell<u32>>);
 
 // SAFETY: loom checks every access.
@@ -31,7 +31,8 @@ impl Cells {
     }
 }
 
-/// Checks a model in one way. Two workers that spin can go on for ever without the caller, so those models only sleep.
+/// Checks a model in one way. Two spinning workers can go on forever without the caller, so models with two workers
+/// only sleep.
 fn check(way: Way, model: fn()) {
     let mut builder = loom::model::Builder::new();
     let preemptions = if way == Way::Sleep { 3 } else { 2 };
@@ -56,7 +57,7 @@ fn every_task_runs_once_and_is_seen() {
     });
 }
 
-/// A worker that is late for the first job meets the second, whose frame is another one.
+/// A worker that is late for the first job meets the second, which has another frame.
 #[test]
 fn jobs_follow_one_another() {
     check_both(|| {
@@ -69,7 +70,7 @@ fn jobs_follow_one_another() {
     });
 }
 
-/// A payload whose drop panics with another.
+/// A payload whose drop panics with another payload of this kind.
 struct Nasty;
 
 impl Drop for Nasty {
@@ -93,20 +94,20 @@ fn panics_are_contained() {
                 }
             });
         }));
-        // The first payload reaches the caller, who has to be as careful.
+        // The first payload reaches the caller, which has to be just as careful.
         std::mem::forget(result.expect_err("a task panicked"));
-        // No second job: loom's locks cannot be taken after a panic. `tests/pool.rs` has one.
+        // There is no second job, because loom's locks cannot be taken after a panic. `tests/pool.rs` has one.
         assert!(cells.all_once());
     });
 }
 
-/// Workers may not have begun, spin, sleep, or be on their way there.
+/// The workers may not have started yet, or they spin, sleep, or are about to sleep.
 #[test]
 fn a_pool_is_dropped_at_any_time() {
     check(Way::Sleep, || drop(Pool::new(3).unwrap()));
 }
 
-/// Benched workers end with what they have claimed, and their share is others' work.
+/// A worker that is benched finishes what it has claimed, and others do the rest of its share.
 #[test]
 fn workers_are_benched_meanwhile() {
     check_both(|| {
@@ -122,7 +123,7 @@ fn workers_are_benched_meanwhile() {
     });
 }
 
-/// Two callers: one gets the workers, the other runs its tasks itself.
+/// Of two callers, one gets the workers, and the other runs its tasks itself.
 #[test]
 fn callers_do_not_disturb_one_another() {
     check(Way::Sleep, || {

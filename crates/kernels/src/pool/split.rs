@@ -1,4 +1,4 @@
-//! Jobs over the rows or the columns of matrices: every task gets its part to write, safely.
+//! Jobs over the rows or the columns of matrices: every task gets its own part to write, safely.
 
 use super::Pool;
 use crate::mat::MatMut;
@@ -15,22 +15,22 @@ pub struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    /// All columns of `mat`.
+    /// Makes it of all columns of `mat`.
     pub fn of(mat: MatMut<'a>) -> Self {
         RawMat::new(mat).columns(0, usize::MAX)
     }
 
-    /// Number of rows (tokens).
+    /// Returns the number of rows (tokens).
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Number of columns (weight rows).
+    /// Returns the number of columns (weight rows).
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Rows `first .. first + rows` of these columns.
+    /// Returns rows `first .. first + rows` of these columns.
     ///
     /// # Panics
     /// If there are fewer.
@@ -41,7 +41,7 @@ impl<'a> Columns<'a> {
         Columns { data, rows, width: self.width, stride: self.stride, borrow: PhantomData }
     }
 
-    /// This part of row `i`.
+    /// Returns this part of row `i`.
     ///
     /// # Panics
     /// If there is no row `i`.
@@ -53,7 +53,7 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// A matrix as numbers, so that tasks can cut out their columns.
+/// A matrix as pointer and sizes, so that tasks can cut out their columns.
 #[derive(Clone, Copy)]
 struct RawMat<'a> {
     data: *mut f32,
@@ -68,7 +68,7 @@ unsafe impl Sync for RawMat<'_> {}
 
 impl<'a> RawMat<'a> {
     /// # Panics
-    /// If a row does not lie in the elements: everything below relies on it.
+    /// If a row is not within the elements: everything below relies on that.
     fn new(mat: MatMut<'a>) -> Self {
         let last = mat.rows.saturating_sub(1);
         let end = last.checked_mul(mat.stride).and_then(|start| start.checked_add(mat.cols));
@@ -92,16 +92,16 @@ impl<'a> RawMat<'a> {
     }
 }
 
-/// Most matrices of one job; longer lists run as several jobs.
+/// Maximum number of matrices of one job. Longer lists run as several jobs.
 const MAX_PARTS: usize = 16;
 
-/// A task over pieces of three slices: its number, its pieces, the worker.
+/// A task over pieces of three slices. It gets its number, its pieces and the number of the worker.
 type Task3<'a, A, B, C> = dyn Fn(usize, (&mut [A], &mut [B], &mut [C]), usize) + Sync + 'a;
 
 impl Pool {
     /// Runs `f(matrix, first column, columns, worker)` for pieces of `width` columns of each matrix.
     ///
-    /// `parts` yields the matrices with their widths (at least 1). All pieces of up to 16 matrices are one job.
+    /// `parts` yields the matrices with their widths, at least 1. Up to 16 matrices are one job.
     pub fn for_each_columns<'a>(
         &self,
         parts: impl IntoIterator<Item = (MatMut<'a>, usize)>,
@@ -115,7 +115,7 @@ impl Pool {
             let mut n_parts = 0;
             let mut n_tasks = 0;
             for (slot, (mat, width)) in list.iter_mut().zip(parts.by_ref()) {
-                // A matrix without rows has nothing to write, whatever number of columns it claims.
+                // A matrix without rows has nothing to write, however many columns it claims to have.
                 let pieces = if mat.rows == 0 { 0 } else { mat.cols.div_ceil(width.max(1)) };
                 n_tasks = pieces.checked_add(n_tasks).expect("pieces of matrices in memory can be counted");
                 *slot = (Some(RawMat::new(mat)), width.max(1), n_tasks);
@@ -137,10 +137,11 @@ impl Pool {
         }
     }
 
-    /// Runs `f(piece, columns of a, columns of b, worker)` for pieces of so many columns of `b`, each with a piece of `a`.
+    /// Runs `f(piece, columns of a, columns of b, worker)` for pieces of `width_b` columns of `b`, each with `width_a`
+    /// columns of `a`.
     ///
     /// # Panics
-    /// If `a` is cut into fewer pieces.
+    /// If `a` has fewer pieces than `b`.
     pub fn for_each_columns2(
         &self,
         (a, width_a): (MatMut<'_>, usize),
@@ -199,7 +200,7 @@ impl Pool {
     }
 }
 
-/// A slice cut into pieces of `len` elements, for tasks that take one each.
+/// A slice that is cut into pieces of `len` elements, one for each task.
 struct Pieces<'a, T> {
     data: *mut T,
     total: usize,
@@ -219,7 +220,7 @@ impl<'a, T> Pieces<'a, T> {
         self.total.div_ceil(self.len)
     }
 
-    /// Piece `i`.
+    /// Returns piece `i`.
     ///
     /// # Safety
     /// `i` is below [`Pieces::count`], and no piece is taken twice.

@@ -1,8 +1,8 @@
-//! What the pool takes from the standard library, or with `--cfg loom` from the model checker.
+//! The types that the pool takes from the standard library, or from the model checker with `--cfg loom`.
 //!
-//! Loom takes sequentially consistent accesses for acquiring and releasing ones, so that a thread that announces its sleep and
-//! one that looks for sleepers may miss one another. So a model is checked in two ways ([`Way`]), in each of which time stands
-//! still: after every deadline, or before.
+//! Loom treats sequentially consistent accesses as acquiring and releasing ones only, so a thread that announces its
+//! sleep and one that looks for sleepers may miss each other. Therefore a model is checked in two ways ([`Way`]). In
+//! each of them time stands still: past every deadline, or before.
 
 #[cfg(not(all(test, loom)))]
 mod real {
@@ -24,14 +24,14 @@ mod real {
         }
 
         /// # Safety
-        /// No other thread writes meanwhile.
+        /// No other thread writes at the same time.
         pub(in crate::pool) unsafe fn get(&self) -> T {
             // SAFETY: nobody writes, as the caller promises.
             unsafe { *self.0.get() }
         }
 
         /// # Safety
-        /// No other thread reads or writes meanwhile.
+        /// No other thread reads or writes at the same time.
         pub(in crate::pool) unsafe fn set(&self, value: T) {
             // SAFETY: nobody else reads or writes, as the caller promises.
             unsafe { *self.0.get() = value }
@@ -52,15 +52,15 @@ mod model {
     /// How a model is checked.
     #[derive(Debug, Clone, Copy, PartialEq)]
     pub(in crate::pool) enum Way {
-        /// Threads that wait sleep. Sequentially consistent accesses have a fence before them, as on POWER, which orders a
-        /// little more than they do.
+        /// Waiting threads sleep. Sequentially consistent accesses have a fence before them, as on POWER. That orders a
+        /// little more than these accesses do.
         Sleep,
-        /// Threads that wait spin. These accesses order less than they do.
+        /// Waiting threads spin. Sequentially consistent accesses order less than they do in reality.
         Spin,
     }
 
     thread_local! {
-        /// Loom runs all threads of a model on the thread that checks it.
+        /// The way in which the model on this thread is checked. Loom runs all threads of a model on one thread.
         pub(in crate::pool) static WAY: Cell<Way> = const { Cell::new(Way::Sleep) };
     }
 

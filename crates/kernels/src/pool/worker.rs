@@ -6,25 +6,25 @@ use crate::arch::fpenv::FpEnv;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
-/// What others see of a worker.
+/// The state of a worker that other threads see.
 #[derive(Default)]
 pub(super) struct Worker {
     thread: OnceLock<thread::Thread>,
     sleeping: AtomicBool,
-    /// It has claimed tasks or is about to; the caller looks at it only when it had to wait.
+    /// It has claimed tasks or is about to. The caller reads this only when it had to wait.
     pub(super) working: AtomicBool,
-    /// It is left out of jobs for now, because its core was taken by others.
+    /// It is left out of jobs for a while, because its core was taken by another program.
     pub(super) benched: AtomicBool,
-    /// It woke on the core of the caller that had woken it, and benched itself: the caller keeps the books.
+    /// It woke on the core of the caller that woke it, and benched itself. The caller keeps the record.
     pub(super) crowded: AtomicBool,
-    /// One more than the core of the caller that woke it last; 0 if unknown.
+    /// One more than the number of the core of the caller that woke it last; 0 if unknown.
     waker_cpu: AtomicU32,
 }
 
 impl Worker {
     /// Wakes the worker if it sleeps.
     pub(super) fn wake(&self) {
-        // A load first: the swap of an awake worker's flag would take its cache line away at every job.
+        // Loads first: swapping the flag of a worker that is awake would take away its cache line at every job.
         if self.sleeping.load(Ordering::SeqCst)
             && self.sleeping.swap(false, Ordering::SeqCst)
             && let Some(thread) = self.thread.get()
@@ -50,7 +50,7 @@ pub(super) fn run(shared: &Shared, index: usize) {
     }
 }
 
-/// Spins, then sleeps; true if worker `index` has tasks to start with.
+/// Spins, then sleeps. Returns whether worker `index` has tasks to start with.
 fn wait_for_share(shared: &Shared, index: usize) -> bool {
     let me = &shared.workers[index - 1];
     let may_work = || shared.has_share(index) && !me.benched.load(Ordering::SeqCst);
@@ -63,13 +63,13 @@ fn wait_for_share(shared: &Shared, index: usize) -> bool {
             spin_loop();
         }
     }
-    // Announce the sleep, look once more, sleep: a caller that published before the look is seen by it, one that
-    // published after it sees the announcement.
+    // Announces the sleep, looks once more, sleeps: this thread sees a job that was published before that look, and a
+    // caller that publishes after it sees the announcement.
     me.sleeping.store(true, Ordering::SeqCst);
     if !may_work() && !shared.stop.load(Ordering::SeqCst) {
         thread::park();
         if cpu::current().is_some_and(|cpu| cpu + 1 == me.waker_cpu.load(Ordering::Relaxed)) {
-            // No core is free: working here would only stop the caller, for as long as the scheduler likes.
+            // No core is free: working here would only stop the caller, for as long as the scheduler decides.
             me.benched.store(true, Ordering::SeqCst);
             me.crowded.store(true, Ordering::SeqCst);
         }

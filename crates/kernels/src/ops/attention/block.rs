@@ -8,13 +8,13 @@ use crate::pool::Columns;
 use crate::simd::{Simd, entry};
 use core::ops::Range;
 
-/// What a task computes.
+/// The work of a task.
 pub(crate) struct Task<'a> {
     /// Queries of all rows.
     pub(super) q: Mat<'a>,
     /// The first of the task's rows in `q`.
     pub(super) first_row: usize,
-    /// The task's rows; they share their pages.
+    /// The task's rows. They are of one sequence, so they share their pages.
     pub(super) rows: &'a [AttnRow],
     /// The first of the heads, which share `kv_head`.
     pub(super) first_head: usize,
@@ -24,7 +24,7 @@ pub(crate) struct Task<'a> {
     pub(super) spec: &'a AttnSpec<'a>,
     /// Numbers of the chunks.
     pub(super) chunks: Range<usize>,
-    /// Asked before each chunk whether to go on.
+    /// Its cancel flag is checked before each chunk.
     pub(super) cx: Ctx<'a>,
 }
 
@@ -36,18 +36,18 @@ impl Task<'_> {
 
 /// Where a task's results go.
 pub(crate) enum Target<'t, 'c> {
-    /// Finished: the task's rows and the channels of its heads.
+    /// Finished results: the task's rows and the channels of its heads.
     Output(&'t mut Columns<'c>),
-    /// To be joined with other chunks: `record_len` elements for each query.
+    /// Results to be joined with those of other chunks: `record_len` elements for each query.
     Partial(&'t mut [f32]),
 }
 
 /// An element of the cache.
 pub(super) trait Element: Copy {
     fn load<S: Simd>(s: S, x: &[Self; 16]) -> S::V;
-    /// Up to 16 elements, zeros in the other lanes.
+    /// Loads up to 16 elements; the other lanes are zeros.
     fn load_part<S: Simd>(s: S, x: &[Self]) -> S::V;
-    /// The elements, where they are f32 already.
+    /// Returns the elements, if they are f32 already.
     fn as_f32(x: &[Self]) -> Option<&[f32]>;
 }
 
@@ -99,7 +99,7 @@ fn attend_body<S: Simd>(s: S, task: &Task<'_>, work: &mut Work, target: Target<'
 
 entry!(pub(crate) fn attend(task: &Task<'_>, work: &mut Work, target: Target<'_, '_>) = attend_body);
 
-/// The tiles of `chunk` that some query sees.
+/// Returns the tiles of `chunk` that some query sees.
 fn tiles(task: &Task<'_>, chunk: usize) -> Range<usize> {
     let mut span = (usize::MAX, 0);
     for row in task.rows {
@@ -176,7 +176,7 @@ fn attend_in<S: Simd, T: Element>(
     }
 }
 
-/// What is asked for while something else is read: rows of `len` elements, one for each position of a tile.
+/// Rows to prefetch while something else is read: `len` elements for each position of a tile.
 #[derive(Clone, Copy)]
 pub(super) struct Ahead<'a, T> {
     rows: &'a [T],
@@ -184,14 +184,14 @@ pub(super) struct Ahead<'a, T> {
 }
 
 impl<T> Default for Ahead<'_, T> {
-    /// Nothing.
+    /// Returns nothing to prefetch.
     fn default() -> Self {
         Self { rows: &[], len: 0 }
     }
 }
 
 impl<T: Copy> Ahead<'_, T> {
-    /// Asks for a position's row.
+    /// Prefetches a position's row.
     #[inline(always)]
     pub(super) fn row<S: Simd>(self, s: S, position: usize) {
         let line = 64 / size_of::<T>().max(1);
@@ -201,7 +201,7 @@ impl<T: Copy> Ahead<'_, T> {
     }
 }
 
-/// Up to this many queries read the keys as they lie; more share a transposed copy of the tile.
+/// Up to this many queries read the keys where they lie. More queries share a transposed copy of the tile.
 const FEW: usize = 8;
 
 /// Adds the tile's positions to the chunk's softmax.
@@ -212,7 +212,8 @@ fn attend_tile<S: Simd, T: Element>(s: S, task: &Task<'_>, data: &[T], tile: usi
     let page = task.kv.tables[task.rows[0].sequence as usize][tile] as usize * task.kv.page_stride;
     let keys = &data[page + task.kv.k_offset + task.kv_head * TILE * dk..][..TILE * dk];
     let tile_values = &data[page + task.kv.v_offset + task.kv_head * TILE * dv..][..TILE * dv];
-    // Few queries are done with a tile before the next one is there: what is read next is asked for row by row.
+    // A few queries are done with a tile before the next one has arrived, so what is read next is prefetched row by
+    // row.
     let (mut after_keys, mut after_values) = (Ahead::default(), Ahead::default());
     if n <= FEW {
         after_keys = Ahead { rows: tile_values, len: dv };

@@ -1,7 +1,7 @@
 //! Attention over a paged cache of keys and values.
 //!
-//! For each query row and head, with scores `s[j] = scale * (q . k[j])` (capped, or with a bias for the distance, where the
-//! model does so):
+//! For each query row and head, with scores `s[j] = scale * (q . k[j])` (with a cap, or with a bias for the distance,
+//! if the model has one):
 //!
 //! ```text
 //! tile  = 64 absolute positions: its scores, their maximum m, p[j] = e^(s[j] - m),
@@ -11,9 +11,9 @@
 //! out   = values / sum
 //! ```
 //!
-//! Tiles lie at fixed positions and invisible positions are skipped, so neither the split of a prompt into batches
-//! nor the number of threads changes a bit. Heads that share a key-value head read it once, and so do the rows of a
-//! block; a long context in decode is split by chunks.
+//! Tiles are at fixed positions and invisible positions are skipped, so neither the split of a prompt into batches nor
+//! the number of threads changes a bit. Heads that share a key-value head read it once, and so do the rows of a block.
+//! A long context in decode is divided by chunks.
 
 mod block;
 mod position;
@@ -40,9 +40,9 @@ pub const KV_PAGE: usize = 64;
 
 const _: () = assert!(KV_PAGE == TILE && CHUNK.is_multiple_of(TILE));
 
-/// Most queries (rows times heads) of a task, as far as one row allows.
+/// Maximum number of queries (rows times heads) of a task, unless a single row has more.
 const MAX_QUERIES: usize = 64;
-/// Most rows of a task.
+/// Maximum number of rows of a task.
 const MAX_ROWS: usize = 32;
 /// A batch of at most this many rows may be split by chunks.
 const SPLIT_ROWS: usize = 4;
@@ -72,7 +72,7 @@ pub struct KvLayer<'a> {
     pub k_offset: usize,
     /// Where the layer's values start in a page.
     pub v_offset: usize,
-    /// Key-value heads; the number of heads is a multiple.
+    /// Number of key-value heads. The number of query heads is a multiple of it.
     pub n_kv_heads: usize,
     /// Channels of a key.
     pub head_dim_k: usize,
@@ -80,26 +80,26 @@ pub struct KvLayer<'a> {
     pub head_dim_v: usize,
 }
 
-/// Where a query row stands. Rows of one sequence follow each other.
+/// The place of a query row. Rows of one sequence follow each other.
 #[derive(Clone, Copy, Debug)]
 pub struct AttnRow {
     /// Position of the row in its sequence.
     pub position: u32,
     /// Index of the sequence in [`KvLayer::tables`].
     pub sequence: u32,
-    /// The first position that the row doesn't see: the one after its own, or, where rows see in both directions, the length
-    /// of their sequence.
+    /// The first position that the row doesn't see: the one after its own or, if rows see in both directions, the
+    /// length of their sequence.
     pub end: u32,
 }
 
 impl AttnRow {
-    /// A row that sees the positions up to its own.
+    /// Makes a row that sees the positions up to its own.
     pub fn causal(position: u32, sequence: u32) -> Self {
         Self { position, sequence, end: position.saturating_add(1) }
     }
 }
 
-/// What a model's attention does.
+/// The attention of a model's layer.
 #[derive(Clone, Copy, Debug)]
 pub struct AttnSpec<'a> {
     /// Query heads.
@@ -108,15 +108,15 @@ pub struct AttnSpec<'a> {
     pub scale: f32,
     /// Scores become cap * tanh(score / cap).
     pub soft_cap: Option<f32>,
-    /// Which positions near its own a row sees; `None`: all up to [`AttnRow::end`].
+    /// The positions near its own that a row sees; all up to [`AttnRow::end`] if `None`.
     pub window: Option<Window>,
-    /// What the distance of two positions adds to their score, after the scale and the cap.
+    /// A bias for the distance of two positions, added to their score after the scale and the cap.
     pub bias: Option<PositionBias<'a>>,
     /// One more logit for each head in the softmax's sum (gpt-oss).
     pub sinks: Option<&'a [f32]>,
 }
 
-/// The greatest sizes that an [`AttnScratch`] is made for.
+/// The greatest sizes for which an [`AttnScratch`] is made.
 #[derive(Clone, Copy, Debug)]
 pub struct AttnPlan {
     threads: usize,
@@ -130,12 +130,14 @@ pub struct AttnPlan {
 }
 
 impl AttnPlan {
-    /// A plan for a pool of `threads`, batches of `max_rows` rows and sequences of `max_context` positions, and no layer yet.
+    /// Makes a plan for a pool of `threads` threads, batches of `max_rows` rows and sequences of `max_context`
+    /// positions, with no layer yet.
     pub fn new(threads: usize, max_rows: usize, max_context: usize) -> Self {
         Self { threads, max_rows, max_context, n_heads: 0, queries: 0, head_dim_k: 0, head_dim_v: 0 }
     }
 
-    /// The plan with room for layers of so many query heads, key-value heads, and channels of a key and of a value.
+    /// Returns the plan with room for layers of so many query heads, key-value heads, and channels of a key and of a
+    /// value.
     pub fn layer(self, n_heads: usize, n_kv_heads: usize, head_dim_k: usize, head_dim_v: usize) -> Self {
         let group = (n_heads / n_kv_heads.max(1)).max(1);
         Self {
@@ -157,7 +159,7 @@ impl AttnPlan {
     }
 }
 
-/// Rows of a block whose tasks have `heads` heads.
+/// Returns the number of rows of a block whose tasks have `heads` heads.
 fn rows_per_block(heads: usize) -> usize {
     (MAX_QUERIES / heads).clamp(1, MAX_ROWS)
 }
@@ -171,10 +173,10 @@ pub struct AttnScratch {
 }
 
 impl AttnScratch {
-    /// Scratch for calls of at most the sizes of `plan`.
+    /// Makes scratch for calls of at most the sizes of `plan`.
     ///
     /// # Errors
-    /// If the memory cannot be had.
+    /// If the memory cannot be reserved.
     pub fn new(plan: &AttnPlan) -> Result<Self, TryReserveError> {
         let mut blocks = Vec::new();
         blocks.try_reserve_exact(plan.max_rows)?;
@@ -186,7 +188,7 @@ impl AttnScratch {
         Ok(Self { work, blocks, partials })
     }
 
-    /// Bytes that [`AttnScratch::new`] reserves.
+    /// Returns the number of bytes that [`AttnScratch::new`] reserves.
     pub fn bytes(plan: &AttnPlan) -> usize {
         let work = Work::elements(plan.queries, plan.head_dim_k, plan.head_dim_v);
         let elements = plan.threads.saturating_mul(work).saturating_add(plan.partial_len());
@@ -224,19 +226,20 @@ impl Visible {
         }
     }
 
-    /// The part in the `TILE` positions from `base`, relative to it.
+    /// Returns the visible part of the `TILE` positions from `base` on, relative to it.
     fn in_tile(self, base: usize) -> (usize, usize) {
         (self.start.saturating_sub(base).min(TILE), self.end.saturating_sub(base).min(TILE))
     }
 }
 
-/// Attention of all `rows`: `out[r][h] = softmax(scale * q[r][h] . K) V`.
+/// Computes the attention of all `rows`: `out[r][h] = softmax(scale * q[r][h] . K) V`.
 ///
 /// `q` is `[rows][n_heads * head_dim_k]` with rotary embedding applied, `out` is `[rows][n_heads * head_dim_v]`. The
-/// keys and values of the rows themselves are in the cache already.
+/// cache must already hold the keys and values of the rows themselves.
 ///
 /// # Panics
-/// If shapes disagree, a page lies outside the cache, or a size exceeds the plan of `scratch`: all the caller's own.
+/// If shapes disagree, a page is outside the cache, or a size exceeds the plan of `scratch`. All of these are errors of
+/// the caller.
 pub fn attention(
     cx: &Ctx<'_>,
     q: Mat<'_>,
@@ -305,7 +308,7 @@ pub fn attention(
     });
 }
 
-/// A few rows with a long context: every chunk is a task, whose sums are joined afterwards.
+/// Computes a few rows with a long context: every chunk is a task, and its sums are joined afterwards.
 #[allow(clippy::too_many_arguments)]
 fn attention_by_chunks(
     cx: &Ctx<'_>,
@@ -367,7 +370,8 @@ fn fill_blocks(blocks: &mut Vec<Block>, rows: &[AttnRow], max_rows: usize) {
     }
 }
 
-/// Heads of a task: the whole group, or a divisor of it where there are fewer tasks than threads.
+/// Returns the number of heads of a task: the whole group, or a divisor of it if there would be fewer tasks than
+/// threads.
 fn heads_per_task(group: usize, tasks: usize, threads: usize) -> usize {
     let fits = |heads: &usize| group.is_multiple_of(*heads) && group / heads * tasks >= threads;
     let most = group.min(MAX_QUERIES);
@@ -381,7 +385,7 @@ mod tests {
     use crate::{Cancel, Kernels, Pool};
     use std::sync::atomic::AtomicBool;
 
-    /// The flag is asked before each chunk of a task, however long the context of a task is.
+    /// The flag is checked before each chunk of a task, however long the context of a task is.
     #[test]
     fn a_cancelled_task_adds_no_chunk() {
         let (pool, kernels) = (Pool::new(1).unwrap(), Kernels::scalar());

@@ -1,4 +1,4 @@
-//! What depends on the distance of two positions: windows, and biases of the scores.
+//! Parts of attention that depend on the distance of two positions: windows, and biases of the scores.
 //!
 //! ```text
 //! slopes:       s[j] = fma(-slope[head], |j - p|, s[j])                               ALiBi
@@ -9,23 +9,23 @@ use super::TILE;
 use super::scores::LANES;
 use crate::simd::Simd;
 
-/// Which positions near its own a row sees, among those before [`AttnRow::end`](super::AttnRow::end).
+/// The positions near its own that a row sees, among those before [`AttnRow::end`](super::AttnRow::end).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
-    /// Its own and those before it: so many in all, at least 1.
+    /// Its own and those before it, this many in all; at least 1.
     Last(u32),
-    /// Its own and so many on either side.
+    /// Its own and this many on either side.
     Around(u32),
-    /// Those of its own chunk: positions are cut into chunks of so many, at least 1, from 0 on.
+    /// Those of its own chunk. Positions are cut into chunks of this many, at least 1, from 0 on.
     Chunk(u32),
 }
 
-/// What the distance of two positions adds to a score.
+/// A bias that depends on the distance of two positions and is added to their score.
 #[derive(Clone, Copy, Debug)]
 pub enum PositionBias<'a> {
-    /// For each head a slope, which is multiplied by the distance and subtracted (ALiBi).
+    /// A slope for each head, which is multiplied by the distance and subtracted (ALiBi).
     Slopes(&'a [f32]),
-    /// For each head the values for distances from `-most` (a key that far before the query) to `most`: `2 * most + 1` of them.
+    /// For each head, `2 * most + 1` values for distances from `-most` (a key that far before the query) to `most`.
     /// Greater distances count as these (T5).
     ByDistance {
         /// `[head][2 * most + 1]`
@@ -36,7 +36,7 @@ pub enum PositionBias<'a> {
 }
 
 impl<'a> PositionBias<'a> {
-    /// Whether it has values for so many heads.
+    /// Returns whether it has values for this many heads.
     pub(super) fn covers(&self, n_heads: usize) -> bool {
         match self {
             PositionBias::Slopes(slopes) => slopes.len() == n_heads,
@@ -46,7 +46,7 @@ impl<'a> PositionBias<'a> {
         }
     }
 
-    /// The bias of one query's head in the tile that starts at position `base`.
+    /// Returns the bias of one query's head in the tile that starts at position `base`.
     pub(super) fn of(self, head: usize, base: usize, position: u32) -> TileBias<'a> {
         let first = base as i64 - i64::from(position);
         match self {

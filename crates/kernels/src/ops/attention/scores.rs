@@ -1,8 +1,9 @@
 //! Queries times keys, and the softmax of a tile.
 //!
-//! A score is a dot product in 16 lanes (channel `c` in lane `c % 16`) and their tree. Two ways give it:
-//! [`direct`] keeps the lanes of one position in a register and adds 16 positions' trees at once; [`shared`] has 16
-//! positions in a register, runs through the lanes one after the other, and adds them in the tree's order.
+//! A score is a dot product in 16 lanes (channel `c` in lane `c % 16`), which their tree adds. There are two ways to
+//! compute it: [`direct`] keeps the lanes of one position in a register and adds the trees of 16 positions at once;
+//! [`shared`] has 16 positions in a register, computes one lane after the other, and adds them in the order of the
+//! tree.
 
 use super::block::{Ahead, Element};
 use super::position::TileBias;
@@ -11,8 +12,8 @@ use crate::ops::{elementwise, math};
 use crate::simd::Simd;
 use core::ops::Range;
 
-/// Scores of few queries. `q` is `[query][channels / 16]`, `keys` is `[TILE][dk]`; positions outside `range` get any
-/// value. `next` is asked for on the way: what is read after the keys.
+/// Computes the scores of a few queries. `q` is `[query][channels / 16]`, `keys` is `[TILE][dk]`; scores of positions
+/// outside `range` are arbitrary. `next`, which is read after the keys, is prefetched on the way.
 #[inline(always)]
 pub(super) fn direct<S: Simd, T: Element>(
     s: S,
@@ -39,7 +40,7 @@ pub(super) fn direct<S: Simd, T: Element>(
     }
 }
 
-/// The first `N` queries.
+/// Returns the first `N` queries.
 #[inline(always)]
 fn queries<const N: usize>(q: &[[f32; 16]], per_query: usize) -> [&[[f32; 16]]; N] {
     let mut queries = [&[][..]; N];
@@ -49,7 +50,7 @@ fn queries<const N: usize>(q: &[[f32; 16]], per_query: usize) -> [&[[f32; 16]]; 
     queries
 }
 
-/// The scores of `N` queries; returns `N`.
+/// Computes the scores of `N` queries and returns `N`.
 #[inline(always)]
 fn direct_n<S: Simd, T: Element, const N: usize>(
     s: S,
@@ -118,7 +119,7 @@ pub(super) fn transpose<S: Simd, T: Element>(
     }
 }
 
-/// Scores of many queries against transposed keys; arguments as for [`direct`].
+/// Computes the scores of many queries from transposed keys. The arguments are as for [`direct`].
 #[inline(always)]
 pub(super) fn shared<S: Simd>(
     s: S,
@@ -142,7 +143,7 @@ pub(super) fn shared<S: Simd>(
     }
 }
 
-/// Lane `lane` of the dot products of `N` queries with 16 positions.
+/// Returns lane `lane` of the dot products of `N` queries with 16 positions.
 #[inline(always)]
 fn leaf<S: Simd, const N: usize>(
     s: S,
@@ -198,7 +199,8 @@ fn shared_n<S: Simd, const N: usize>(
 
 pub(super) const LANES: [f32; 16] = [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12., 13., 14., 15.];
 
-/// Adds the distance's bias, if there is one, turns the scores in `range` into e^(score - max) and joins them to the running softmax, whose values it scales.
+/// Adds the bias for the distance, if there is one, turns the scores in `range` into e^(score - max), and joins them to
+/// the running softmax, whose values it scales.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 pub(super) fn softmax<S: Simd>(

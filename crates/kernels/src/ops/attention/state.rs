@@ -1,11 +1,11 @@
-//! What a task of attention keeps: scratch, and the running softmax of each query.
+//! The state of an attention task: scratch, and the running softmax of each query.
 
 use super::TILE;
 use crate::ops::math;
 use crate::simd::{Simd, entry};
 use std::collections::TryReserveError;
 
-/// `n` rounded up to whole registers.
+/// Returns `n` rounded up to whole registers.
 pub(super) const fn padded(n: usize) -> usize {
     match n.checked_next_multiple_of(16) {
         Some(n) => n,
@@ -13,7 +13,8 @@ pub(super) const fn padded(n: usize) -> usize {
     }
 }
 
-/// Elements of a partial result of one query: its values, then 16 of which the first two are maximum and sum.
+/// Returns the number of elements of a partial result of one query: its values, then 16 elements, of which the first
+/// two are the maximum and the sum.
 pub(super) const fn record_len(head_dim_v: usize) -> usize {
     padded(head_dim_v).saturating_add(16)
 }
@@ -30,14 +31,14 @@ pub(super) struct States {
 }
 
 impl States {
-    /// Forgets everything. The values keep what they hold: they count from the first score on, and
-    /// [`States::start`] clears them before.
+    /// Resets the maximum and the sum. The values stay as they are: they are not used before the first score, and
+    /// [`States::start`] clears them before that.
     pub(super) fn reset(&mut self, queries: usize) {
         self.max[..queries].fill(f32::NEG_INFINITY);
         self.sum[..queries].fill(0.0);
     }
 
-    /// Makes ready for scores to be added.
+    /// Prepares for scores to be added.
     pub(super) fn start(&mut self, queries: usize, width: usize) {
         self.reset(queries);
         self.values[..queries * width].fill(0.0);
@@ -85,7 +86,7 @@ impl Work {
         })
     }
 
-    /// Elements of 4 bytes that [`Work::new`] takes.
+    /// Returns the number of elements of 4 bytes that [`Work::new`] reserves.
     pub(super) fn elements(queries: usize, head_dim_k: usize, head_dim_v: usize) -> usize {
         let (dk, dv) = (padded(head_dim_k), padded(head_dim_v));
         let query = dk
@@ -103,7 +104,7 @@ fn zeros(len: usize) -> Result<Vec<f32>, TryReserveError> {
     Ok(v)
 }
 
-/// e^a and e^b
+/// Returns e^a and e^b.
 #[inline(always)]
 pub(super) fn exp_2<S: Simd>(s: S, a: f32, b: f32) -> (f32, f32) {
     let mut lanes = [0.0; 16];

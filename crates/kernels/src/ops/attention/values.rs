@@ -1,4 +1,4 @@
-//! Weighted sums of values: per channel one fused multiply-add for each visible position, in ascending order.
+//! Weighted sums of values: one fused multiply-add per channel for each visible position, in ascending order.
 
 use super::TILE;
 use super::block::{Ahead, Element};
@@ -25,7 +25,7 @@ pub(super) fn widen<S: Simd, T: Element>(
 }
 
 /// `sums[query][channel] = fma(p[query][j], values[j][channel], ..)` for the positions `j` that each query sees.
-/// `next` is asked for on the way: what is read after the values.
+/// `next`, which is read after the values, is prefetched on the way.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 pub(super) fn add<S: Simd, T: Element>(
@@ -47,7 +47,7 @@ pub(super) fn add<S: Simd, T: Element>(
             rest => rest,
         };
         let (p, sums) = (&p[i..i + n], &mut sums[i * width..(i + n) * width]);
-        // what all of them see, if anything; the rest of what one sees lies before and after
+        // The positions that all of them see, if there are any. Other positions of a query are before and after these.
         let visible = &visible[i..i + n];
         let (low, high) = visible.iter().fold((0, TILE), |(low, high), (l, h)| (low.max(*l), high.min(*h)));
         let common = if low < high { low..high } else { TILE..TILE };
@@ -83,7 +83,7 @@ pub(super) fn add<S: Simd, T: Element>(
     }
 }
 
-/// All channels of `N` queries over the positions of `range`.
+/// Adds all channels of `N` queries over the positions of `range`.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 fn rows<S: Simd, T: Element, const N: usize>(
@@ -100,7 +100,7 @@ fn rows<S: Simd, T: Element, const N: usize>(
     let values = &values[range.start * dv..range.end * dv];
     let whole = dv / 16;
     let mut column = 0;
-    // asked for while the first columns are read
+    // Prefetched while the first columns are read.
     let next = |column: usize| if column == 0 { next } else { Ahead::default() };
     match N {
         1 => {
@@ -134,7 +134,7 @@ fn rows<S: Simd, T: Element, const N: usize>(
     }
 }
 
-/// `C` times 16 channels from `16 * column` of `N` queries; the first row of `values` is position `first`.
+/// Adds `C` times 16 channels from `16 * column` on of `N` queries. The first row of `values` is position `first`.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 fn columns<S: Simd, T: Element, const N: usize, const C: usize>(

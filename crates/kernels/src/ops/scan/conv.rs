@@ -6,7 +6,7 @@ use crate::ops::math;
 use crate::pool::Columns;
 use crate::simd::{Simd, entry};
 
-/// Most positions that a convolution sees.
+/// Maximum number of positions that a convolution sees.
 pub const MAX_CONV: usize = 16;
 
 /// A convolution over some channels.
@@ -14,17 +14,17 @@ pub const MAX_CONV: usize = 16;
 pub struct Conv<'a> {
     /// `[kernel][channels]`, the weight of the oldest position first; `kernel` is 1 to [`MAX_CONV`].
     pub weight: Mat<'a>,
-    /// `[channels]`; zeros for a convolution without bias.
+    /// `[channels]`; `None` for a convolution without bias.
     pub bias: Option<&'a [f32]>,
-    /// Whether SiLU follows.
+    /// Whether SiLU is applied to the result.
     pub silu: bool,
 }
 
-/// `x[row] = act(bias + sum over j of weight[j] * input[row - kernel + 1 + j])`, in place, where inputs before row 0 are
-/// those of `state`, `[kernel - 1][channels]`, the oldest first. The state then has the last inputs.
+/// Computes `x[row] = act(bias + sum over j of weight[j] * input[row - kernel + 1 + j])` in place. Inputs before row 0
+/// are those of `state`, `[kernel - 1][channels]`, the oldest first. Afterwards the state holds the last inputs.
 #[inline(always)]
 fn conv_body<S: Simd>(s: S, conv: &Conv<'_>, state: &mut Columns<'_>, x: &mut Columns<'_>) {
-    // The kernels of the models that are there: weights and window stay in registers.
+    // The kernel sizes of known models are compiled separately, so that weights and window stay in registers.
     match conv.weight.rows() {
         3 => each::<S, 3>(s, conv, state, x),
         4 => each::<S, 4>(s, conv, state, x),
@@ -32,7 +32,7 @@ fn conv_body<S: Simd>(s: S, conv: &Conv<'_>, state: &mut Columns<'_>, x: &mut Co
     }
 }
 
-/// All channels of a kernel of `K` positions; of [`MAX_CONV`]: of up to so many.
+/// Computes all channels of a kernel of `K` positions, or of at most that many if `K` is [`MAX_CONV`].
 #[inline(always)]
 fn each<S: Simd, const K: usize>(s: S, conv: &Conv<'_>, state: &mut Columns<'_>, x: &mut Columns<'_>) {
     let n = conv.weight.cols();

@@ -1,4 +1,4 @@
-//! The gated delta rule: Qwen 3 Next and 3.5; with a decay for each key, Kimi's.
+//! The gated delta rule: of Qwen 3 Next and 3.5 and, with a decay for each key, of Kimi.
 
 use super::linear::factor;
 use super::{Scan, State, Width, cells, each_channel, registers, write};
@@ -15,11 +15,11 @@ pub struct Delta<'a> {
     pub k: Mat<'a>,
     /// `[rows][channels]`
     pub v: Mat<'a>,
-    /// `[rows][keys]`, or `[rows][1]` for all keys.
+    /// `[rows][keys]`, or `[rows][1]` if all keys have the same.
     pub decay: Mat<'a>,
     /// `[rows][1]`
     pub beta: Mat<'a>,
-    /// Multiplies `q`.
+    /// Factor of `q`.
     pub scale: f32,
 }
 
@@ -30,7 +30,8 @@ struct Run<'a, 'm, 'y> {
 }
 
 impl<S: Simd> Scan<S> for Run<'_, '_, '_> {
-    /// Each position goes through the state once: what it stores is decayed for the next one, whose key is looked up on the way.
+    /// Each position goes through the state once: it stores values that are already decayed for the next position, and
+    /// looks up that position's key on the way.
     #[inline(always)]
     fn channels<W: Width, const N: usize>(&mut self, s: S, column: usize, width: W) {
         let n = self.scan.v.rows();
@@ -56,7 +57,7 @@ impl<S: Simd> Scan<S> for Run<'_, '_, '_> {
 }
 
 impl Run<'_, '_, '_> {
-    /// What the decayed state has for the first key.
+    /// Returns what the decayed state holds for the first key.
     #[inline(always)]
     fn find<S: Simd, W: Width, const N: usize>(&self, s: S, column: usize, width: W) -> [S::V; N] {
         let (k, decay) = (self.scan.k.row(0), self.scan.decay.row(0));
@@ -72,8 +73,8 @@ impl Run<'_, '_, '_> {
         found
     }
 
-    /// The result of a position, and what the state, decayed once more, has for the next key. `FIRST`: the state is not decayed
-    /// yet. `LAST`: there is no next one.
+    /// Returns the result of a position, and what the state, decayed once more, holds for the next key. `FIRST`: the
+    /// state is not decayed yet. `LAST`: there is no next position.
     #[inline(always)]
     fn position<S: Simd, W: Width, const N: usize, const FIRST: bool, const LAST: bool>(
         &mut self,

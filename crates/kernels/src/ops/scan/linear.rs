@@ -5,7 +5,7 @@ use crate::mat::Mat;
 use crate::pool::Columns;
 use crate::simd::{Simd, entry};
 
-/// Inputs of one head. Mamba-2 in these words: `k` is B, `q` is C, `v` is the input times its time step.
+/// Inputs of one head. For Mamba-2, `k` is B, `q` is C, and `v` is the input times its time step.
 #[derive(Clone, Copy, Debug)]
 pub struct LinearAttention<'a> {
     /// `[rows][keys]`
@@ -14,9 +14,9 @@ pub struct LinearAttention<'a> {
     pub k: Mat<'a>,
     /// `[rows][channels]`
     pub v: Mat<'a>,
-    /// `[rows][keys]`, or `[rows][1]` for all keys.
+    /// `[rows][keys]`, or `[rows][1]` if all keys have the same.
     pub decay: Mat<'a>,
-    /// Multiplies `q`.
+    /// Factor of `q`.
     pub scale: f32,
 }
 
@@ -31,11 +31,11 @@ pub struct Wkv6<'a> {
     pub v: Mat<'a>,
     /// `[rows][keys]`
     pub decay: Mat<'a>,
-    /// What the current position counts more, `[keys]`.
+    /// Weight that the current position has in the result, `[keys]`.
     pub bonus: &'a [f32],
 }
 
-/// Factor `i` of a row that has one for each key, or one for all.
+/// Returns factor `i` of a row that has one for each key, or one for all.
 #[inline(always)]
 pub(super) fn factor(row: &[f32], i: usize) -> f32 {
     if row.len() == 1 { row[0] } else { row[i] }

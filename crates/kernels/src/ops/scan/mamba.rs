@@ -19,7 +19,7 @@ pub struct Mamba<'a> {
     pub b: Mat<'a>,
     /// `[rows][states]`, shared by all channels.
     pub c: Mat<'a>,
-    /// What the input itself adds to the result, `[channels]`.
+    /// Factor of the input that is added to the result, `[channels]`.
     pub d: &'a [f32],
 }
 

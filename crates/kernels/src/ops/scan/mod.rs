@@ -1,4 +1,4 @@
-//! Recurrent layers: scans over the positions of one sequence, one after the other, with a state in f32.
+//! Recurrent layers: scans that go through the positions of one sequence one after the other, with a state in f32.
 //!
 //! ```text
 //! conv               y = act(bias + sum over j of w[j] x[position - kernel + 1 + j])
@@ -9,9 +9,9 @@
 //! wkv7               S = S decay + k v + b (S^T a);                               y = S^T r
 //! ```
 //!
-//! Every lane of a register is another channel of the output, and sums over keys or states have one accumulator, in
-//! ascending order. So the bits do not depend on the instruction set, the pieces that threads take, or how many positions a
-//! call has: one call of n rows does what n calls of one row do.
+//! Every lane of a register is a different channel of the output, and sums over keys or states have one accumulator, in
+//! ascending order. So the bits do not depend on the instruction set, on the pieces that threads take, or on how many
+//! positions a call has: one call of n rows does what n calls of one row do.
 
 mod conv;
 mod delta;
@@ -36,19 +36,21 @@ use crate::simd::Simd;
 /// The state of a head, `[keys][channels]`.
 #[derive(Debug)]
 pub struct State<'a> {
-    /// The state before the first row, which stays as it is; `None`: `after` holds it. Reading it from where it is spares a copy.
+    /// The state before the first row, which is not changed; if `None`, `after` holds it. Reading it in its own place
+    /// saves a copy.
     pub before: Option<&'a [f32]>,
     /// The state after the last row.
     pub after: &'a mut [f32],
 }
 
 impl<'a> State<'a> {
-    /// A state that is changed in place.
+    /// Makes a state that is changed in place.
     pub fn in_place(state: &'a mut [f32]) -> Self {
         Self { before: None, after: state }
     }
 
-    /// The keys' cells of `n` channels each: of those before `row`, where they are not in `after`, and of `after`.
+    /// Returns the cells of each key, `n` channels each: those before `row`, if they are not in `after`, and those of
+    /// `after`.
     #[inline(always)]
     fn keys(&mut self, row: usize, n: usize) -> impl Iterator<Item = (Option<&[f32]>, &mut [f32])> {
         let before = self.before.filter(|_| row == 0).unwrap_or(&[]);
@@ -100,14 +102,14 @@ impl Width for Part {
     }
 }
 
-/// What a scan does with some channels.
+/// What a scan computes for some channels.
 trait Scan<S: Simd> {
-    /// All positions of the channels from `column` on: `N` registers of `width`. Their part of the state is small enough to stay
-    /// in the nearest cache from one position to the next.
+    /// Runs all positions of the channels from `column` on: `N` registers of `width`. Their part of the state is small
+    /// enough to stay in the nearest cache from one position to the next.
     fn channels<W: Width, const N: usize>(&mut self, s: S, column: usize, width: W);
 }
 
-/// All `n` channels: four registers at a time, which hide the latency of a sum, then what is left.
+/// Runs all `n` channels: four registers at a time, which hide the latency of a sum, then what is left.
 #[inline(always)]
 fn each_channel<S: Simd>(s: S, n: usize, scan: &mut impl Scan<S>) {
     let mut column = 0;
@@ -128,7 +130,7 @@ fn each_channel<S: Simd>(s: S, n: usize, scan: &mut impl Scan<S>) {
     }
 }
 
-/// `N` registers of the cells of a key from `column` on: those `before` the first row, or those that are there.
+/// Returns `N` registers of a key's cells from `column` on: from `before` for the first row, else from `cells`.
 #[inline(always)]
 fn cells<S: Simd, W: Width, const N: usize>(
     s: S,
@@ -140,7 +142,7 @@ fn cells<S: Simd, W: Width, const N: usize>(
     registers(s, width, &before.unwrap_or(cells)[column..])
 }
 
-/// `N` registers of channels, the first ones of `x`.
+/// Returns the first channels of `x` in `N` registers.
 #[inline(always)]
 fn registers<S: Simd, W: Width, const N: usize>(s: S, width: W, x: &[f32]) -> [S::V; N] {
     let mut out = [s.splat(0.0); N];
