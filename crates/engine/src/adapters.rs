@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 pub struct AdapterFile {
     /// Path of the GGUF file.
     pub path: PathBuf,
-    /// Factor of what the adapter adds. Default: 1, what it was trained for. 0 leaves it out.
+    /// Factor of what the adapter adds. Default: 1, for which it was trained. 0 turns it off.
     pub scale: f32,
 }
 

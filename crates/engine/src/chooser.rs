@@ -1,20 +1,20 @@
-//! Which token comes next: the sampler's choice among what the constraint allows, or the end of thinking.
+//! The choice of the next token: the sampler's among those that the constraint allows, or the end of thinking.
 
 use crate::constraint::Constraint;
 use crate::{Engine, EngineError};
 use happy_sampler::Sampler;
 use happy_tokenizer::TokenId;
 
-/// Thinking that must leave room for what follows: a form, or a call that was asked for.
+/// Thinking that must leave room for what follows: a form, or a call that the caller requires.
 ///
-/// A model that would end its text within its thoughts, or that thinks without end, is led on to its answer: the mark that
-/// ends thinking is put in its mouth.
+/// If the model would end its text while thinking, or thinks for too long, the mark that ends thinking is inserted as
+/// if the model had written it. So it goes on to its answer.
 pub(crate) struct Thinking {
     /// The tokens of that mark.
     close: Vec<TokenId>,
-    /// Tokens that thinking may still have.
+    /// Number of tokens that thinking may still take.
     budget: usize,
-    /// Tokens of the mark that are out, if it has begun.
+    /// Number of tokens of the mark that were inserted, if any.
     forced: Option<usize>,
     /// Whether the model is thinking now.
     pub(crate) now: bool,
@@ -22,12 +22,12 @@ pub(crate) struct Thinking {
 }
 
 impl Thinking {
-    /// Thinking that may take half of the room for the reply, in tokens; `close` ends it.
+    /// Makes thinking that may take half of `room`, the tokens that the reply has room for. `close` ends it.
     pub(crate) fn new(engine: Engine, close: Vec<TokenId>, room: usize, now: bool) -> Self {
         Self { close, budget: room / 2, forced: None, now, engine }
     }
 
-    /// The next token, if it is not the model's to choose.
+    /// Returns the next token, if the model may not choose it.
     fn next(&mut self, logits: &[f32]) -> Option<TokenId> {
         let at = match self.forced {
             Some(at) => at,
@@ -54,12 +54,12 @@ impl Thinking {
 pub(crate) struct Chooser {
     pub(crate) sampler: Sampler,
     pub(crate) constraint: Option<Constraint>,
-    /// How thinking is brought to its end, if it must come to one.
+    /// How thinking is ended, if it must end.
     pub(crate) thinking: Option<Thinking>,
 }
 
 impl Chooser {
-    /// Chooses the next token, and moves the constraint on; `None` if it allows nothing.
+    /// Chooses the next token and advances the constraint. Returns `None` if the constraint allows no token.
     pub(crate) fn choose(&mut self, logits: &[f32]) -> Result<Option<TokenId>, EngineError> {
         let Some(constraint) = &mut self.constraint else { return Ok(Some(self.sampler.sample(logits)?)) };
         let forced = self.thinking.as_mut().and_then(|thinking| thinking.next(logits));

@@ -50,7 +50,7 @@ enum Text {
     Reply(ReplyGrammar, Option<Form>),
 }
 
-/// The constraints that were used last, at their beginning, the latest last.
+/// The most recently used constraints in their initial state, the latest last.
 #[derive(Debug, Default)]
 pub(crate) struct Compiled(Mutex<Vec<(Text, Constraint)>>);
 

@@ -1,4 +1,4 @@
-//! A KV cache, scratch and threads: what computes tokens.
+//! A context: the KV cache, scratch and threads that compute tokens.
 
 use crate::adapters::SequenceAdapters;
 use crate::governed::Guided;
@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-/// Sequences of tokens with everything that computing them needs.
+/// Sequences of tokens with everything that is needed to compute them.
 ///
-/// Nothing is allocated after it was made. One caller at a time; make several for independent work.
+/// After it was made, decoding allocates nothing. It serves one caller at a time; make several for independent work.
 pub struct Context {
     pub(crate) engine: Engine,
     pub(crate) pool: Pool,
@@ -24,11 +24,11 @@ pub struct Context {
     pub(crate) scratch: Scratch,
     pub(crate) batch: Batch,
     pub(crate) histories: Vec<Vec<TokenId>>,
-    /// Of each sequence.
+    /// The adapters of each sequence.
     adapters: Vec<SequenceAdapters>,
-    /// What guesses tokens ahead, if something does.
+    /// The speculator that guesses tokens ahead, if there is one.
     pub(crate) speculator: Option<Box<Speculator>>,
-    /// Guesses of the last pass. While some wait, the KV cache is longer than the history of their sequence.
+    /// Guesses of the last pass. While some of them wait, the KV cache is longer than the history of their sequence.
     pub(crate) guesses: Guesses,
     pub(crate) guided: Option<Box<Guided>>,
 }
@@ -76,37 +76,37 @@ impl Context {
         })
     }
 
-    /// The engine that this computes with.
+    /// Returns the engine of the context.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// Positions of a sequence.
+    /// Returns the number of positions that a sequence can have.
     pub fn capacity(&self) -> usize {
         self.engine.plan().context
     }
 
-    /// The tokens of a sequence that are in the KV cache; none for a sequence that does not exist.
+    /// Returns the tokens of a sequence that are in the KV cache. Empty if the sequence does not exist.
     pub fn tokens(&self, sequence: u32) -> &[TokenId] {
         self.histories.get(sequence as usize).map_or(&[], Vec::as_slice)
     }
 
-    /// Bytes of the KV pages in use.
+    /// Returns the number of bytes of the KV pages in use.
     pub fn kv_resident_bytes(&self) -> usize {
         self.kv.resident_bytes()
     }
 
-    /// Computes `tokens` as the continuation of a sequence, and returns the logits that follow the last: one for each token of
-    /// the vocabulary.
+    /// Computes `tokens` as the continuation of a sequence, and returns the logits that follow the last: one for each
+    /// token of the vocabulary.
     ///
     /// # Errors
-    /// If there are no tokens, they do not fit, or an id is out of range: chunks that were finished stay in the sequence, see
-    /// [`Context::tokens`].
+    /// If there are no tokens, they do not fit, or an id is out of range. Chunks that were finished stay in the
+    /// sequence, see [`Context::tokens`].
     pub fn prefill(&mut self, sequence: u32, tokens: &[TokenId]) -> Result<&[f32], EngineError> {
         self.prefill_until(sequence, tokens, &Cancel::new())
     }
 
-    /// As [`prefill`](Self::prefill), until `cancel` is raised.
+    /// Computes like [`prefill`](Self::prefill), until `cancel` is raised.
     ///
     /// # Errors
     /// As [`prefill`](Self::prefill), and [`EngineError::Cancelled`].
@@ -127,12 +127,12 @@ impl Context {
         logits(&output, last.len() - 1)
     }
 
-    /// Most tokens of a chunk.
+    /// Returns the maximum number of tokens of a chunk.
     pub(crate) fn chunk_len(&self) -> usize {
         self.batch.capacity()
     }
 
-    /// Computes at most [`Context::chunk_len`] tokens; `want` is of the last.
+    /// Computes at most [`Context::chunk_len`] tokens. `want` says what to compute for the last.
     pub(crate) fn prefill_chunk(
         &mut self,
         sequence: u32,
@@ -149,7 +149,7 @@ impl Context {
             self.push(*token, first + i, sequence, if wanted == Want::Nothing { rest } else { wanted })?;
         }
         if want == Want::Logits {
-            // Where the prompt can be answered again: its last token is computed anew for the logits.
+            // Snapshot before the last token: to answer the prompt again, that token is computed anew for its logits.
             let before = first + tokens.len().saturating_sub(1);
             if before == first {
                 self.kv.snapshot(sequence)?;
@@ -173,11 +173,11 @@ impl Context {
     /// # Errors
     /// If there are more tokens than were planned for, a sequence is full or named twice, or an id is out of range.
     pub fn decode(&mut self, tokens: &[(u32, TokenId)]) -> Result<Output<'_>, EngineError> {
-        // A flag of its own on the stack: decoding allocates nothing.
+        // A flag on the stack, since decoding must not allocate.
         self.compute(tokens, &AtomicBool::new(false))
     }
 
-    /// As [`decode`](Self::decode), until `cancel` is raised: the sequences then keep their lengths.
+    /// Computes like [`decode`](Self::decode), until `cancel` is raised. The sequences then keep their lengths.
     ///
     /// # Errors
     /// As [`decode`](Self::decode), and [`EngineError::Cancelled`].
@@ -197,8 +197,8 @@ impl Context {
         self.run(cancel, &mut NoHook)
     }
 
-    /// Computes a batch of the caller's own making, with a hook between layers. Rows without adapters of their own have their
-    /// sequence's.
+    /// Computes a batch that the caller has made, with a hook between layers. Rows without adapters of their own use
+    /// those of their sequence.
     ///
     /// # Errors
     /// As [`happy_model::Model::forward`]. When the hook stops the pass, the sequences keep their lengths.
@@ -230,11 +230,11 @@ impl Context {
         self.run(cancel.flag(), hook)
     }
 
-    /// Shortens a sequence to its first `len` tokens, or to fewer: see [`KvCache::truncate`]. Returns how many are left; the
-    /// caller computes the others again.
+    /// Shortens a sequence to its first `len` tokens, or to fewer: see [`KvCache::truncate`]. Returns how many are
+    /// left; the caller must compute the others again.
     ///
     /// # Errors
-    /// If it does not exist or is shorter.
+    /// If the sequence does not exist or is shorter.
     pub fn truncate(&mut self, sequence: u32, len: usize) -> Result<usize, EngineError> {
         let found = self.tokens(sequence).len();
         if self.guesses.waiting(sequence) == 0 {
@@ -242,7 +242,7 @@ impl Context {
         } else if len > found {
             return Err(KvError::Truncate { sequence, len: found, to: len }.into());
         } else {
-            // The cache goes back over the guesses, too.
+            // The cache drops the guesses, too.
             self.guesses = Guesses::default();
         }
         let left = self.kv.truncate(sequence, len)?;
@@ -250,7 +250,7 @@ impl Context {
         Ok(left)
     }
 
-    /// The cache has no more than `left` positions of a sequence.
+    /// Forgets tokens from `left` on, which the cache does not have any more.
     pub(crate) fn forget_after(&mut self, sequence: u32, left: usize) {
         if let Some(history) = self.histories.get_mut(sequence as usize) {
             if let (Some(speculator), Some(gone)) = (&mut self.speculator, history.get(left..)) {
@@ -263,8 +263,8 @@ impl Context {
         }
     }
 
-    /// The tokens that [`truncate`](Self::truncate) to `len` would leave: all of them where every layer sees everything, else those up
-    /// to the nearest snapshot.
+    /// Returns how many tokens [`truncate`](Self::truncate) to `len` would leave: `len` if every layer sees all
+    /// positions, else as many as the nearest snapshot has.
     ///
     /// # Errors
     /// As [`truncate`](Self::truncate).
@@ -281,9 +281,9 @@ impl Context {
         self.reachable(sequence, common.min(prompt.len().saturating_sub(1)))
     }
 
-    /// Whether `n` tokens more of a sequence fit the context and the pages that are free.
+    /// Returns whether `n` more tokens of a sequence fit in the context and in the free pages.
     pub fn has_room(&self, sequence: u32, n: usize) -> bool {
-        // Guesses that wait have room, and give it back.
+        // Waiting guesses already occupy room, which becomes free again.
         self.kv.has_room(sequence, n.saturating_sub(self.guesses.waiting(sequence)))
     }
 
@@ -303,17 +303,18 @@ impl Context {
         Ok(self.kv.snapshot(sequence)?)
     }
 
-    /// Gives memory back to the system: for an app that goes to the background, or is told that memory is short. Sequences that are
-    /// saved in a [`Session`](crate::Session) before are there again after [`Session::open`](crate::Session::open).
+    /// Gives memory back to the system, for an app that goes to the background or is told that memory is short. A
+    /// sequence that was saved in a [`Session`](crate::Session) before can be brought back with
+    /// [`Session::open`](crate::Session::open).
     ///
     /// # Errors
-    /// Memory that cannot be reserved anew; the sequences are then as they were.
+    /// If memory cannot be reserved again; the sequences are then as they were.
     pub fn trim(&mut self, level: TrimLevel) -> Result<(), EngineError> {
         self.settle()?;
         if let Some(speculator) = &mut self.speculator {
             speculator.trim(level)?;
         }
-        // Reserved, not resident: what it takes is given back with the old one.
+        // The new scratch is reserved but not resident yet, and the old one is given back.
         let run = self.engine.plan().options(&self.engine.0.options, self.engine.model().spec()).0;
         self.scratch = self.engine.model().scratch(&run)?;
         if level >= TrimLevel::Snapshots {
@@ -332,20 +333,21 @@ impl Context {
         Ok(())
     }
 
-    /// Appends a sequence to `out` as bytes, for a file: see [`KvCache::export`]. Its tokens are not part of them.
+    /// Appends a sequence to `out` as bytes, for a file: see [`KvCache::export`]. The tokens are not included.
     ///
     /// # Errors
-    /// If it does not exist or has adapters, or memory cannot be reserved.
+    /// If the sequence does not exist or has adapters, or memory cannot be reserved.
     pub fn export(&self, sequence: u32, out: &mut Vec<u8>) -> Result<(), EngineError> {
         self.check_model_alone(sequence)?;
         Ok(self.kv.export_first(sequence, self.tokens(sequence).len(), out)?)
     }
 
-    /// Replaces a sequence by one of the same model that was exported with these tokens. It goes on with the same bits.
+    /// Replaces a sequence by one that was exported with these tokens from the same model. It continues with the same
+    /// bits.
     ///
     /// # Errors
-    /// If the sequence does not exist or has adapters, or the bytes are not an exported sequence of so many tokens of this model. The sequence
-    /// is then as it was.
+    /// If the sequence does not exist or has adapters, or the bytes are not an exported sequence of this model with as
+    /// many tokens. The sequence is then as it was.
     pub fn import(&mut self, sequence: u32, tokens: &[TokenId], bytes: &[u8]) -> Result<(), EngineError> {
         self.check_model_alone(sequence)?;
         self.settle()?;
@@ -363,7 +365,8 @@ impl Context {
         Ok(())
     }
 
-    /// Exported bytes do not say which adapters computed them, so those of adapted sequences are not written, nor read by one.
+    /// Fails if the sequence has adapters: exported bytes do not say which adapters computed them, so they are neither
+    /// written nor read for adapted sequences.
     fn check_model_alone(&self, sequence: u32) -> Result<(), EngineError> {
         match self.adapters(sequence) {
             None => Ok(()),
@@ -374,17 +377,18 @@ impl Context {
         }
     }
 
-    /// The KV cache.
+    /// Returns the KV cache.
     pub(crate) fn kv(&self) -> &KvCache {
         &self.kv
     }
 
-    /// Where the activated adapter of a sequence begins to work.
+    /// Returns the position at which the activated adapter of a sequence begins to apply.
     pub(crate) fn invoked(&self, sequence: u32) -> Option<usize> {
         self.adapters.get(sequence as usize).and_then(SequenceAdapters::invoked)
     }
 
-    /// Replaces a sequence by one with these tokens, whose rows and state `fill` gives. If that fails, the sequence is empty.
+    /// Replaces a sequence by one with these tokens, whose rows and state `fill` supplies. If that fails, the sequence
+    /// is empty.
     pub(crate) fn restore(
         &mut self,
         sequence: u32,
@@ -407,10 +411,10 @@ impl Context {
         Ok(())
     }
 
-    /// Makes sequence `to` a copy of `from`; they share the pages that neither changes.
+    /// Makes sequence `to` a copy of `from`. They share the pages that neither changes.
     ///
     /// # Errors
-    /// If one does not exist.
+    /// If one of them does not exist.
     pub fn fork(&mut self, from: u32, to: u32) -> Result<(), EngineError> {
         self.settle()?;
         self.kv.fork(from, to)?;
@@ -425,30 +429,31 @@ impl Context {
         Ok(())
     }
 
-    /// Shortens a sequence to what it has in common with `tokens`, but to less than all of them, so that something
-    /// is left to compute, and to what its memory can go back to. Returns how many tokens were kept.
+    /// Shortens a sequence to what it has in common with `tokens`, but to fewer than all of them, so that something is
+    /// left to compute, and to a position that its memory can go back to. Returns how many tokens were kept.
     ///
     /// # Errors
     /// If the sequence does not exist.
     pub fn keep_common_prefix(&mut self, sequence: u32, tokens: &[TokenId]) -> Result<usize, EngineError> {
         let common = self.tokens(sequence).iter().zip(tokens).take_while(|(a, b)| a == b).count();
-        // With other adapters the same tokens have other keys and values.
+        // With different adapters the same tokens have different keys and values.
         let adapters = self.adapters.get_mut(sequence as usize);
         let valid = adapters.map_or(common, |adapters| adapters.invoke(tokens, &[], common));
         self.truncate(sequence, valid.min(tokens.len().saturating_sub(1)))
     }
 
-    /// The adapters of a sequence; `None`: the model alone.
+    /// Returns the adapters of a sequence, or `None` if the model is used alone.
     pub fn adapters(&self, sequence: u32) -> Option<&Arc<AdapterSet>> {
         self.adapters.get(sequence as usize).and_then(SequenceAdapters::set)
     }
 
-    /// Computes a sequence with these adapters from now on; `None`: with the model alone. Its positions that were computed with
-    /// others are forgotten: an equal set keeps all of them. Returns how many are left; the caller computes the others again.
+    /// Sets the adapters with which a sequence is computed from now on; `None` for the model alone. Positions that were
+    /// computed with others are dropped; an equal set keeps all of them. Returns how many are left; the caller must
+    /// compute the others again.
     ///
     /// # Errors
-    /// If the sequence does not exist, or the adapters are of another model or of a greater rank than
-    /// [`Plan::adapter_rank`](crate::Plan::adapter_rank); nothing was changed then.
+    /// If the sequence does not exist, or the adapters belong to another model or have a greater rank than
+    /// [`Plan::adapter_rank`](crate::Plan::adapter_rank). Nothing is changed then.
     pub fn set_adapters(
         &mut self,
         sequence: u32,
@@ -467,12 +472,12 @@ impl Context {
         Ok(left)
     }
 
-    /// Finds where an activated adapter (aLoRA) begins to work, in the sequence with `prompt` after it: at the last place of
-    /// its invocation tokens. What was computed otherwise is computed again. Prefilling does this itself; it is for batches
-    /// of the caller's own.
+    /// Finds where an activated adapter (aLoRA) begins to apply in the sequence followed by `prompt`: at the last
+    /// occurrence of its invocation tokens. Positions that were computed differently are computed again. Prefilling
+    /// does this itself; call it for batches of your own.
     ///
     /// # Errors
-    /// As [`prefill_until`](Self::prefill_until); positions that were to be computed again may be missing then.
+    /// As [`prefill_until`](Self::prefill_until). Positions that were to be computed again may be missing then.
     pub fn invoke(&mut self, sequence: u32, prompt: &[TokenId], cancel: &Cancel) -> Result<(), EngineError> {
         let index = sequence as usize;
         let (Some(known), Some(adapters)) = (self.histories.get(index), self.adapters.get_mut(index)) else {
@@ -494,7 +499,7 @@ impl Context {
         Ok(())
     }
 
-    /// Adds a token with the adapters of its sequence and position.
+    /// Adds a token to the batch, with the adapters of its sequence and position.
     pub(crate) fn push(
         &mut self,
         token: TokenId,
@@ -507,7 +512,7 @@ impl Context {
         Ok(self.batch.push(token, position as u32, sequence, want)?)
     }
 
-    /// Whether `tokens` can follow the sequence.
+    /// Checks that `tokens` can follow the sequence.
     pub(crate) fn check_prompt(&self, sequence: u32, tokens: &[TokenId]) -> Result<(), EngineError> {
         let (used, context) = (self.tokens(sequence).len(), self.capacity());
         match tokens.len() {
@@ -517,7 +522,7 @@ impl Context {
         }
     }
 
-    /// Computes the batch and writes the histories on.
+    /// Computes the batch and extends the histories.
     fn run(&mut self, cancel: &AtomicBool, hook: &mut dyn LayerHook) -> Result<Output<'_>, EngineError> {
         self.settle()?;
         self.engine.0.pause.wait(cancel);
@@ -549,23 +554,23 @@ impl Context {
     }
 }
 
-/// What [`Context::trim`] gives back; each level does what those before it do.
+/// What [`Context::trim`] gives back. Each level includes those listed before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum TrimLevel {
-    /// Buffers for activations, which the next token takes again: nothing is lost.
+    /// Buffers for activations, which the next token takes again. Nothing is lost.
     Scratch,
-    /// Snapshots: sequences of models with windows or recurrent layers can then be continued, but not shortened without computing
-    /// them again. Their pages are used again and stay with the process.
+    /// Snapshots. Sequences of models with windows or recurrent layers can then be continued, but not shortened without
+    /// computing them again. The pages become free for other use, but stay with the process.
     Snapshots,
-    /// Branches, which a [`PrefixTree`](crate::PrefixTree) keeps: clear the tree, too. Their pages are used again and stay with the
-    /// process.
+    /// Branches, which a [`PrefixTree`](crate::PrefixTree) keeps; clear the tree, too. The pages become free for other
+    /// use, but stay with the process.
     Branches,
     /// The whole KV cache, with all sequences and branches.
     Sequences,
 }
 
-/// The logits of a row that wants them.
+/// Returns the logits of a row that wants them.
 pub(crate) fn logits<'a>(output: &Output<'a>, row: usize) -> Result<&'a [f32], EngineError> {
     output.logits(row).ok_or(EngineError::NoLogits { row })
 }

@@ -1,4 +1,4 @@
-//! The loop below every generation: prefill, choose, decode, compute, and why it ends.
+//! The loop of every generation: prefill, choose, decode, compute, and why it ends.
 //!
 //! ```text
 //! prefill chunk by chunk -> Event::Prefill
@@ -7,8 +7,8 @@
 //!           compute it -> logits
 //! ```
 //!
-//! It knows nothing of stop strings and replies: [`Generation`](crate::Generation) reads the text of each token and may end the
-//! loop.
+//! It knows nothing of stop strings and replies: [`Generation`](crate::Generation) reads the text of each token and may
+//! end the loop.
 
 mod rows;
 
@@ -20,17 +20,17 @@ use happy_model::Want;
 use happy_tokenizer::{StreamDecoder, TokenId};
 use std::time::{Duration, Instant};
 
-/// What to do next.
+/// The next thing to do.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// So many tokens of the prompt are done.
+    /// Prefill; this many tokens of the prompt are done.
     Prefill(usize),
     Chosen(TokenId),
     Compute(TokenId),
     Ended,
 }
 
-/// A running generation without its context and without what reads its text.
+/// A running generation, without its context and without the reader of its text.
 pub(crate) struct DecodeLoop {
     sequence: u32,
     prompt: Vec<TokenId>,
@@ -39,15 +39,15 @@ pub(crate) struct DecodeLoop {
     ignore_end: bool,
     cancel: Cancel,
     decoder: StreamDecoder,
-    /// Control tokens whose strings are read: the markers of a reply.
+    /// Control tokens whose strings are passed on: the markers of a reply.
     markers: Vec<TokenId>,
     state: State,
     ending: Option<FinishReason>,
     text: String,
     marker: String,
-    /// Tokens that the sequence held before the prompt.
+    /// Number of tokens that the sequence held before the prompt.
     reused: usize,
-    /// Tokens of the prompt that are in the cache.
+    /// Number of prompt tokens that are in the cache.
     prefilled: usize,
     prefill_time: Duration,
     decode_time: Duration,
@@ -56,7 +56,7 @@ pub(crate) struct DecodeLoop {
 }
 
 impl DecodeLoop {
-    /// A loop that continues a sequence with `prompt`.
+    /// Makes a loop that continues a sequence with `prompt`.
     pub(crate) fn new(
         context: &Context,
         sequence: u32,
@@ -81,7 +81,7 @@ impl DecodeLoop {
             markers: Vec::new(),
             state: State::Prefill(0),
             ending: None,
-            // Tokens are rarely longer than this; were one to be, the buffer grows once.
+            // Tokens are rarely longer than this. The buffer grows once if one is.
             text: String::with_capacity(1024),
             marker: String::with_capacity(64),
             reused: context.tokens(sequence).len(),
@@ -93,32 +93,33 @@ impl DecodeLoop {
         })
     }
 
-    /// Tokens of the prompt.
+    /// Returns the number of tokens of the prompt.
     pub(crate) fn prompt_len(&self) -> usize {
         self.prompt.len()
     }
 
-    /// Tokens that the sequence held before the prompt.
+    /// Returns the number of tokens that the sequence held before the prompt.
     pub(crate) fn reused(&self) -> usize {
         self.reused
     }
 
-    /// Reads the strings of these control tokens, and leads thinking to its end.
+    /// Passes on the strings of these control tokens, and ends thinking in time.
     pub(crate) fn with_reply(mut self, markers: Vec<TokenId>, thinking: Option<Thinking>) -> Self {
         self.markers = markers;
         self.chooser.thinking = thinking;
         self
     }
 
-    /// Hears whether the model is thinking.
+    /// Sets whether the model is thinking.
     pub(crate) fn set_thinking(&mut self, now: bool) {
         if let Some(thinking) = &mut self.chooser.thinking {
             thinking.now = now;
         }
     }
 
-    /// Goes one step on: [`Event::Prefill`], or [`Event::Token`], after which [`text`](Self::text) and
-    /// [`marker`](Self::marker) are what the token completed. `None` if nothing more is chosen; the text is then empty.
+    /// Runs one step, which yields [`Event::Prefill`] or [`Event::Token`]. After a token, [`text`](Self::text) and
+    /// [`marker`](Self::marker) are what it completed. Returns `None` if no more tokens are chosen; the text is empty
+    /// then.
     pub(crate) fn step(&mut self, context: &mut Context) -> Result<Option<Event>, EngineError> {
         self.text.clear();
         self.marker.clear();
@@ -126,7 +127,7 @@ impl DecodeLoop {
             match self.state {
                 State::Ended => return Ok(None),
                 _ if self.ending.is_some() => {
-                    // A character that has begun is not text.
+                    // An incomplete character is dropped.
                     self.state = State::Ended;
                     self.decoder.finish();
                     context.snapshot(self.sequence)?;
@@ -143,7 +144,7 @@ impl DecodeLoop {
                 }
                 State::Compute(token) => {
                     let started = Instant::now();
-                    // Guesses beyond the last token that may come are of no use.
+                    // Guesses past the last token that can be generated are of no use.
                     let most = self
                         .max_tokens
                         .map_or(usize::MAX, |most| most.saturating_sub(self.generated).saturating_sub(1));
@@ -163,33 +164,33 @@ impl DecodeLoop {
         }
     }
 
-    /// Text that the last step completed; before the marker, if there is one.
+    /// Returns the text that the last step completed, which comes before the marker if there is one.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    /// The string of the token of the last step, if it is one of the markers.
+    /// Returns the string of the last step's token, if it is a marker.
     pub(crate) fn marker(&self) -> Option<&str> {
         (!self.marker.is_empty()).then_some(self.marker.as_str())
     }
 
-    /// Why it will end after this step, if that is known.
+    /// Returns why it will end after this step, if that is known.
     pub(crate) fn ending(&self) -> Option<&FinishReason> {
         self.ending.as_ref()
     }
 
-    /// Ends the loop here, whatever other reason is known.
+    /// Ends the loop here, even if another reason to end is known.
     pub(crate) fn end(&mut self, reason: FinishReason) {
         self.ending = Some(reason);
     }
 
-    /// Whether the text may end here: there is no constraint, or it is satisfied.
+    /// Returns whether the text may end here: there is no constraint, or it is satisfied.
     pub(crate) fn is_complete(&self) -> bool {
         self.chooser.constraint.as_ref().is_none_or(Constraint::is_complete)
     }
 
-    /// The end and what it took. `must_complete`: a text that the constraint does not let end here is
-    /// [`FinishReason::Unfinished`], unless a stop string ended it, as its caller wanted.
+    /// Returns why it ended and what it took. If `must_complete`, a text that the constraint does not let end here is
+    /// [`FinishReason::Unfinished`], unless a stop string ended it, as the caller wanted.
     pub(crate) fn finish(&mut self, must_complete: bool) -> Finish {
         let reason = self.ending.take().unwrap_or(FinishReason::Cancelled);
         let cut = must_complete && !self.is_complete();
@@ -209,7 +210,7 @@ impl DecodeLoop {
         }
     }
 
-    /// Computes the next chunk of the prompt; no event if that was cancelled.
+    /// Computes the next chunk of the prompt. There is no event if that was cancelled.
     fn prefill(&mut self, context: &mut Context, done: usize) -> Result<Option<Event>, EngineError> {
         let started = Instant::now();
         if done == 0 {
@@ -243,7 +244,7 @@ impl DecodeLoop {
         Ok(Some(Event::Prefill { done: end, total }))
     }
 
-    /// Goes on with the token that was chosen; if the constraint allows none, the text is complete or a dead end.
+    /// Goes on with the chosen token. If the constraint allows none, the text is complete or a dead end.
     fn go_on(&mut self, chosen: Option<TokenId>) {
         match chosen {
             Some(token) => self.state = State::Chosen(token),
@@ -252,7 +253,7 @@ impl DecodeLoop {
         }
     }
 
-    /// Takes the text of a token that was chosen and decides whether it is the last.
+    /// Decodes the text of a token that was chosen, and decides whether it is the last.
     fn take(&mut self, context: &Context, token: TokenId) -> Result<(), EngineError> {
         self.generated += 1;
         let tokenizer = context.engine.require_tokenizer()?;
@@ -261,7 +262,7 @@ impl DecodeLoop {
             return Ok(());
         }
         if self.markers.contains(&token) {
-            // A character that has begun cannot be completed any more.
+            // An incomplete character cannot be completed any more.
             if self.decoder.finish() > 0 {
                 self.text.push(char::REPLACEMENT_CHARACTER);
             }

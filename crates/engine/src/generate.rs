@@ -22,37 +22,38 @@ use std::borrow::BorrowMut;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// How to generate.
+/// Options of a generation.
 #[derive(Clone, Debug, Default)]
 pub struct GenerateOptions {
-    /// Chooses the tokens. Default: greedy.
+    /// The sampler that chooses the tokens. Default: greedy.
     pub sampler: Sampler,
-    /// Maximum number of tokens to generate. Default: `None`, until the context is full.
+    /// Maximum number of tokens to generate. Default: `None`, which generates until the context is full.
     pub max_tokens: Option<usize>,
-    /// Strings that end the text; they are not part of it. In an answer they count in its content only, not in
-    /// reasoning or calls. Default: none.
+    /// Strings that end the text; they are not part of it. In an answer they are only searched for in its content, not
+    /// in reasoning or calls. Default: none.
     pub stop: Vec<String>,
-    /// Go on when the model chooses a token that ends generation. Default: false.
+    /// Whether to go on when the model chooses a token that ends generation. Default: false.
     pub ignore_end: bool,
-    /// What the text must match; tokens that would not are never chosen. In an answer it applies where the answer
-    /// begins: after reasoning. Default: `None`.
+    /// The form that the text must match. Tokens that would break it are never chosen. In an answer it applies from
+    /// where the answer begins, after reasoning. Default: `None`, any text.
     pub form: Option<Form>,
-    /// Ends the work early.
+    /// A handle that ends the generation early. Default: one that is never raised.
     pub cancel: Cancel,
 }
 
 /// A running generation: yields [`Event`]s, the last of which is [`Event::Done`] or an error.
 ///
-/// It computes in a context that it borrows, `&mut Context`, as [`Context::generate`] and
-/// [`Conversation::answer`](crate::Conversation::answer) make it, or in one that it owns, `Context`: see [`Prepared`].
+/// It computes in a context that it borrows, `&mut Context`, if [`Context::generate`] or
+/// [`Conversation::answer`](crate::Conversation::answer) makes it. With [`Prepared`] it can also own its context.
 pub struct Generation<C: BorrowMut<Context>> {
     context: C,
     run: Prepared,
 }
 
-/// A generation that has everything but the context in which it computes.
+/// A generation that is prepared but has no context yet in which to compute.
 ///
-/// Preparing may fail and borrows the context; running it does not fail and may own it, so that one struct can hold both:
+/// Preparing may fail and borrows the context. Running cannot fail and may own the context, so one struct can hold
+/// both:
 ///
 /// ```no_run
 /// # let engine = happy_engine::Engine::open("model.gguf", &Default::default())?;
@@ -67,36 +68,36 @@ pub struct Generation<C: BorrowMut<Context>> {
 /// ```
 pub struct Prepared {
     steps: DecodeLoop,
-    /// Takes a reply apart; `None` if a text is continued, or once the reply is whole.
+    /// Splits a reply into its parts; `None` if a text is continued, or once the reply is complete.
     reader: Option<Box<ReplyReader>>,
-    /// The tool of the call whose arguments come.
+    /// The tool of the call whose arguments are being generated.
     tool: Arc<str>,
-    /// Text, or content of a reply, on its way out.
+    /// Text, or content of a reply, on its way to the caller.
     content: StopBuffer,
-    /// Bytes of it that went out.
+    /// Number of its bytes that were passed on.
     content_len: usize,
-    /// Whether a text that the constraint does not let end is unfinished wherever its end falls.
+    /// Whether a text is unfinished if it ends where the constraint does not let it end.
     must_complete: bool,
-    /// The tools that no call can be of.
+    /// The tools that cannot be called.
     pub(crate) left_out: Vec<NameError>,
     /// The tools whose calls may have any arguments.
     pub(crate) unconstrained: Vec<Unconstrained>,
     /// Messages that the prompt leaves out.
     pub(crate) dropped: usize,
-    /// Events that one token gave.
+    /// Events of one token that were not passed on yet.
     ready: VecDeque<Event>,
-    /// What ended it, to be told after the events that came before.
+    /// The error that ended it, to be reported after the events before it.
     failed: Option<EngineError>,
     over: bool,
 }
 
-/// Events of one token for which there is room from the start: more pieces of text than a token has.
+/// Number of events for which there is room from the start: more than a token has pieces of text.
 const EVENTS: usize = 32;
 
 impl Context {
     /// Continues a sequence with `prompt` and generates what follows.
     ///
-    /// To go on with a conversation, call [`Context::keep_common_prefix`] with all of its tokens first and give the
+    /// To go on with a conversation, first call [`Context::keep_common_prefix`] with all of its tokens, then pass the
     /// rest as the prompt.
     ///
     /// # Errors
@@ -110,7 +111,7 @@ impl Context {
         Ok(self.prepare(sequence, prompt, options)?.run(self))
     }
 
-    /// As [`generate`](Self::generate), without beginning to compute.
+    /// Prepares a generation like [`generate`](Self::generate), but computes nothing yet.
     ///
     /// # Errors
     /// As [`generate`](Self::generate).
@@ -128,48 +129,48 @@ impl Context {
 }
 
 impl<C: BorrowMut<Context>> Generation<C> {
-    /// Ends the text here, as if the [`Cancel`] had been raised and noticed: text that was held back comes, then the
-    /// last events.
+    /// Ends the text here, as if the [`Cancel`] had been raised and noticed: text that was held back is yielded, then
+    /// the last events.
     pub fn stop(&mut self) {
         if !self.run.over && self.run.steps.ending().is_none() {
             self.run.steps.end(FinishReason::Cancelled);
         }
     }
 
-    /// Tokens of the prompt, which are to be computed.
+    /// Returns the number of prompt tokens that have to be computed.
     pub fn prefill(&self) -> usize {
         self.run.steps.prompt_len()
     }
 
-    /// Tokens that the sequence held before the prompt.
+    /// Returns the number of tokens that the sequence held before the prompt.
     pub fn reused(&self) -> usize {
         self.run.steps.reused()
     }
 
-    /// The tools that this answer cannot call, since the reply format cannot carry one of their names, and which name that
-    /// is. Empty where nothing is constrained.
+    /// Returns the tools that this answer cannot call, because the reply format cannot represent one of their names,
+    /// together with that name. Empty if nothing is constrained.
     pub fn left_out(&self) -> &[NameError] {
         &self.run.left_out
     }
 
-    /// The tools whose schema no grammar can follow, and what is in the way: their calls may have any arguments. The calls of
-    /// other tools are constrained.
+    /// Returns the tools whose schema no grammar can follow, and the reason. Their calls may have any arguments; calls
+    /// of other tools are constrained.
     pub fn unconstrained(&self) -> &[Unconstrained] {
         &self.run.unconstrained
     }
 
-    /// Messages that the prompt leaves out, because the context is full and the conversation's
-    /// [policy](crate::ConversationOptions::policy) says so. 0 in most answers.
+    /// Returns the number of messages that the prompt leaves out because the context is full and the conversation's
+    /// [policy](crate::ConversationOptions::policy) allows it. Mostly 0.
     pub fn dropped(&self) -> usize {
         self.run.dropped
     }
 
-    /// The context in which it computes.
+    /// Returns the context in which it computes.
     pub fn context(&self) -> &Context {
         self.context.borrow()
     }
 
-    /// Gives the context back. If the generation has not ended, what it computed stays in the sequence.
+    /// Returns the context. If the generation has not ended, what it computed stays in the sequence.
     pub fn into_context(self) -> C {
         self.context
     }
@@ -222,7 +223,7 @@ impl Prepared {
         Generation { context, run: self }
     }
 
-    /// What is ready to be told: events in their order, then the error that ended it.
+    /// Returns the next event that is ready, and after the last one the error that ended the generation.
     fn tell_next(&mut self) -> Result<Option<Event>, EngineError> {
         match self.ready.pop_front() {
             None => self.failed.take().map_or(Ok(None), Err),
@@ -230,7 +231,8 @@ impl Prepared {
         }
     }
 
-    /// Goes one step of the loop on. An error ends it, and is told after the events that the step gave before.
+    /// Runs one step of the loop. An error ends the generation, and is reported after the events that the step produced
+    /// before it.
     fn try_step(&mut self, context: &mut Context) {
         if let Err(error) = self.step(context) {
             self.failed = Some(error);
@@ -238,7 +240,7 @@ impl Prepared {
         }
     }
 
-    /// Goes one step of the loop on; its events are then ready.
+    /// Runs one step of the loop. Its events are ready afterwards.
     fn step(&mut self, context: &mut Context) -> Result<(), EngineError> {
         match self.steps.step(context)? {
             Some(Event::Token(token)) => {
@@ -250,7 +252,7 @@ impl Prepared {
         }
     }
 
-    /// Tells what the text of a token turned out to be.
+    /// Turns the text of a token into events.
     fn read(&mut self, token: TokenId) -> Result<(), EngineError> {
         match &mut self.reader {
             Some(reader) => {
@@ -268,7 +270,8 @@ impl Prepared {
         Ok(())
     }
 
-    /// Content goes through the stop strings; everything else goes out as it is, and only before a stop string.
+    /// Passes content through the stop strings. Everything else is passed on unchanged, unless a stop string came
+    /// before it.
     fn tell(&mut self, events: Vec<ReplyEvent>) -> Result<(), EngineError> {
         for event in events {
             if self.content.found().is_some() {
@@ -277,7 +280,7 @@ impl Prepared {
             if let ReplyEvent::Content(text) = event {
                 self.content.push(&text)?;
             } else if let Some(event) = event_of(event, &mut self.tool) {
-                // A stop string does not run over reasoning or a call.
+                // A stop string does not extend across reasoning or a call.
                 self.content.finish();
                 self.release()?;
                 self.say(event)?;
@@ -286,7 +289,7 @@ impl Prepared {
         self.release()
     }
 
-    /// Content that belongs to no stop string goes out.
+    /// Passes on content that cannot belong to a stop string.
     fn release(&mut self) -> Result<(), EngineError> {
         while let Some(piece) = self.content.pop() {
             self.content_len += piece.len();

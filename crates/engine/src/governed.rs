@@ -1,4 +1,4 @@
-//! Threads and pace of a context, by what a governor decides from measured speed and heat.
+//! Threads and pace of a context, chosen by a governor from measured speed and heat.
 //!
 //! ```text
 //! before a token:  tell the guide how the last one went; as many threads as it says; wait until the pace allows the next
@@ -6,7 +6,7 @@
 //! prompts:         all threads, unless the device is hot
 //! ```
 //!
-//! Results have the same bits with any number of threads, so none of it changes a text.
+//! Results have the same bits with any number of threads, so none of this changes a text.
 
 mod cache;
 
@@ -22,29 +22,30 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Says how to compute the next tokens.
+/// Decides how to compute the next tokens.
 ///
-/// [`Context::govern`] makes one of happy-governor; a program may bring its own.
+/// [`Context::govern`] uses one from happy-governor; a program can supply its own.
 pub trait Guide: Send {
-    /// How to compute the next token.
+    /// Returns how to compute the next token.
     fn decision(&self) -> Decision;
 
-    /// Hears how the last tokens went, and says how to go on. `sample` has no readings.
+    /// Takes in how the last tokens went, and returns how to go on. `sample` has no readings.
     fn observe(&mut self, sample: &Sample) -> Decision;
 }
 
-/// What [`Context::govern`] goes by.
+/// Options of [`Context::govern`].
 #[derive(Default)]
 pub struct GovernorOptions {
     /// What matters most. Default: the highest speed that can be sustained.
     pub goal: Goal,
-    /// A file that keeps measured speeds, so that the next context begins with them; it is made if it is missing, and a damaged
-    /// one is replaced. Default: none, and every context measures anew while its first answer is written.
+    /// A file that keeps measured speeds, so that the next context can start with them. It is created if it is missing,
+    /// and replaced if it is damaged. Default: `None`, and every context measures again during its first answer.
     pub cache: Option<PathBuf>,
-    /// The device and the version of its system, for the cache: such as Android's `Build.FINGERPRINT`. Default: the cores and the
-    /// kernel's version.
+    /// The device and the version of its system, as a key in the cache, for example Android's `Build.FINGERPRINT`.
+    /// Default: the cores and the kernel's version.
     pub device: Option<String>,
-    /// What the system reports of heat and battery. What it does not know, Linux's files tell (cores, clocks and their limits).
+    /// A source of what the system reports about heat and battery. Linux's files supply what it does not know (cores,
+    /// clocks and their limits). Default: `None`, only these files.
     pub source: Option<Box<dyn Source + Send>>,
 }
 
@@ -87,7 +88,7 @@ impl Measured {
         Ok(Self { reason: governor.decision().reason, governor, monitor, cache })
     }
 
-    /// Keeps what was measured; a cache that cannot be written costs the next context a second of measuring.
+    /// Saves what was measured. If the cache cannot be written, the next context spends a second on measuring.
     fn keep(&self) {
         if let Some(cache) = &self.cache {
             cache.write(self.governor.table());
@@ -123,26 +124,26 @@ struct Last {
     ended: Instant,
     busy: Duration,
     threads: usize,
-    /// Rows of a sequence: more than one are guesses, of which some may have been taken back.
+    /// Rows of a sequence. If there are several, they are guesses, some of which may have been rejected.
     rows: usize,
     sequences: usize,
-    /// Tokens of all sequences before it.
+    /// Number of tokens of all sequences before it.
     tokens: usize,
 }
 
-/// What a context has of its guide.
+/// The state of a context that has a guide.
 pub(crate) struct Guided {
     guide: Box<dyn Guide>,
     decision: Decision,
-    /// The threads of the decision, if they are not all.
+    /// The threads of the decision, if they are fewer than all.
     fewer: Option<Pool>,
     start: Instant,
     last: Option<Last>,
-    /// Tokens of all sequences before the batch that is computed.
+    /// Number of tokens of all sequences before the batch that is being computed.
     tokens: usize,
 }
 
-/// Longest sleep between two looks at a cancel flag.
+/// Longest sleep between two checks of a cancel flag.
 const LOOK: Duration = Duration::from_millis(20);
 
 impl Guided {
@@ -150,7 +151,8 @@ impl Guided {
         Self { decision: guide.decision(), guide, fewer: None, start: Instant::now(), last: None, tokens: 0 }
     }
 
-    /// Hears of a batch that is going to be computed: the tokens before it are measured, and it waits for its time.
+    /// Prepares for a batch that is about to be computed: reports the tokens before it to the guide, and waits until
+    /// the pace allows it.
     pub(crate) fn before(
         &mut self,
         batch: &Batch,
@@ -177,14 +179,14 @@ impl Guided {
         }
         let wanted = self.decision.threads.clamp(1, all);
         if self.fewer.as_ref().map_or(all, Pool::threads) != wanted {
-            // Threads that cannot be had are not a reason to stop.
+            // If fewer threads cannot be started, all of them compute: that is no reason to stop.
             self.fewer = if wanted == all { None } else { Pool::new(wanted).ok() };
         }
     }
 
-    /// The threads for a batch.
+    /// Returns the threads for a batch.
     pub(crate) fn pool<'p>(&'p self, batch: &Batch, all: &'p Pool) -> &'p Pool {
-        // A prompt is limited by computing and not by memory: more threads are faster, and hotter.
+        // A prompt is limited by computation and not by memory, so more threads are faster, and hotter.
         let spared = matches!(
             self.decision.reason,
             Reason::Warm | Reason::Heat | Reason::Status | Reason::BatterySaver
@@ -193,7 +195,7 @@ impl Guided {
         fewer.unwrap_or(all)
     }
 
-    /// Hears that a batch was computed.
+    /// Records how a batch was computed.
     pub(crate) fn after(&mut self, started: Instant, batch: &Batch, all: usize) {
         if !is_decode(batch) {
             return;
@@ -211,7 +213,7 @@ impl Guided {
     }
 }
 
-/// Whether a batch computes tokens one after the other, for the logits of each: not a prompt.
+/// Returns whether a batch computes tokens one after the other, for the logits of each. A prompt does not.
 fn is_decode(batch: &Batch) -> bool {
     batch.wants().iter().all(|want| *want == Want::Logits)
 }
@@ -226,9 +228,9 @@ fn wait_until(until: Instant, cancel: &AtomicBool) {
 }
 
 impl Context {
-    /// Lets a governor choose the number of threads, at most those of the plan, and the pace between tokens: by measured speed and
-    /// by what the system reports, as `docs/governor.md` says.
-    /// It decides anew before each token; no text depends on it.
+    /// Lets a governor choose the number of threads, at most those of the plan, and the pace between tokens. It uses
+    /// measured speed and what the system reports, see `docs/governor.md`. It decides again before each token. No text
+    /// depends on it.
     ///
     /// # Errors
     /// If the goal is out of range.
@@ -238,12 +240,13 @@ impl Context {
         Ok(())
     }
 
-    /// Lets a guide of the program's own choose threads and pace; `None`: all threads, without pauses, as before.
+    /// Lets a guide of the program's own choose threads and pace. With `None`, all threads compute without pauses, as
+    /// they do by default.
     pub fn set_guide(&mut self, guide: Option<Box<dyn Guide>>) {
         self.guided = guide.map(|guide| Box::new(Guided::new(guide)));
     }
 
-    /// How the next token will be computed; `None` without a guide.
+    /// Returns how the next token will be computed; `None` without a guide.
     pub fn decision(&self) -> Option<Decision> {
         self.guided.as_ref().map(|guided| guided.decision)
     }

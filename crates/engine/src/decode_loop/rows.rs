@@ -1,4 +1,4 @@
-//! The loop for an owner who computes the tokens of several loops in one pass.
+//! The decode loop for an owner that computes the tokens of several loops in one pass.
 
 use super::{DecodeLoop, State};
 use crate::{EngineError, Event};
@@ -7,13 +7,13 @@ use std::slice;
 use std::time::Duration;
 
 impl DecodeLoop {
-    /// The sequence that it continues.
+    /// Returns the sequence that it continues.
     pub(crate) fn sequence(&self) -> u32 {
         self.sequence
     }
 
-    /// Tokens that are to be computed next: what is left of the prompt, or the token that was chosen last. Empty if a step
-    /// comes first.
+    /// Returns the tokens to compute next: what is left of the prompt, or the token that was chosen last. Empty if a
+    /// step comes first.
     pub(crate) fn pending(&self) -> &[TokenId] {
         match &self.state {
             _ if self.ending.is_some() => &[],
@@ -23,7 +23,7 @@ impl DecodeLoop {
         }
     }
 
-    /// The token that was chosen and has not been told yet.
+    /// Returns the token that was chosen but not reported yet.
     pub(crate) fn chosen(&self) -> Option<TokenId> {
         match self.state {
             State::Chosen(token) => Some(token),
@@ -31,7 +31,7 @@ impl DecodeLoop {
         }
     }
 
-    /// The whole of the prompt, before any of it is computed.
+    /// Returns the whole prompt, if nothing of it was computed yet.
     pub(crate) fn untouched(&self) -> Option<&[TokenId]> {
         (self.state == State::Prefill(0)).then_some(self.prompt.as_slice())
     }
@@ -41,7 +41,8 @@ impl DecodeLoop {
         (&self.prompt, self.ending.is_none() && matches!(self.state, State::Prefill(_)))
     }
 
-    /// The first `count` of the pending tokens were computed, in `time`; if these were all, `logits` follow the last.
+    /// Reports that the first `count` of the pending tokens were computed, in `time`. If these were all, `logits` must
+    /// follow the last.
     pub(crate) fn computed(
         &mut self,
         count: usize,

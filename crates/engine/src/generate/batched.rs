@@ -11,8 +11,8 @@ use crate::{Cancel, Context, EngineError, Event, FinishReason};
 use happy_tokenizer::TokenId;
 use std::time::Duration;
 
-/// A generation whose tokens its owner computes, together with those of others: the same events as a
-/// [`Generation`](crate::Generation) alone gives, whatever its neighbors are.
+/// A generation whose tokens its owner computes, together with those of others. It yields the same events as a
+/// [`Generation`](crate::Generation) that runs alone, whatever else is in the batch.
 pub struct BatchedGeneration(Prepared);
 
 impl Prepared {
@@ -33,18 +33,18 @@ impl Prepared {
 }
 
 impl BatchedGeneration {
-    /// Its sequence in the context.
+    /// Returns its sequence in the context.
     pub fn sequence(&self) -> u32 {
         self.0.steps.sequence()
     }
 
-    /// Tokens that are to be computed at the sequence's next positions before it goes on: some of the prompt, or the token
-    /// that was chosen last. Empty while there are events, and at the end.
+    /// Returns the tokens that must be computed at the sequence's next positions before it goes on: a part of the
+    /// prompt, or the token that was chosen last. Empty while there are events, and at the end.
     pub fn pending(&self) -> &[TokenId] {
         if self.0.ready.is_empty() && !self.0.over { self.0.steps.pending() } else { &[] }
     }
 
-    /// Tokens of the prompt that the sequence held already.
+    /// Returns the number of prompt tokens that the sequence held already.
     pub fn reused(&self) -> usize {
         self.0.steps.reused()
     }
@@ -70,11 +70,11 @@ impl BatchedGeneration {
         self.0.steps.chosen()
     }
 
-    /// Takes in that the first `count` of the pending tokens were computed, in `time`. If these were all, `logits` are those
-    /// that follow the last of them.
+    /// Reports that the first `count` of the pending tokens were computed, in `time`. If these were all, `logits` must
+    /// be those that follow the last of them.
     ///
     /// # Errors
-    /// If logits are missing or not finite, or the grammar meets a limit: the generation cannot go on.
+    /// If logits are missing or not finite, or the grammar exceeds a limit. The generation cannot go on then.
     pub fn computed(
         &mut self,
         count: usize,
@@ -99,7 +99,7 @@ impl BatchedGeneration {
     /// The next event. `None`: there are [`pending`](Self::pending) tokens, or it is [over](Self::is_over).
     ///
     /// # Errors
-    /// As those that a [`Generation`](crate::Generation) yields; it is over then.
+    /// The errors that a [`Generation`](crate::Generation) yields; the generation is over then.
     pub fn next(&mut self, context: &mut Context) -> Result<Option<Event>, EngineError> {
         let run = &mut self.0;
         loop {
@@ -113,12 +113,12 @@ impl BatchedGeneration {
         }
     }
 
-    /// Whether nothing more comes.
+    /// Returns whether nothing more is yielded.
     pub fn is_over(&self) -> bool {
         self.0.over && self.0.ready.is_empty() && self.0.failed.is_none()
     }
 
-    /// Ends the text here: what was held back comes, then the last events.
+    /// Ends the text here: text that was held back is yielded, then the last events.
     pub fn stop(&mut self) {
         if !self.0.over && self.0.steps.ending().is_none() {
             self.0.steps.end(FinishReason::Cancelled);

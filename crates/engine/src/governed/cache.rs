@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-/// Most bytes that are read, and most lines that are kept: those written last.
+/// Maximum number of bytes that are read and of lines that are kept. The lines written last are kept.
 const MOST_BYTES: u64 = 64 << 10;
 const MOST_LINES: usize = 64;
 
@@ -16,7 +16,7 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// What was measured on a device with a class of models. What is not a table is as good as nothing.
+    /// Returns what was measured on a device with a class of models. Lines that are not tables are ignored.
     pub(super) fn read(&self, device: &str, class: &str) -> Option<RateTable> {
         let names = RateTable::new(device, class);
         self.tables().into_iter().rev().find(|table| is_same(table, &names))
@@ -32,7 +32,8 @@ impl Cache {
         text.lines().filter_map(|line| line.parse().ok()).collect()
     }
 
-    /// Puts a table in the place of the older one, if it holds anything. Fails silently: it is a cache.
+    /// Replaces the older table of the same device and class, if `table` holds anything. Failures are ignored: it is a
+    /// cache.
     pub(super) fn write(&self, table: &RateTable) {
         if table.rates().next().is_none() {
             return;
@@ -58,7 +59,7 @@ fn is_same(a: &RateTable, b: &RateTable) -> bool {
     (a.device(), a.model_class()) == (b.device(), b.model_class())
 }
 
-/// The device as its files tell it: kinds of cores, and the version of the system.
+/// Describes the device from its files: kinds of cores, and the version of the system.
 pub(super) fn device(cores: &[Core]) -> String {
     let mut kinds: Vec<(u32, u32, usize)> = Vec::new();
     for core in cores {
@@ -74,7 +75,8 @@ pub(super) fn device(cores: &[Core]) -> String {
     format!("{} {}", kinds.join("+"), release.trim())
 }
 
-/// What the speed of a model depends on: its shape, the bytes that a token reads, and the kernels.
+/// Describes what the speed of a model depends on: its architecture, the bytes that a token reads, the formats, and the
+/// instruction set.
 pub(super) fn model_class(engine: &Engine) -> String {
     let (model, kernels) = (engine.model(), engine.kernels());
     let names = model.kernel_names();

@@ -1,4 +1,5 @@
-//! Prompts that begin alike are computed once: a tree of prefixes over the sequences of a context.
+//! Shared prompt prefixes: a tree of prefixes over the sequences of a context, so that what prompts have in common is
+//! computed once.
 //!
 //! ```text
 //! branch    a sequence of the context that the tree keeps: its tokens are a path from the root, and it shares the pages of what it
@@ -8,9 +9,9 @@
 //! budget    bytes of the KV cache; over it the least recently used branch goes, pinned ones never
 //! ```
 //!
-//! How far a branch reaches is what [`Context::reachable`] says: every position where all layers see everything, else the nearest
-//! snapshot. So regenerating, editing an earlier message, going back to a branch and a system prompt that many chats share cost
-//! the tokens after that.
+//! [`Context::reachable`] says how far a branch reaches: to every position if all layers see everything, else to the
+//! nearest snapshot. So regenerating an answer, editing an earlier message, going back to a branch, and using a system
+//! prompt that many chats share only cost the tokens after that position.
 //!
 //! ```no_run
 //! use happy_engine::{Conversation, Engine, LoadOptions, PrefixTree};
@@ -28,7 +29,7 @@ use happy_model::{Batch, KvError};
 use happy_tokenizer::TokenId;
 use std::ops::Range;
 
-/// The branches of a context: the sequences after [`LoadOptions::sequences`](crate::LoadOptions::sequences).
+/// The branches of a context, which are the sequences after [`LoadOptions::sequences`](crate::LoadOptions::sequences).
 #[derive(Debug)]
 pub struct PrefixTree {
     /// The sequences that it uses.
@@ -39,7 +40,7 @@ pub struct PrefixTree {
     stats: PrefixStats,
 }
 
-/// A sequence that is kept.
+/// A sequence that the tree keeps.
 #[derive(Clone, Copy, Debug)]
 struct Branch {
     sequence: u32,
@@ -47,17 +48,17 @@ struct Branch {
     pinned: bool,
 }
 
-/// What a tree saved.
+/// Counts of what a tree saved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PrefixStats {
-    /// Prompts that were prepared.
+    /// Number of prompts that were prepared.
     pub prompts: u64,
-    /// Tokens of those prompts.
+    /// Number of tokens of those prompts.
     pub tokens: u64,
-    /// Tokens among them that need not be computed.
+    /// Number of those tokens that did not have to be computed.
     pub reused: u64,
-    /// Branches that were given up, for want of sequences, pages or budget.
+    /// Number of branches that were dropped for lack of sequences, pages or budget.
     pub evicted: u64,
 }
 
@@ -76,8 +77,9 @@ pub struct HeldPrefix {
 }
 
 impl PrefixTree {
-    /// A tree over the branches that the context was planned for ([`LoadOptions::branches`](crate::LoadOptions::branches)). One tree
-    /// at a time: what another one keeps is overwritten.
+    /// Makes a tree over the branches that the context was planned for
+    /// ([`LoadOptions::branches`](crate::LoadOptions::branches)). Use one tree at a time: what another one keeps is
+    /// overwritten.
     pub fn new(context: &Context) -> Self {
         let plan = context.engine().plan();
         let first = u32::try_from(plan.sequences).unwrap_or(u32::MAX);
@@ -91,27 +93,27 @@ impl PrefixTree {
         }
     }
 
-    /// Most bytes of the KV cache that sequences and branches together may use; branches are given up to keep to it. Default: what
-    /// was planned.
+    /// Sets the maximum number of bytes of the KV cache that sequences and branches may use together. Branches are
+    /// dropped to keep to it. Default: what was planned.
     ///
     /// # Errors
-    /// If the context is not the tree's.
+    /// If the context is not the one of the tree.
     pub fn set_budget(&mut self, context: &mut Context, bytes: usize) -> Result<(), EngineError> {
         self.budget = bytes;
         self.keep_to_budget(context, None)
     }
 
-    /// What was saved so far.
+    /// Returns what was saved so far.
     pub fn stats(&self) -> PrefixStats {
         self.stats
     }
 
-    /// Branches that are kept.
+    /// Returns the number of branches.
     pub fn len(&self) -> usize {
         self.branches.len()
     }
 
-    /// Whether no branch is kept.
+    /// Returns whether there are no branches.
     pub fn is_empty(&self) -> bool {
         self.branches.is_empty()
     }
@@ -221,11 +223,11 @@ impl PrefixTree {
         Ok(true)
     }
 
-    /// Gives up branches until a sequence can grow to its full length, as far as that is possible: for one that comes from elsewhere,
-    /// as from a [`Session`](crate::Session). [`prepare`](Self::prepare) does it by itself.
+    /// Drops branches until a sequence can grow to its full length, as far as possible. This is for a sequence that
+    /// comes from elsewhere, such as a [`Session`](crate::Session); [`prepare`](Self::prepare) does it by itself.
     ///
     /// # Errors
-    /// If the context is not the tree's.
+    /// If the context is not the one of the tree.
     pub fn give_way(&mut self, context: &mut Context, sequence: u32) -> Result<(), EngineError> {
         self.make_room(context, sequence, 0, None)
     }
@@ -247,10 +249,10 @@ impl PrefixTree {
         self.branches.iter_mut().for_each(|branch| branch.pinned = false);
     }
 
-    /// Forgets all branches, also those that are pinned.
+    /// Drops all branches, including pinned ones.
     ///
     /// # Errors
-    /// If the context is not the tree's.
+    /// If the context is not the one of the tree.
     pub fn clear(&mut self, context: &mut Context) -> Result<(), EngineError> {
         while let Some(branch) = self.branches.pop() {
             context.truncate(branch.sequence, 0)?;
@@ -275,7 +277,7 @@ impl PrefixTree {
                 return Ok(Some(branch.sequence));
             }
         }
-        // It holds all that a shorter branch holds.
+        // The sequence may contain a shorter branch, which it then replaces.
         let mut held = None;
         for (i, branch) in self.branches.iter().enumerate().filter(|(_, branch)| !branch.pinned) {
             if Some(branch.sequence) != spared && covers(context, sequence, branch.sequence)? {
@@ -300,7 +302,7 @@ impl PrefixTree {
         Ok(self.branches.iter().any(|branch| branch.sequence == free).then_some(free))
     }
 
-    /// Gives up the least recently used branch that may go, and returns its sequence, which is empty then.
+    /// Drops the least recently used branch that may be dropped, and returns its sequence, which is empty then.
     fn evict(&mut self, context: &mut Context, spared: Option<u32>) -> Result<Option<u32>, EngineError> {
         let may_go = |branch: &&Branch| !branch.pinned && Some(branch.sequence) != spared;
         let oldest = self.branches.iter().filter(may_go).min_by_key(|branch| branch.used);
@@ -316,7 +318,7 @@ impl PrefixTree {
         Ok(())
     }
 
-    /// Gives up branches until the rest of a prompt and the answer fit: as far as the sequence can grow.
+    /// Drops branches until the rest of a prompt and the answer fit, that is, as far as the sequence can grow.
     fn make_room(
         &mut self,
         context: &mut Context,
@@ -326,7 +328,8 @@ impl PrefixTree {
     ) -> Result<(), EngineError> {
         let room = context.capacity().saturating_sub(context.tokens(sequence).len());
         while !context.has_room(sequence, room.max(more)) && self.evict(context, spared)?.is_some() {}
-        // The branch that was forked shares all that it has with the sequence by now.
+        // By now the branch that was forked shares with the sequence all that it has in common with it, so dropping it
+        // loses little.
         while !context.has_room(sequence, room.max(more)) && self.evict(context, None)?.is_some() {}
         self.keep_to_budget(context, spared)
     }

@@ -1,4 +1,4 @@
-//! Why a session cannot be written, or goes on nowhere.
+//! Why a session cannot be written or continued.
 
 use super::identity::Identity;
 use crate::EngineError;
@@ -51,17 +51,15 @@ pub enum SessionError {
         /// Ours.
         expected: u32,
     },
-    /// A record whose checksum is right says what cannot be.
-    #[error(
-        "the session's record at byte {offset}: {problem}; a program wrote it that is not this one, or is newer"
-    )]
+    /// A record has the right checksum but impossible contents.
+    #[error("the session's record at byte {offset}: {problem}; it was written by another or a newer program")]
     Record {
         /// Where the record begins.
         offset: u64,
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// The session was computed with something else.
+    /// The session was computed with another model, or with other settings.
     #[error("the session cannot be continued here: {mismatch}{}", mismatch.advice())]
     Other {
         /// The first difference.
@@ -77,9 +75,9 @@ pub enum SessionError {
         /// Positions of the context.
         context: usize,
     },
-    /// An adapter of the sequence was not loaded by the engine, so a session cannot name it.
+    /// An adapter of the sequence was not loaded by the engine, so a session cannot identify it.
     #[error(
-        "the sequence has an adapter that `Engine::adapter` did not load: a session cannot tell which one it is"
+        "the sequence has an adapter that `Engine::adapter` did not load, so a session cannot identify it"
     )]
     UnknownAdapter,
 }
@@ -88,7 +86,7 @@ pub enum SessionError {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Mismatch {
-    /// Token ids mean something else.
+    /// The vocabulary differs, so token ids mean something else.
     Vocabulary {
         /// The session's.
         found: Identity,
@@ -116,9 +114,9 @@ pub enum Mismatch {
         /// The context's.
         expected: KvType,
     },
-    /// Rotary factors of one for long contexts, of the other not.
+    /// One was computed with the rotary factors for long contexts, the other without.
     LongContext {
-        /// Whether the session's are.
+        /// Whether the session was computed with them.
         found: bool,
     },
     /// Other adapters or scales.
@@ -128,12 +126,12 @@ pub enum Mismatch {
         /// How many the sequence has.
         expected: usize,
     },
-    /// The memory of a sequence is laid out otherwise.
+    /// The memory of a sequence has another layout.
     Layout,
 }
 
 impl Mismatch {
-    /// Whether the stored tokens can be computed again here.
+    /// Returns whether the stored tokens can be computed again here.
     pub fn can_replay(&self) -> bool {
         !matches!(self, Mismatch::Vocabulary { .. })
     }
@@ -173,9 +171,12 @@ impl std::fmt::Display for Mismatch {
                 "it was computed with the rotary factors of a short context, this context is long",
             ),
             Mismatch::Adapters { found, expected } => {
-                write!(f, "it was computed with {found} adapters, the sequence has {expected}, or others")
+                write!(
+                    f,
+                    "it was computed with {found} adapters, the sequence has {expected} or different ones"
+                )
             }
-            Mismatch::Layout => f.write_str("its memory is laid out otherwise than the context's"),
+            Mismatch::Layout => f.write_str("its memory has another layout than the context's"),
         }
     }
 }
@@ -189,7 +190,7 @@ impl SessionError {
         move |error| Self::Storage { what, error }
     }
 
-    /// Whether memory was missing.
+    /// Returns whether memory could not be reserved.
     pub(crate) fn is_out_of_memory(&self) -> bool {
         match self {
             Self::File { error, .. } | Self::Storage { error, .. } => {

@@ -1,4 +1,4 @@
-//! The first record: what a session belongs to, and whether a context can go on with it.
+//! The first record: it says with what a session was computed, and whether a context can continue it.
 //!
 //! ```text
 //! numerics u32, bytes of an element of K and V u32, long rotary factors u32 (0 or 1), adapters u32,
@@ -33,7 +33,7 @@ const FIXED: usize = 16 + 24 + 64;
 const ADAPTER: usize = 36;
 
 impl Header {
-    /// What a session of this sequence belongs to.
+    /// Returns the header of a session of this sequence.
     pub(crate) fn of(context: &Context, sequence: u32) -> Result<Self, EngineError> {
         let (engine, kv) = (context.engine(), context.kv());
         let mut row_bytes = Vec::new();
@@ -107,7 +107,7 @@ impl Header {
         })
     }
 
-    /// Whether what was computed with `self` is what `here` would compute.
+    /// Checks that what was computed with `self` is what `here` would compute.
     pub(crate) fn check(&self, here: &Self) -> Result<(), SessionError> {
         let differs = |mismatch| Err(SessionError::Other { mismatch });
         if self.vocabulary != here.vocabulary {

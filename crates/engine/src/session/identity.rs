@@ -1,12 +1,14 @@
-//! Which model, vocabulary and adapters a session was computed with, without reading whole files.
+//! Identities of the model, vocabulary and adapters with which a session was computed, found without reading whole
+//! files.
 //!
 //! ```text
-//! file        SHA-256( n(parts), for each part: n(size) n(header) header, 64 blocks of 4 KiB of the weights )
-//!             the blocks begin where SplitMix64 says, seeded with the SHA-256 of sizes and headers
+//! file        SHA-256( n(parts), for each part: n(size) n(header) header, for each part: 64 blocks of 4 KiB of its weights )
+//!             SplitMix64, seeded with the SHA-256 of sizes and headers, says where the blocks begin
 //! vocabulary  SHA-256( n(tokens), for each token: n(bytes) bytes )
 //! ```
-//! `n` is a u64, little-endian. A file that differs in one weight alone may have the same identity; its header, which holds names,
-//! shapes, metadata and offsets, would have to be equal, and so would every block that was looked at.
+//! `n` is a u64, little-endian. Weights of up to 256 KiB are hashed whole. Two files may have the same identity
+//! although a few weights differ: then their headers, which hold names, shapes, metadata and offsets, and all blocks
+//! that were read are equal.
 
 use super::SessionError;
 use crate::{Engine, EngineError};
@@ -36,14 +38,14 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// The adapters that were loaded, by their numbers.
+/// The identities of the adapters that were loaded, by their numbers.
 pub(crate) type Adapters = Mutex<Vec<(u64, Identity)>>;
 
 fn number(hash: &mut Sha256, n: usize) {
     hash.update((n as u64).to_le_bytes());
 }
 
-/// The identity of a model's or an adapter's files.
+/// Returns the identity of a model's or an adapter's files.
 pub(crate) fn of_files(files: &GgufSetFile) -> Identity {
     let mut hash = Sha256::new();
     number(&mut hash, files.parts().len());
@@ -82,12 +84,12 @@ fn split_mix(state: &mut u64) -> u64 {
 }
 
 impl Engine {
-    /// The identity of the model's files. Computed once, in some milliseconds.
+    /// Returns the identity of the model's files. It is computed once, in a few milliseconds.
     pub fn identity(&self) -> Identity {
         *self.0.identity.get_or_init(|| of_files(&self.0.files))
     }
 
-    /// The identity of the vocabulary: with an equal one, token ids mean the same.
+    /// Returns the identity of the vocabulary. If two are equal, token ids mean the same.
     pub fn vocabulary_identity(&self) -> Identity {
         *self.0.vocabulary_identity.get_or_init(|| {
             let mut hash = Sha256::new();
@@ -103,7 +105,7 @@ impl Engine {
         })
     }
 
-    /// Keeps the identity of an adapter.
+    /// Stores the identity of an adapter.
     pub(crate) fn know_adapter(&self, id: u64, files: &GgufSetFile) -> Result<(), EngineError> {
         let identity = of_files(files);
         let mut known = self.0.adapter_identities.lock().unwrap_or_else(PoisonError::into_inner);
@@ -112,7 +114,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The identities and scales of a set, in its order.
+    /// Returns the identities and scales of a set, in its order.
     pub(crate) fn set_identity(&self, set: Option<&AdapterSet>) -> Result<Vec<(Identity, f32)>, EngineError> {
         let known = self.0.adapter_identities.lock().unwrap_or_else(PoisonError::into_inner);
         let adapters = set.map_or(&[][..], AdapterSet::adapters);

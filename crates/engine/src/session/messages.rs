@@ -1,11 +1,11 @@
-//! The messages of a conversation in a session, with the very tokens of the answers that were generated.
+//! The messages of a conversation in a session, with the exact tokens of the answers that were generated.
 //!
 //! ```text
 //! payload of a record    for each message: bytes u64, text
 //! text                   {"message": .., "ids": [..], "ends": [..], "text": ".."}, the last three for answers that were generated
 //! ```
-//! A tokenizer may cut an answer otherwise than the model wrote it: without its tokens the rest of a conversation would be computed
-//! from other ids.
+//! A tokenizer may split an answer differently from how the model generated it. Without the original tokens, the rest
+//! of a conversation would be computed from other ids.
 
 use super::SessionError;
 use super::scan::SavedTurn;
@@ -19,7 +19,7 @@ use std::fmt::{self, Display};
 
 const WHAT: &str = "messages of the session";
 
-/// The messages of a session: [`Conversation::resume`] goes on with them.
+/// The messages of a session. [`Conversation::resume`] continues with them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SavedMessages {
     texts: Vec<String>,
@@ -50,25 +50,25 @@ impl Display for Text<'_> {
 }
 
 impl SavedMessages {
-    /// How many there are.
+    /// Returns the number of messages.
     pub fn len(&self) -> usize {
         self.texts.len()
     }
 
-    /// Whether there is no message.
+    /// Returns whether there are no messages.
     pub fn is_empty(&self) -> bool {
         self.texts.is_empty()
     }
 
-    /// The messages, as [`TemplateInput::messages`](crate::chat::TemplateInput::messages) holds them.
+    /// Returns the messages in the form of [`TemplateInput::messages`](crate::chat::TemplateInput::messages).
     ///
     /// # Errors
-    /// A text that is not a message, or memory that is refused.
+    /// If a text is not a message, or memory cannot be reserved.
     pub fn to_json(&self) -> Result<Vec<Json>, EngineError> {
         Ok(self.parsed()?.into_iter().map(|(message, _)| message).collect())
     }
 
-    /// The messages and what was said in those that were generated.
+    /// Returns the messages, with the tokens of those that were generated.
     pub(crate) fn parsed(&self) -> Result<Vec<(Json, Option<Said>)>, EngineError> {
         let mut all = Vec::new();
         reserve(&mut all, self.texts.len(), WHAT)?;
@@ -96,12 +96,12 @@ impl SavedMessages {
         Ok(all)
     }
 
-    /// How many messages at the beginning are those of `other`.
+    /// Returns how many messages at the beginning are equal to those of `other`.
     pub(super) fn common(&self, other: &Self) -> usize {
         self.texts.iter().zip(&other.texts).take_while(|(a, b)| a == b).count()
     }
 
-    /// Bytes of the messages from `first` on, as the payload of a record.
+    /// Returns the messages from `first` on as the payload of a record.
     pub(super) fn payload(&self, first: usize) -> Result<Vec<u8>, EngineError> {
         let texts = self.texts.get(first..).unwrap_or(&[]);
         let mut bytes = Vec::new();
@@ -119,7 +119,7 @@ impl SavedMessages {
         for SavedTurn { kept, bytes } in turns {
             let broken = |problem| SessionError::Record { offset: bytes.offset, problem };
             if *kept > texts.len() {
-                return Err(broken("its messages do not follow those before").into());
+                return Err(broken("its messages do not follow the earlier ones").into());
             }
             texts.truncate(*kept);
             let payload = read_bytes(storage, bytes.offset, bytes.len)?;
@@ -143,7 +143,7 @@ impl SavedMessages {
     }
 }
 
-/// Bytes of a record that was checked.
+/// Reads bytes of a record that was checked.
 pub(super) fn read_bytes(storage: &mut impl Storage, offset: u64, len: u64) -> Result<Vec<u8>, EngineError> {
     let (len, mut bytes) = (usize::try_from(len).unwrap_or(usize::MAX), Vec::new());
     reserve(&mut bytes, len, "a part of the session")?;
@@ -152,7 +152,8 @@ pub(super) fn read_bytes(storage: &mut impl Storage, offset: u64, len: u64) -> R
     Ok(bytes)
 }
 
-/// Numbers that fit; the outer error is memory.
+/// Reads a list of numbers; `None` if it is not a list or a number does not fit. The error is memory that cannot be
+/// reserved.
 fn numbers<T: TryFrom<u64>>(list: &Json) -> Result<Option<Vec<T>>, EngineError> {
     let Json::Array(list) = list else { return Ok(None) };
     let mut numbers = Vec::new();
@@ -167,10 +168,11 @@ fn numbers<T: TryFrom<u64>>(list: &Json) -> Result<Option<Vec<T>>, EngineError> 
 }
 
 impl Conversation {
-    /// The messages, with the tokens of the answers that were generated: [`resume`](Self::resume) goes back to them.
+    /// Returns the messages, with the tokens of the answers that were generated. [`resume`](Self::resume) goes back to
+    /// them.
     ///
     /// # Errors
-    /// Memory that is refused.
+    /// If memory cannot be reserved.
     pub fn saved(&self) -> Result<SavedMessages, EngineError> {
         let mut texts = Vec::new();
         for message in &self.input().messages {
@@ -181,11 +183,11 @@ impl Conversation {
         Ok(SavedMessages { texts })
     }
 
-    /// Goes on with the messages of a session: they replace this conversation's, and the answers among them have the tokens that
-    /// were generated. Tools, variables and format stay as they are.
+    /// Continues with the messages of a session. They replace this conversation's, and the answers among them have the
+    /// tokens that were generated. Tools, variables and format stay as they are.
     ///
     /// # Errors
-    /// Messages that are not JSON objects, or memory that is refused; nothing was changed then.
+    /// If messages are not JSON objects, or memory cannot be reserved. Nothing is changed then.
     pub fn resume(&mut self, saved: &SavedMessages) -> Result<(), EngineError> {
         let (mut messages, mut said) = (Vec::new(), Vec::new());
         for (message, tokens) in saved.parsed()? {

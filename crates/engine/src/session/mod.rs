@@ -22,14 +22,15 @@
 //! recurrent layers, new messages. A context that restores them goes on with the same bits as one that computed them.
 //! Samplers and grammars have no state between two turns: a generation begins with its seed and its first rule.
 //!
-//! **When it counts.** A turn counts once its last record is whole, so a process may be killed at any time: the session then has
-//! the turns before. After each turn the file is synced, so that it also survives the loss of power ([`Session::set_sync`]).
+//! **When it counts.** A turn counts once its last record is complete, so a process may be killed at any time: the
+//! session then has the turns before. After each turn the file is synced, so that it also survives a loss of power
+//! ([`Session::set_sync`]).
 //!
 //! **What is refused.** Every byte is checked before a sequence is touched. A session of another model, vocabulary, adapter, kind of
 //! KV cache or version of the numerics is refused with the reason, and [`Session::replay`] computes its tokens again.
 //!
-//! **What others see.** With the feature `encryption` a file is sealed with a key of 32 bytes: `SessionPath::sealed`, or `Sealed` around
-//! storage of the caller's own. Without the key it tells its size alone.
+//! **What others see.** With the feature `encryption`, a file can be sealed with a key of 32 bytes:
+//! `SessionPath::sealed`, or `Sealed` around storage of your own. Without the key it reveals only its size.
 //!
 //! The format is in `docs/session-format.md`.
 

@@ -1,12 +1,12 @@
-//! Records: what a session's file is made of. [docs/session-format.md] is the description for others.
+//! Records, of which a session's file consists. [docs/session-format.md] describes them for other programs.
 //!
 //! ```text
 //! preamble   magic (16), version u32, zeros up to byte 56, CRC-32C of all before it, zeros up to byte 64
 //! record     magic u32, kind u32, payload length u64, a u64, b u64, c u64, zeros up to byte 56, CRC-32C, zeros up to byte 64;
 //!            payload; zeros up to a multiple of 64
 //! ```
-//! All numbers are little-endian. A record's checksum begins with that of the record before it (the first one's with the
-//! preamble's), so what an older file left on the disk is never taken for a record of this one.
+//! All numbers are little-endian. A record's checksum continues that of the record before it (or of the preamble), so
+//! bytes that an older file left on the disk are never taken for a record of this one.
 //!
 //! [docs/session-format.md]: https://github.com/happy-phone-llm/happy-phone-llm/blob/main/docs/session-format.md
 
@@ -20,36 +20,38 @@ pub(crate) const ALIGN: usize = 64;
 /// Version of the format.
 pub(crate) const VERSION: u32 = 1;
 
-/// A carriage return, a line feed and a control character: a file that was copied as text does not pass.
+/// It has a carriage return, a line feed and a control character, so that a file that was copied as text is not
+/// accepted.
 const FILE_MAGIC: &[u8; 16] = b"happy-session\r\n\x1a";
 const RECORD_MAGIC: u32 = u32::from_le_bytes(*b"hRec");
-/// Where a preamble says that a session is sealed, and how; 0: it is not.
+/// Offset in the preamble of the kind of seal; 0 if the session is not sealed.
 const SEAL: usize = 20;
 /// XChaCha20-Poly1305.
 const XCHACHA: u32 = 1;
-/// Where the nonce of a sealed session's preamble is.
+/// Offset of the nonce in a sealed session's preamble.
 const NONCE: usize = 24;
-/// Where the checksum of a preamble or a record's header is.
+/// Offset of the checksum in a preamble or a record's header.
 const SUM: usize = 56;
 /// Bytes that are read at once.
 const PIECE: usize = 64 << 10;
 
-/// What a record is.
+/// The kind of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// What the session belongs to; the first record.
+    /// What the session was computed with; the first record.
     Header,
-    /// Tokens after the first `a`, all of which stay; `b`: 1 and the position where an activated adapter begins, or 0.
+    /// Tokens that follow the first `a`, which stay; `b` is 1 plus the position at which an activated adapter begins,
+    /// or 0 without one.
     Tokens,
     /// `c` rows of group `a`, from position `b` on.
     Rows,
     /// A part of the state after the last token, from value `a` on.
     State,
-    /// Messages after the first `a`, as a JSON array.
+    /// Messages that follow the first `a`, which stay: for each the number of its bytes as u64, and its JSON text.
     Messages,
     /// Bytes of the app's own, which replace those of earlier turns.
     App,
-    /// The turn `a` is whole, the sequence has `b` tokens.
+    /// Turn `a` is complete, and the sequence has `b` tokens.
     Commit,
 }
 
@@ -65,7 +67,7 @@ impl Kind {
 /// A record without its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
-    /// `None`: a kind that this version does not know.
+    /// `None` for a kind that this version does not know.
     pub(crate) kind: Option<Kind>,
     /// Bytes of the payload.
     pub(crate) len: u64,
@@ -74,19 +76,19 @@ pub(crate) struct Record {
     pub(crate) c: u64,
 }
 
-/// The end of what was written or read, and the checksum that the next record goes on from.
+/// The end of what was written or read, and the checksum that the next record continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct End {
     pub(crate) offset: u64,
     pub(crate) sum: u32,
 }
 
-/// Bytes from the beginning of a payload to the next record.
+/// Returns the number of bytes from the beginning of a payload to the next record.
 fn padded(len: u64) -> Option<u64> {
     len.checked_next_multiple_of(ALIGN as u64)
 }
 
-/// The preamble, and the end after it.
+/// Returns the preamble, and the end after it.
 pub(crate) fn preamble() -> ([u8; ALIGN], End) {
     let mut bytes = [0; ALIGN];
     bytes[..16].copy_from_slice(FILE_MAGIC);
@@ -96,7 +98,7 @@ pub(crate) fn preamble() -> ([u8; ALIGN], End) {
     (bytes, End { offset: ALIGN as u64, sum })
 }
 
-/// The preamble of a session that is sealed.
+/// Returns the preamble of a sealed session.
 #[cfg(feature = "encryption")]
 pub(crate) fn sealed_preamble(nonce: &[u8; 24]) -> [u8; ALIGN] {
     let (mut bytes, _) = preamble();
@@ -107,7 +109,7 @@ pub(crate) fn sealed_preamble(nonce: &[u8; 24]) -> [u8; ALIGN] {
     bytes
 }
 
-/// What a file's first bytes are.
+/// What the first bytes of a file are.
 pub(crate) enum Preamble {
     /// This version's.
     Known(End),
@@ -134,7 +136,8 @@ pub(crate) fn read_preamble(bytes: &[u8; ALIGN]) -> Preamble {
     }
 }
 
-/// The record with its payload and padding, appended to `out`; the caller reserved [`Record::whole`] bytes. Returns the end after it.
+/// Appends a record with its payload and padding to `out`, in which the caller has reserved [`Record::whole`] bytes.
+/// Returns the end after it.
 pub(crate) fn encode(kind: Kind, [a, b, c]: [u64; 3], payload: &[u8], before: End, out: &mut Vec<u8>) -> End {
     let start = out.len();
     out.resize(start + ALIGN, 0);
@@ -152,12 +155,12 @@ pub(crate) fn encode(kind: Kind, [a, b, c]: [u64; 3], payload: &[u8], before: En
     End { offset: before.offset + record.len() as u64, sum }
 }
 
-/// The checksum of a header, which goes on from that of the record before.
+/// Returns the checksum of a header, which continues that of the record before.
 fn chained(before: End, header: &[u8; ALIGN]) -> Crc {
     Crc::new().add(&before.sum.to_le_bytes()).add(&header[..SUM])
 }
 
-/// Whether bytes were read: a storage that finds damage itself says so by `InvalidData`, and that ends the log.
+/// Returns whether bytes were read. A storage that finds damage itself reports `InvalidData`, and that ends the log.
 fn whole_bytes(read: io::Result<()>) -> io::Result<bool> {
     match read {
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(false),
@@ -166,18 +169,18 @@ fn whole_bytes(read: io::Result<()>) -> io::Result<bool> {
 }
 
 impl Record {
-    /// Bytes of a record whose payload has `len`.
+    /// Returns the bytes to reserve for a record whose payload has `len`.
     pub(crate) fn whole(len: usize) -> usize {
         len.saturating_add(2 * ALIGN)
     }
 
-    /// Where the payload of a record begins.
+    /// Returns the offset of the payload of a record.
     pub(crate) fn payload(offset: u64) -> u64 {
         offset + ALIGN as u64
     }
 
-    /// Reads the record at `end` and passes its payload on in pieces of whole multiples of 4 bytes, but the last; `None`: what
-    /// is there is not a whole record, so the log ends here. `file_len` bounds what is read.
+    /// Reads the record at `end` and passes its payload on in pieces. All pieces but the last are multiples of 4 bytes.
+    /// Returns `None` if there is no complete record, so that the log ends here. Nothing past `file_len` is read.
     pub(crate) fn read(
         storage: &mut impl Storage,
         end: End,
@@ -257,7 +260,7 @@ mod tests {
             assert!(next == end && found == payload);
             ends.push(end);
         }
-        // in the place of another record, and after another one
+        // In the place of another record, and after another one.
         let moved = bytes.split_off(ends[1].offset as usize);
         let other = [&start[..], &moved].concat();
         assert!(read(&other, ends[0]).is_none());

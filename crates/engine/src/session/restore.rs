@@ -1,4 +1,4 @@
-//! Restores sessions: everything is checked, then the sequence takes its place.
+//! Restores sessions: everything is checked before the sequence is replaced.
 
 use super::SessionError;
 use super::header::Header;
@@ -13,23 +13,24 @@ use happy_tokenizer::TokenId;
 /// Bytes that are read at once.
 const PIECE: usize = 256 << 10;
 
-/// What a session gave.
+/// What was restored from a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Restored {
-    /// Tokens of the sequence, which need not be computed.
+    /// Number of tokens of the sequence, which need not be computed.
     pub tokens: usize,
-    /// Whole turns.
+    /// Number of complete turns.
     pub turns: u64,
     /// Messages of the conversation, for [`Conversation::resume`](crate::Conversation::resume).
     pub messages: SavedMessages,
     /// Bytes of the app's own; empty if it saved nothing.
     pub app: Vec<u8>,
-    /// Bytes after the last whole turn, which are lost: a turn that was not finished, or damage.
+    /// Number of bytes after the last complete turn, which are lost: an unfinished turn, or damage.
     pub lost_bytes: u64,
 }
 
-/// A session without a context: what it says, and whether a context can go on with it.
+/// A session that was read without a context. It shows what the session holds, and checks whether a context can
+/// continue it.
 pub struct Saved {
     log: Log,
     restored: Restored,
@@ -39,12 +40,13 @@ impl Saved {
     /// Reads and checks a session's file.
     ///
     /// # Errors
-    /// If it cannot be read, is not a session, or is of a newer version.
+    /// If it cannot be read, is not a session, has another version of the format, or is sealed and the key is missing
+    /// or wrong.
     pub fn read(path: impl Into<SessionPath>) -> Result<Self, EngineError> {
         Self::read_from(&mut SessionFile::read_only(path.into())?)
     }
 
-    /// As [`read`](Self::read), from storage of the caller's own.
+    /// Reads like [`read`](Self::read), from storage of your own.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -62,31 +64,34 @@ impl Saved {
         Ok(Self { log, restored })
     }
 
-    /// The tokens of the sequence.
+    /// Returns the tokens of the sequence.
     pub fn tokens(&self) -> &[TokenId] {
         &self.log.tokens
     }
 
-    /// What the session holds beside the sequence.
+    /// Returns what the session holds besides the sequence.
     pub fn restored(&self) -> &Restored {
         &self.restored
     }
 
-    /// Whether a sequence of the context can go on with it.
+    /// Checks that a sequence of the context can continue the session.
     ///
     /// # Errors
-    /// What differs.
+    /// [`SessionError::Other`] with the first difference, [`SessionError::TooLong`], or [`SessionError::NotASession`]
+    /// if it has tokens that the model does not have.
     pub fn check(&self, context: &Context, sequence: u32) -> Result<(), EngineError> {
         self.log.header.check(&Header::of(context, sequence)?)?;
         self.check_tokens(context)
     }
 
-    /// Whether the tokens are some of the context's model, and not too many.
+    /// Checks that the tokens are in the model's vocabulary, and not too many.
     fn check_tokens(&self, context: &Context) -> Result<(), EngineError> {
         let (tokens, capacity) = (self.tokens(), context.capacity());
         let n_vocab = context.engine().model().n_vocab();
         if tokens.iter().any(|id| *id as usize >= n_vocab) {
-            return Err(SessionError::NotASession { problem: "it has tokens that the model has not" }.into());
+            return Err(
+                SessionError::NotASession { problem: "it has tokens that the model does not have" }.into()
+            );
         }
         if tokens.len() > capacity {
             return Err(SessionError::TooLong { tokens: tokens.len(), context: capacity }.into());
@@ -135,7 +140,7 @@ impl Saved {
     }
 }
 
-/// Reads bytes in pieces of `whole`.
+/// Reads bytes in pieces of `whole` bytes; the last may be shorter.
 fn in_pieces(
     storage: &mut impl Storage,
     bytes: Bytes,
@@ -157,12 +162,12 @@ fn in_pieces(
 }
 
 impl Session<SessionFile> {
-    /// Opens a session's file, puts its sequence into the context and goes on with it. The context then computes the same bits
-    /// as the one that saved it.
+    /// Opens a session's file, puts its sequence into the context and continues it. The context then computes the same
+    /// bits as the one that saved it.
     ///
     /// # Errors
-    /// If the file cannot be read, another process has it open, it is not a session, or it was computed with something else:
-    /// [`SessionError::Other`] says with what. The sequence is then as it was.
+    /// If the file cannot be read, another process has it open, it is not a session, or it was computed with something
+    /// else, which [`SessionError::Other`] names. The sequence is then as it was.
     pub fn open(
         path: impl Into<SessionPath>,
         context: &mut Context,
@@ -171,13 +176,13 @@ impl Session<SessionFile> {
         Self::open_in(SessionFile::open(path.into())?, context, sequence)
     }
 
-    /// Computes the tokens of a session again, with the model and the adapters of the sequence, and saves the result in the place
-    /// of the file: for a session that [`open`](Self::open) refuses, because the model or the app has changed. Messages and the
-    /// app's bytes stay.
+    /// Computes the tokens of a session again, with the model and the adapters of the sequence, and replaces the file
+    /// with the result: for a session that [`open`](Self::open) refuses because the model or the app has changed.
+    /// Messages and the app's bytes stay.
     ///
     /// # Errors
-    /// If the file cannot be read, its token ids mean something else here, they do not fit the context, or `cancel` is raised. The
-    /// file is then as it was; the sequence is empty if the computation had begun.
+    /// If the file cannot be read, its token ids mean something else here, they do not fit in the context, or `cancel`
+    /// is raised. The file is then as it was; the sequence is empty if the computation had begun.
     pub fn replay(
         path: impl Into<SessionPath>,
         context: &mut Context,
@@ -203,7 +208,7 @@ impl Session<SessionFile> {
 }
 
 impl<S: Storage> Session<S> {
-    /// As [`open`](Session::open), from storage of the caller's own.
+    /// Opens a session like [`open`](Session::open), from storage of your own.
     ///
     /// # Errors
     /// As [`open`](Session::open).
@@ -231,10 +236,11 @@ impl<S: Storage> Session<S> {
         Ok((Self { storage, sequence, saved: content, end: log.end, live, sync: true }, restored))
     }
 
-    /// Puts the saved sequence into a context that lost it by [`Context::trim`]. What the context holds in its place is dropped.
+    /// Puts the saved sequence back into a context that lost it by [`Context::trim`]. What the context holds in its
+    /// place is dropped.
     ///
     /// # Errors
-    /// As [`open`](Session::open). The session goes on in either case.
+    /// As [`open`](Session::open). The session stays usable in either case.
     pub fn reload(&mut self, context: &mut Context) -> Result<Restored, EngineError> {
         let saved = Saved::read_from(&mut self.storage)?;
         saved.place(&mut self.storage, context, self.sequence)?;

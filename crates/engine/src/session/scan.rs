@@ -4,8 +4,8 @@
 //! preamble, header record
 //! turn:  tokens, rows, state, messages, app, each if it changed; commit
 //! ```
-//! A turn counts once its commit record is whole. What follows the last whole turn, because the process was killed or the disk was
-//! full, is lost; the next turn is written over it.
+//! A turn counts once its commit record is complete. What follows the last complete turn, because the process was
+//! killed or the disk was full, is lost, and the next turn overwrites it.
 
 use super::SessionError;
 use super::header::Header;
@@ -34,7 +34,7 @@ pub(crate) struct SavedTurn {
     pub(crate) bytes: Bytes,
 }
 
-/// What a storage holds, as of its last whole turn.
+/// What a storage holds, up to its last complete turn.
 pub(crate) struct Log {
     pub(crate) header: Header,
     pub(crate) tokens: Vec<TokenId>,
@@ -47,19 +47,19 @@ pub(crate) struct Log {
     pub(crate) messages: Vec<SavedTurn>,
     pub(crate) app: Option<Bytes>,
     pub(crate) turns: u64,
-    /// Where the last whole turn ends.
+    /// Where the last complete turn ends.
     pub(crate) end: End,
     /// Bytes after it.
     pub(crate) lost: u64,
 }
 
-/// A header has a few numbers for each group and adapter.
+/// Maximum number of bytes of a header, which has a few numbers for each group and adapter.
 const MAX_HEADER: u64 = 1 << 20;
 
-/// What came of a turn so far.
+/// What was read of a turn so far.
 #[derive(Default)]
 struct Turn {
-    /// Tokens that stay, those after them, and the place of the invocation.
+    /// The number of tokens that stay, the tokens after them, and the position of the invocation.
     tokens: Option<(usize, Vec<TokenId>, Option<usize>)>,
     rows: Vec<(usize, Span)>,
     state: Vec<Bytes>,
@@ -100,7 +100,7 @@ pub(crate) fn scan(storage: &mut impl Storage) -> Result<Log, EngineError> {
         return Err(no_session("its header is damaged or cut off"));
     };
     let header = Header::decode(&payload).filter(|_| payload.len() as u64 == record.len);
-    let header = header.ok_or_else(|| no_session("its header is not one"))?;
+    let header = header.ok_or_else(|| no_session("its header is not valid"))?;
     let mut rows = Vec::new();
     reserve(&mut rows, header.row_bytes.len(), "groups of the session")?;
     rows.resize_with(header.row_bytes.len(), Spans::default);
@@ -164,12 +164,13 @@ impl Log {
         }
     }
 
-    /// Tokens after the turn.
+    /// Returns the number of tokens after the turn.
     fn len_after(&self, turn: &Turn) -> usize {
         turn.tokens.as_ref().map_or(self.tokens.len(), |(kept, more, _)| kept + more.len())
     }
 
-    /// Checks a record against what came before it. The outer error is memory, the inner one says what is wrong.
+    /// Checks a record against what came before it. The outer error is memory that cannot be reserved, the inner one
+    /// says what is wrong.
     fn add(
         &self,
         turn: &mut Turn,
@@ -188,7 +189,7 @@ impl Log {
                     && record.len.is_multiple_of(4)
                     && invoked.is_none_or(|at| at < kept + ids.len());
                 if !fits || turn.tokens.is_some() || !turn.rows.is_empty() || !turn.state.is_empty() {
-                    return Ok(Err("its tokens do not follow those before"));
+                    return Ok(Err("its tokens do not follow the earlier ones"));
                 }
                 turn.tokens = Some((kept, ids, invoked));
             }
@@ -235,7 +236,7 @@ impl Log {
         Ok(Ok(()))
     }
 
-    /// The turn counts.
+    /// Takes over a complete turn.
     fn commit(&mut self, turn: Turn) -> Result<(), EngineError> {
         if let Some((kept, more, invoked)) = turn.tokens {
             self.tokens.truncate(kept);

@@ -4,10 +4,11 @@
 //! preamble   of a session, which says that it is sealed and holds a nonce; then a tag, 16 bytes, and zeros up to byte 128
 //! box        magic u32, zeros u32, bytes u64, nonce (24), tag (16), zeros up to byte 64; that many sealed bytes
 //! ```
-//! What is in the boxes, one after the other, is a session as it would be without a key. A box is bound to its place: its associated
-//! data are the preamble's tag or that of the box before, where its bytes begin in the session, and how many they are. So a box
-//! that was moved, exchanged or repeated, or one of another file, is as good as damaged.
-//! What is written at once becomes boxes of up to [`BOX`] bytes, so that a session shrinks at the borders of boxes only.
+//! The contents of all boxes, one after the other, are a session as it would be without a key. A box is bound to its
+//! place: its associated data are the tag of the preamble or of the box before, the offset of its bytes in the session,
+//! and their number. So a box that was moved, exchanged or repeated, or that comes from another file, counts as
+//! damaged. What is written at once is split into boxes of up to [`BOX`] bytes, and a session can only be shortened at
+//! the border of a box.
 
 use super::record::{ALIGN, Preamble, VERSION, read_preamble, sealed_preamble};
 use super::{SessionError, Storage};
@@ -16,7 +17,7 @@ use chacha20poly1305::{KeyInit, Tag, XChaCha20Poly1305, XNonce};
 use std::fmt;
 use std::io;
 
-/// Most bytes of a box. Reading one byte of a box opens all of it.
+/// Maximum number of bytes of a box. Reading one byte of a box decrypts all of it.
 const BOX: usize = 1 << 20;
 const MAGIC: u32 = u32::from_le_bytes(*b"hBox");
 const NONCE: usize = 24;
@@ -24,20 +25,20 @@ const TAG: usize = 16;
 /// Where the boxes begin.
 const FIRST: u64 = 2 * ALIGN as u64;
 
-/// A key of 32 bytes that seals a session. It must be random: a password is not one.
+/// A key of 32 bytes that seals a session. It must be random; don't use a password as the key.
 #[derive(Clone)]
 pub struct SessionKey(chacha20poly1305::Key);
 
 impl SessionKey {
-    /// Bytes of a key.
+    /// Number of bytes of a key.
     pub const BYTES: usize = 32;
 
-    /// A key of these bytes.
+    /// Makes a key of these bytes.
     pub fn new(bytes: [u8; Self::BYTES]) -> Self {
         Self(bytes.into())
     }
 
-    /// A key that is written as 64 hexadecimal digits; `None` if the text is something else.
+    /// Reads a key that is written as 64 hexadecimal digits. Returns `None` if the text is something else.
     pub fn from_hex(text: &str) -> Option<Self> {
         let mut key = [0; Self::BYTES];
         if text.len() != 2 * key.len() || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
@@ -50,7 +51,7 @@ impl SessionKey {
     }
 }
 
-/// A key does not show itself in logs.
+/// The bytes of a key are not shown, so that they do not get into logs.
 impl fmt::Debug for SessionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SessionKey(..)")
@@ -60,12 +61,12 @@ impl fmt::Debug for SessionKey {
 /// A place in a storage: the bytes of a box.
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    /// Where they begin in the session.
+    /// Offset of its bytes in the session.
     plain: u64,
-    /// Where the box begins in the storage.
+    /// Offset of the box in the storage.
     outer: u64,
     len: usize,
-    /// What the next box is bound to.
+    /// Its tag, to which the next box is bound.
     tag: [u8; TAG],
 }
 
@@ -79,14 +80,15 @@ impl Place {
     }
 }
 
-/// A storage that seals what is written to `S`, and opens what is read.
+/// Storage that seals what is written to `S`, and opens what is read from it.
 pub struct Sealed<S> {
     inner: S,
     cipher: XChaCha20Poly1305,
-    /// The tag of the preamble; `None`: the storage is new.
+    /// The tag of the preamble; `None` if the storage is new.
     first: Option<[u8; TAG]>,
     boxes: Vec<Place>,
-    /// The number and the bytes of the box that was opened last: reading goes on where it was.
+    /// The index of the box that was opened last, whose bytes are in `buffer`. Reading mostly continues in the same
+    /// box.
     opened: Option<usize>,
     buffer: Vec<u8>,
 }
@@ -105,7 +107,7 @@ fn refused(_: impl std::error::Error) -> io::Error {
     io::ErrorKind::OutOfMemory.into()
 }
 
-/// The associated data of a box.
+/// Returns the associated data of a box.
 fn bound(before: &[u8; TAG], plain: u64, len: usize) -> [u8; TAG + 16] {
     let mut data = [0; TAG + 16];
     data[..TAG].copy_from_slice(before);
@@ -125,17 +127,18 @@ fn sealing(_: chacha20poly1305::Error) -> io::Error {
 }
 
 impl<S: Storage> Sealed<S> {
-    /// A new session, sealed with a key: what the storage holds is dropped when the first bytes are written, see
-    /// [`Session::create_in`](super::Session::create_in).
+    /// Makes storage for a new session, sealed with a key. What the storage holds is dropped when the first bytes are
+    /// written, see [`Session::create_in`](super::Session::create_in).
     pub fn create(inner: S, key: &SessionKey) -> Self {
         let cipher = XChaCha20Poly1305::new(&key.0);
         Self { inner, cipher, first: None, boxes: Vec::new(), opened: None, buffer: Vec::new() }
     }
 
-    /// A session that is there. Only the key is checked here, and nothing is written.
+    /// Opens an existing session. Only the key is checked here, and nothing is written.
     ///
     /// # Errors
-    /// [`SessionError::WrongKey`], [`SessionError::NotSealed`], or that it is not a session.
+    /// [`SessionError::WrongKey`], [`SessionError::NotSealed`], [`SessionError::Version`],
+    /// [`SessionError::NotASession`], or that the storage cannot be read.
     pub fn open(mut inner: S, key: &SessionKey) -> Result<Self, SessionError> {
         let not_one = |problem| SessionError::NotASession { problem };
         let len = inner.len().map_err(SessionError::storage("read"))?;
@@ -170,7 +173,7 @@ impl<S: Storage> Sealed<S> {
         Ok(sealed)
     }
 
-    /// Finds where the boxes are; whether they are whole shows when they are opened.
+    /// Finds where the boxes are. Whether they are intact shows when they are opened.
     fn find_boxes(&mut self, len: u64) -> io::Result<()> {
         let mut header = [0; ALIGN];
         while self.outer_end() + ALIGN as u64 <= len {
@@ -195,7 +198,7 @@ impl<S: Storage> Sealed<S> {
         self.boxes.last().map_or(FIRST, Place::outer_end)
     }
 
-    /// The tag of the box before, or of the preamble.
+    /// Returns the tag of the box before, or of the preamble.
     fn tag_before(&self, number: usize) -> Option<[u8; TAG]> {
         match number.checked_sub(1) {
             Some(before) => self.boxes.get(before).map(|place| place.tag),
@@ -245,7 +248,7 @@ impl<S: Storage> Sealed<S> {
         header[16..16 + NONCE].copy_from_slice(&nonce);
         header[16 + NONCE..16 + NONCE + TAG].copy_from_slice(&tag);
         if self.inner.len()? != outer {
-            // What a write left that failed: it must not follow the new box.
+            // A write that failed may have left bytes, which must not follow the new box.
             self.inner.set_len(outer)?;
         }
         self.inner.write_at(outer, &self.buffer)?;
@@ -253,7 +256,7 @@ impl<S: Storage> Sealed<S> {
         Ok(())
     }
 
-    /// The bytes of a box.
+    /// Returns the bytes of a box.
     fn open_box(&mut self, number: usize) -> io::Result<&[u8]> {
         if self.opened == Some(number) {
             return Ok(&self.buffer);
@@ -281,13 +284,13 @@ impl<S: Storage> Sealed<S> {
         Ok(&self.buffer)
     }
 
-    /// Gives the storage back.
+    /// Returns the storage.
     pub fn into_inner(self) -> S {
         self.inner
     }
 }
 
-/// Bytes, nonce and tag of a box; `None` if these 64 bytes do not begin one.
+/// Returns length, nonce and tag of a box, or `None` if these 64 bytes are not the header of one.
 fn fields(header: &[u8; ALIGN]) -> Option<(usize, [u8; NONCE], [u8; TAG])> {
     let (magic, rest) = header.split_first_chunk::<4>()?;
     let (zeros, rest) = rest.split_first_chunk::<4>()?;
@@ -302,9 +305,9 @@ fn fields(header: &[u8; ALIGN]) -> Option<(usize, [u8; NONCE], [u8; TAG])> {
     fits.then_some((len, *nonce, *tag))
 }
 
-/// Offsets and lengths are those of the session, without boxes.
+/// Offsets and lengths are those of the session, without the boxes.
 impl<S: Storage> Storage for Sealed<S> {
-    /// Bytes after the last box that can be found count: they are damaged.
+    /// Bytes after the last box that can be found are counted, since they are a damaged part of the session.
     fn len(&mut self) -> io::Result<u64> {
         let after = match self.first {
             Some(_) => self.inner.len()?.saturating_sub(self.outer_end()),
@@ -334,7 +337,7 @@ impl<S: Storage> Storage for Sealed<S> {
         bytes.chunks(BOX).try_for_each(|bytes| self.write_box(bytes))
     }
 
-    /// Only at a border of boxes.
+    /// Shortens the session; possible only at the border of a box.
     fn set_len(&mut self, len: u64) -> io::Result<()> {
         if len == 0 {
             // A new session has a new preamble.

@@ -1,4 +1,4 @@
-//! Which positions of a group are in the storage, and where.
+//! Spans: which positions of a group are in the storage, and where.
 
 use crate::EngineError;
 use crate::reserve::reserve;
@@ -21,7 +21,7 @@ impl Span {
     }
 }
 
-/// The rows of a group, by ascending positions; there may be gaps where a window had moved on.
+/// The rows of a group, by ascending positions. There may be gaps where a window has moved on.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Spans(Vec<Span>);
 
@@ -37,7 +37,7 @@ impl Spans {
         }
     }
 
-    /// Adds rows; they replace what there was of their positions and of later ones.
+    /// Adds rows. They replace those of the same and of later positions.
     pub(crate) fn push(&mut self, span: Span) -> Result<(), EngineError> {
         self.truncate(span.first);
         reserve(&mut self.0, 1, "places of the session's rows")?;
@@ -45,7 +45,7 @@ impl Spans {
         Ok(())
     }
 
-    /// The positions of `needed`, if all of them are there, in order.
+    /// Returns the spans that cover `needed`, in order, or `None` if a position is missing.
     pub(crate) fn of(&self, needed: Range<usize>) -> Option<impl Iterator<Item = Span> + '_> {
         let from = self.0.partition_point(|span| span.end() <= needed.start);
         let mut next = needed.start;
@@ -61,7 +61,7 @@ impl Spans {
         })
     }
 
-    /// The positions at the end without a gap.
+    /// Returns the last positions that have no gap.
     pub(crate) fn tail(&self) -> Range<usize> {
         let mut spans = self.0.iter().rev();
         let Some(last) = spans.next() else { return 0..0 };
@@ -75,8 +75,8 @@ impl Spans {
     }
 }
 
-/// What has to be written so that the storage has `needed`, if it has `covered` now and its first `keep` positions still hold; and
-/// what it has then.
+/// Returns what must be written so that the storage has `needed`, and what it has then. It has `covered` now, of which
+/// the first `keep` positions are still valid.
 pub(crate) fn missing(
     covered: Range<usize>,
     keep: usize,
@@ -94,7 +94,7 @@ pub(crate) fn missing(
 mod tests {
     use super::*;
 
-    /// Turns of all kinds: what was written last is what is found, and nothing that is needed is missing.
+    /// For turns of all kinds, what was written last is found, and nothing that is needed is missing.
     #[test]
     fn what_is_needed_is_always_there() {
         let mut random = 1u64;

@@ -1,4 +1,4 @@
-//! Where the bytes of a session are kept: a file, or storage of the app's own.
+//! Where the bytes of a session are stored: in a file, or in storage of the app's own.
 
 use super::SessionError;
 #[cfg(feature = "encryption")]
@@ -8,18 +8,18 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// Bytes that a session appends to.
+/// Storage to which a session appends bytes.
 ///
-/// A session writes only at its end, and shortens the storage only to take back what it did not finish. Every operation may fail,
-/// and a write may fail after a part of its bytes: what counts is decided by the checksums in what is read.
+/// A session writes only at its end, and shortens the storage only to remove what it did not finish. Every operation
+/// may fail, and a write may fail after a part of its bytes: when the session is read, checksums decide what counts.
 pub trait Storage {
-    /// Bytes that are there.
+    /// Returns the number of bytes.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     fn len(&mut self) -> io::Result<u64>;
 
-    /// Whether there are no bytes.
+    /// Returns whether there are no bytes.
     ///
     /// # Errors
     /// As [`len`](Self::len).
@@ -30,30 +30,30 @@ pub trait Storage {
     /// Fills `to` with the bytes from `offset` on.
     ///
     /// # Errors
-    /// What the system says; fewer bytes are an error. [`InvalidData`](io::ErrorKind::InvalidData) says that the bytes are damaged: the
-    /// session then ends with the last turn before them.
+    /// The error of the system, also if there are fewer bytes. [`InvalidData`](io::ErrorKind::InvalidData) means that
+    /// the bytes are damaged: the session then ends with the last turn before them.
     fn read_at(&mut self, offset: u64, to: &mut [u8]) -> io::Result<()>;
 
     /// Writes all of `bytes` from `offset` on, which is at most the length.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
-    /// Drops what is after the first `len` bytes.
+    /// Drops what follows the first `len` bytes.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     fn set_len(&mut self, len: u64) -> io::Result<()>;
 
-    /// Returns when all bytes are on the device.
+    /// Waits until all bytes are on the device.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     fn sync(&mut self) -> io::Result<()>;
 }
 
-/// Where a session's file is, and the key that seals it. Made from any path; that is a file without a key.
+/// The path of a session's file, and the key that seals it. Any path converts to one without a key.
 #[derive(Clone, Debug)]
 pub struct SessionPath {
     path: PathBuf,
@@ -72,25 +72,25 @@ impl<P: AsRef<Path>> From<P> for SessionPath {
 }
 
 impl SessionPath {
-    /// The file's name.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Seals the file with this key; `None`: it is not sealed.
+    /// Seals the file with this key; with `None` it is not sealed.
     #[cfg(feature = "encryption")]
     pub fn sealed(mut self, key: Option<SessionKey>) -> Self {
         self.key = key;
         self
     }
 
-    /// Whether there is a key.
+    /// Returns whether there is a key.
     #[cfg(feature = "encryption")]
     pub fn is_sealed(&self) -> bool {
         self.key.is_some()
     }
 
-    /// The storage in a file that is there.
+    /// Returns the storage in an existing file.
     fn found_in(&self, file: RawFile) -> Result<Box<dyn Storage + Send>, SessionError> {
         #[cfg(feature = "encryption")]
         if let Some(key) = &self.key {
@@ -99,7 +99,7 @@ impl SessionPath {
         Ok(Box::new(file))
     }
 
-    /// The storage in a new file.
+    /// Returns the storage in a new file.
     fn new_in(&self, file: RawFile) -> Box<dyn Storage + Send> {
         #[cfg(feature = "encryption")]
         if let Some(key) = &self.key {
@@ -109,7 +109,7 @@ impl SessionPath {
     }
 }
 
-/// A session's file, locked (flock) while it is open: another process that would write it is refused.
+/// A session's file. It is locked while it is open, so that another process that would write to it is refused.
 pub struct SessionFile {
     storage: Box<dyn Storage + Send>,
     place: SessionPath,
@@ -122,7 +122,7 @@ impl fmt::Debug for SessionFile {
 }
 
 impl SessionFile {
-    /// Opens a file that is there.
+    /// Opens an existing file.
     pub(super) fn open(place: SessionPath) -> Result<Self, SessionError> {
         let failed = |error| SessionError::io(place.path(), "open", error);
         let file = File::options().read(true).write(true).open(place.path()).map_err(failed)?;
@@ -130,33 +130,34 @@ impl SessionFile {
         Ok(Self { storage: place.found_in(RawFile(file))?, place })
     }
 
-    /// Opens a file to read it alone; another session may append to it.
+    /// Opens a file for reading only; another session may append to it.
     pub(super) fn read_only(place: SessionPath) -> Result<Self, SessionError> {
         let file = File::open(place.path()).map_err(|error| SessionError::io(place.path(), "open", error))?;
         Ok(Self { storage: place.found_in(RawFile(file))?, place })
     }
 
-    /// The file's name.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         self.place.path()
     }
 
-    /// The file's name and its key.
+    /// Returns the path of the file, and its key.
     pub fn place(&self) -> &SessionPath {
         &self.place
     }
 
-    /// A file beside its place, which it takes by [`NewFile::place`]: a session's file has a whole header, or is not there.
+    /// Makes a file with a temporary name, which [`NewFile::place`] renames: so a session's file has a complete header,
+    /// or does not exist.
     pub(super) fn create(place: SessionPath) -> Result<NewFile, SessionError> {
         let temporary = beside(place.path());
         let failed = |error| SessionError::io(&temporary, "create", error);
-        // What a process that was killed left; a lock tells whether another one is at work.
+        // The file may be one that a killed process left. The lock tells whether another process is still using it.
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false);
         let file = options.open(&temporary).map_err(failed)?;
         lock(&file).map_err(failed)?;
         if !is_at(&file, &temporary) {
-            // Its writer gave it its name before we had the lock: it is a session now.
+            // Its writer renamed it before we had the lock, so it is a session now.
             return Err(failed(io::Error::new(io::ErrorKind::WouldBlock, "another session is being made")));
         }
         file.set_len(0).map_err(failed)?;
@@ -165,20 +166,20 @@ impl SessionFile {
     }
 }
 
-/// A file that is not in its place yet. Dropped before that, it is removed.
+/// A file that still has its temporary name. It is removed if it is dropped before it is renamed.
 pub(super) struct NewFile {
-    /// `None`: it is in its place.
+    /// `None` once it is renamed.
     file: Option<SessionFile>,
     temporary: PathBuf,
 }
 
 impl NewFile {
-    /// The storage to write to.
+    /// Returns the storage to write to.
     pub(super) fn storage(&mut self) -> Result<&mut SessionFile, SessionError> {
         self.file.as_mut().ok_or(SessionError::NotASession { problem: "it was moved already" })
     }
 
-    /// Gives the file its name, in one step; its bytes were synced before.
+    /// Renames the file to its final name, in one step. Its bytes must be synced before.
     pub(super) fn place(mut self) -> Result<SessionFile, SessionError> {
         let path = self.storage()?.path().to_owned();
         fs::rename(&self.temporary, &path)
@@ -191,13 +192,13 @@ impl NewFile {
 impl Drop for NewFile {
     fn drop(&mut self) {
         if self.file.is_some() {
-            // If it cannot be removed, the next writer takes it over.
+            // If it cannot be removed, the next writer reuses it.
             let _ = fs::remove_file(&self.temporary);
         }
     }
 }
 
-/// The name of the file that will be `path`.
+/// Returns the temporary name of the file that will be `path`.
 fn beside(path: &Path) -> PathBuf {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
@@ -205,7 +206,7 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Locks a file for this process; file systems without locks are used without.
+/// Locks a file for this process. On file systems without locks it is used without one.
 fn lock(file: &File) -> io::Result<()> {
     match file.try_lock() {
         Ok(()) => Ok(()),
@@ -216,7 +217,7 @@ fn lock(file: &File) -> io::Result<()> {
     }
 }
 
-/// Whether an open file is still the one at this path.
+/// Returns whether an open file is still the one at this path.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -226,13 +227,14 @@ fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
-/// On other systems an open file cannot be moved away.
+/// Returns true: on other systems an open file cannot be renamed.
 #[cfg(not(unix))]
 fn is_at(_: &File, _: &Path) -> bool {
     true
 }
 
-/// Syncs a folder's names. Systems that cannot do that keep the old file or the new one after a power failure, never a part.
+/// Syncs the names in a folder. Systems that cannot do that keep the old or the new file after a loss of power, never a
+/// part.
 fn sync_folder(path: &Path) {
     if cfg!(unix) {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -262,7 +264,7 @@ impl Storage for SessionFile {
     }
 }
 
-/// The bytes of a file.
+/// A file as storage.
 struct RawFile(File);
 
 impl Storage for RawFile {
@@ -285,12 +287,12 @@ impl Storage for RawFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        // The length counts: `sync_data` writes it where it changed.
+        // `sync_data` also writes the length if it changed.
         self.0.sync_data()
     }
 }
 
-/// Bytes in memory: for tests, and for apps that keep sessions elsewhere.
+/// Storage in memory: for tests, and for apps that keep sessions elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemoryStorage(pub Vec<u8>);
 

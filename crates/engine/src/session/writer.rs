@@ -1,4 +1,4 @@
-//! Writes sessions: a turn costs what is new in it.
+//! Writes sessions: each turn writes only what is new in it.
 
 use super::SessionError;
 use super::header::Header;
@@ -12,9 +12,9 @@ use happy_tokenizer::TokenId;
 use std::ops::Range;
 use std::path::Path;
 
-/// Bytes that are gathered before they are written: a row of a large model is smaller.
+/// Bytes that are collected before they are written. A row of a large model is smaller than this.
 const PIECE: usize = 1 << 20;
-/// A session is small enough not to be compacted.
+/// Up to this many bytes a session is not worth compacting.
 const SMALL: u64 = 4 << 20;
 
 /// A sequence of a context and its conversation, in a file or other [`Storage`].
@@ -24,7 +24,7 @@ pub struct Session<S: Storage = SessionFile> {
     pub(super) sequence: u32,
     pub(super) saved: Content,
     pub(super) end: End,
-    /// Bytes that a new file would take.
+    /// Bytes that a new file would have.
     pub(super) live: u64,
     pub(super) sync: bool,
 }
@@ -35,19 +35,20 @@ pub(super) struct Content {
     pub(super) header: Header,
     pub(super) tokens: Vec<TokenId>,
     pub(super) invoked: Option<usize>,
-    /// The last positions of each group without a gap.
+    /// The last positions of each group that have no gap.
     pub(super) covered: Vec<Range<usize>>,
     pub(super) messages: SavedMessages,
     pub(super) app: Vec<u8>,
     pub(super) turns: u64,
 }
 
-/// What a turn adds beside the sequence.
+/// What a turn adds besides the sequence.
 #[derive(Clone, Copy, Default)]
 pub struct Turn<'a> {
-    /// The conversation whose messages are saved. Default: `None`, the messages stay as they were saved before.
+    /// The conversation whose messages are saved. Default: `None`, the saved messages stay as they are.
     pub conversation: Option<&'a Conversation>,
-    /// Bytes of the app's own, such as its settings, which replace those of earlier turns. Default: `None`, they stay.
+    /// Bytes of the app's own, such as its settings, which replace those of earlier turns. Default: `None`, the saved
+    /// bytes stay as they are.
     pub app: Option<&'a [u8]>,
 }
 
@@ -61,17 +62,17 @@ pub struct Appended {
     pub kv_bytes: u64,
     /// Bytes of recurrent state among them.
     pub state_bytes: u64,
-    /// Tokens that are new.
+    /// Number of new tokens.
     pub tokens: usize,
 }
 
 impl Session<SessionFile> {
-    /// Makes a new file, which replaces one at the same path, for a sequence. It has no turn until the first
+    /// Makes a new file for a sequence, which replaces one at the same path. It has no turn until the first
     /// [`append`](Self::append).
     ///
     /// # Errors
-    /// If the file cannot be written, another process is making a session at the same path, or an adapter of the sequence has
-    /// no identity.
+    /// If the file cannot be written, another process is making a session at the same path, or an adapter of the
+    /// sequence has no identity ([`SessionError::UnknownAdapter`]).
     pub fn create(
         path: impl Into<SessionPath>,
         context: &Context,
@@ -82,7 +83,8 @@ impl Session<SessionFile> {
         Ok(start.session(file.place()?, sequence))
     }
 
-    /// As [`create`](Self::create), with a first turn: the file is there with that turn, or is not there.
+    /// Makes a file like [`create`](Self::create), with a first turn: either the file exists with that turn, or it does
+    /// not exist.
     ///
     /// # Errors
     /// As [`create`](Self::create) and [`append`](Self::append). A file at the same path is then as it was.
@@ -96,8 +98,8 @@ impl Session<SessionFile> {
         Ok(Self::rewrite(path.into(), context, sequence, turn, before)?.0)
     }
 
-    /// Writes the session into a new file, which takes the place of the old one: without what later turns replaced. The turn is
-    /// saved as by [`append`](Self::append), also for a sequence that has other adapters now.
+    /// Writes the session to a new file without what later turns have replaced, and replaces the old file with it. The
+    /// turn is saved as by [`append`](Self::append), even if the sequence has other adapters now.
     ///
     /// # Errors
     /// As [`create`](Self::create) and [`append`](Self::append). The old file is then as it was.
@@ -109,8 +111,8 @@ impl Session<SessionFile> {
         Ok(appended)
     }
 
-    /// A new file with one turn, in the place of one that may be there. `before`: messages and bytes of the app that stay unless
-    /// the turn has others.
+    /// Makes a new file with one turn, which replaces one that may exist. `before` are messages and bytes of the app
+    /// that stay unless the turn has others.
     pub(super) fn rewrite(
         place: SessionPath,
         context: &Context,
@@ -127,12 +129,12 @@ impl Session<SessionFile> {
         Ok((Session { storage: file.place()?, sequence, saved: content, end, live, sync: true }, appended))
     }
 
-    /// The file.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         self.storage.path()
     }
 
-    /// Whether the file is sealed with a key.
+    /// Returns whether the file is sealed with a key.
     #[cfg(feature = "encryption")]
     pub fn is_sealed(&self) -> bool {
         self.storage.place().is_sealed()
@@ -140,7 +142,7 @@ impl Session<SessionFile> {
 }
 
 impl<S: Storage> Session<S> {
-    /// Begins a session in storage of the caller's own; what it holds is dropped.
+    /// Begins a session in storage of your own. What the storage holds is dropped.
     ///
     /// # Errors
     /// If the storage refuses, or an adapter of the sequence has no identity.
@@ -150,16 +152,17 @@ impl<S: Storage> Session<S> {
         Ok(start.session(storage, sequence))
     }
 
-    /// Saves a turn: what is new in the sequence and in the conversation. A turn without anything new writes its end alone.
+    /// Saves a turn: what is new in the sequence and in the conversation. If nothing is new, only the end of the turn
+    /// is written.
     ///
     /// # Errors
-    /// If the storage refuses (the turns before are still there, and the next call tries again), or the sequence has other adapters
-    /// than the session: [`compact`](Session::compact) begins anew with those.
+    /// If the storage refuses (the turns before are still there, and the next call tries again), or the sequence has
+    /// other adapters than the session: [`compact`](Session::compact) starts again with those.
     pub fn append(&mut self, context: &Context, turn: Turn<'_>) -> Result<Appended, EngineError> {
         self.saved.header.check(&Header::of(context, self.sequence)?)?;
         let found = self.storage.len().map_err(SessionError::storage("measure"))?;
         if found != self.end.offset {
-            // What a turn left that was not finished.
+            // Removes what an unfinished turn left.
             self.storage.set_len(self.end.offset).map_err(SessionError::storage("shorten"))?;
         }
         let (saved, storage) = (&self.saved, &mut self.storage);
@@ -178,50 +181,51 @@ impl<S: Storage> Session<S> {
                 Ok(appended)
             }
             Err(error) => {
-                // If that fails too, the next turn does it, or whoever opens the session.
+                // If that fails too, the next turn does it, or the next one that opens the session.
                 let _ = self.storage.set_len(self.end.offset);
                 Err(error)
             }
         }
     }
 
-    /// Whether turns are synced to the device. Default: true, a turn survives the loss of power once it was appended. Without it
-    /// a turn survives the end of the process, and the session is whole in either case.
+    /// Sets whether turns are synced to the device. Default: true, and a turn survives a loss of power once it is
+    /// appended. If false, a turn survives the end of the process. The session stays readable in either case.
     pub fn set_sync(&mut self, sync: bool) {
         self.sync = sync;
     }
 
-    /// The sequence of the context.
+    /// Returns the sequence in the context.
     pub fn sequence(&self) -> u32 {
         self.sequence
     }
 
-    /// Turns that were saved.
+    /// Returns the number of turns that were saved.
     pub fn turns(&self) -> u64 {
         self.saved.turns
     }
 
-    /// The tokens that were saved.
+    /// Returns the tokens that were saved.
     pub fn tokens(&self) -> &[TokenId] {
         &self.saved.tokens
     }
 
-    /// The messages that were saved.
+    /// Returns the messages that were saved.
     pub fn messages(&self) -> &SavedMessages {
         &self.saved.messages
     }
 
-    /// Bytes of the storage.
+    /// Returns the number of bytes of the storage.
     pub fn bytes(&self) -> u64 {
         self.end.offset
     }
 
-    /// Whether a new file would take less than half of the bytes, and these are more than 4 MiB: see [`Session::compact`].
+    /// Returns whether the storage has more than 4 MiB and a new file would take less than half of that: see
+    /// [`Session::compact`].
     pub fn is_wasteful(&self) -> bool {
         self.end.offset > SMALL && self.live < self.end.offset / 2
     }
 
-    /// Gives the storage back.
+    /// Returns the storage.
     pub fn into_storage(self) -> S {
         self.storage
     }
@@ -264,26 +268,27 @@ impl Start {
 }
 
 impl Content {
-    /// Bytes of a file that holds this and nothing else; the headers of records are small beside what they hold.
+    /// Returns the bytes of a file that holds this and nothing else. The headers of records are not counted, since they
+    /// are small.
     pub(super) fn live(&self, context: &Context) -> u64 {
         let (kv, len) = (context.kv(), self.tokens.len());
         let rows = (0..kv.n_groups()).map(|group| kv.needed_rows(group, len).len() * kv.row_bytes(group));
         (rows.sum::<usize>() + kv.state_bytes() + size_of::<TokenId>() * len + self.app.len()) as u64
     }
 
-    /// How many tokens of the storage still hold.
+    /// Returns how many tokens of the storage are still valid.
     fn keep(&self, tokens: &[TokenId], invoked: Option<usize>) -> usize {
         let common = self.tokens.iter().zip(tokens).take_while(|(a, b)| a == b).count();
         if self.invoked == invoked {
             return common;
         }
-        // With the adapter beginning elsewhere, the same tokens have other keys and values.
+        // If the adapter begins elsewhere, the same tokens have different keys and values.
         let first = self.invoked.unwrap_or(usize::MAX).min(invoked.unwrap_or(usize::MAX));
         common.min(first)
     }
 
-    /// Writes a turn, and returns what the storage holds then. `before`: messages and bytes of the app that stay unless the turn
-    /// has others.
+    /// Writes a turn, and returns what the storage holds then. `before` are messages and bytes of the app that stay
+    /// unless the turn has others.
     fn write(
         &self,
         storage: &mut impl Storage,
@@ -348,7 +353,7 @@ fn copied_ranges(ranges: &[Range<usize>]) -> Result<Vec<Range<usize>>, EngineErr
 /// Records on their way to the storage.
 struct Out<'a, S: Storage> {
     storage: &'a mut S,
-    /// Where the buffer's bytes go.
+    /// The offset at which the buffer's bytes are written.
     start: u64,
     end: End,
     buffer: Vec<u8>,
@@ -361,7 +366,7 @@ impl<S: Storage> Out<'_, S> {
         if self.buffer.len() >= PIECE { self.flush() } else { Ok(()) }
     }
 
-    /// Rows in records of at most a piece, or of one row. Returns their bytes.
+    /// Writes rows in records of at most a piece, or of one row if it is larger. Returns the number of their bytes.
     fn rows(
         &mut self,
         context: &Context,
@@ -381,7 +386,7 @@ impl<S: Storage> Out<'_, S> {
         Ok((rows.len() * row_bytes) as u64)
     }
 
-    /// The state in records of at most a piece. Returns its bytes.
+    /// Writes the state in records of at most a piece. Returns the number of its bytes.
     fn state(&mut self, context: &Context, sequence: u32) -> Result<u64, EngineError> {
         let (bytes, n) = (context.kv().state_bytes(), PIECE / size_of::<f32>());
         let values = bytes / size_of::<f32>();

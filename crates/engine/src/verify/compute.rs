@@ -1,12 +1,13 @@
-//! What the model computes, step by step.
+//! The computation of `verify`, step by step.
 //!
 //! ```text
 //! pass 0   the prompt but its end, in one batch     the kernels for many tokens
 //! pass 1   its last three tokens                    those for a few
 //! pass 2   the generated tokens, one by one         those for one token, and the cache that grows
 //! ```
-//! Models that see texts as a whole have pass 0 alone. Each step's result is hashed, that of pass 2 over all of its tokens: given the
-//! generated tokens, a fault at one of them changes no earlier step of a later one.
+//! Models that see texts as a whole only have pass 0. The result of each step is hashed; that of pass 2 is hashed over
+//! all of its tokens. Since the generated tokens are given, a fault at one of them changes no earlier step of a later
+//! one.
 
 use super::hash::{Hash, add_rows, add_values};
 use super::{Difference, GENERATED, PROMPT, Part, ReferenceError, text};

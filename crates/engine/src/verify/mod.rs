@@ -105,7 +105,8 @@ pub struct Difference {
     pub part: Part,
     /// The text, the template, the tensor, or the result of a step: `blk.7.ffn_down`.
     pub name: String,
-    /// What computed it: the kernel of a matrix, or the instruction set of another operation; `None` if it was not computed.
+    /// What computed it: the kernel of a matrix, or the instruction set of another operation. `None` if it was not
+    /// computed.
     pub kernel: Option<String>,
 }
 
@@ -139,7 +140,7 @@ impl Reference {
         self.computed.len()
     }
 
-    /// Tokens that are computed: those of the prompt, and generated ones.
+    /// Returns the numbers of tokens that are computed: those of the prompt, and generated ones.
     pub fn positions(&self) -> (usize, usize) {
         (self.prompt.len(), self.generated.len())
     }

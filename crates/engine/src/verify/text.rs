@@ -201,7 +201,7 @@ pub(super) fn compare_templates(
     Ok(added.map(|template| template.key))
 }
 
-/// A rendering as JSON.
+/// Returns a rendering as JSON.
 pub(super) fn rendering_json(text: &Option<String>) -> Json {
     text.as_deref().map_or(Json::Null, Json::from)
 }
