@@ -1,30 +1,31 @@
 //! Memory for libraries that abort when the system refuses it.
 //!
-//! Our own code reserves what it takes and turns a refusal into an error. clap, serde_json and the standard library end the process
-//! instead. What they ask for is small. So small requests that the system refuses are met from a reserve that the program was started
-//! with: it is enough to reach the next request of our own, which is an error, and to print that.
+//! Our own code reserves memory fallibly and turns a refusal into an error, but clap, serde_json and the standard
+//! library abort the process. Their requests are small. So if the system refuses a small request, it is met from a
+//! reserve that was set aside when the program started. The reserve is large enough to reach our own next request,
+//! which becomes an error, and to print that.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes of the reserve. Pages of it that are never used take no memory, but a limit of data counts them, and under one that is too small
-/// for them the system doesn't start the program.
+/// Bytes of the reserve. Pages of it that are never used take no memory, but a limit on data counts them. If such a
+/// limit is too small for them, the system does not start the program.
 const SIZE: usize = 64 << 10;
 
-/// Requests of more bytes than this are refused as the system refuses them. clap asks for 38,400.
+/// Larger requests are refused if the system refuses them. clap requests 38,400 bytes.
 const MOST: usize = 40 << 10;
 
 /// The system's allocator, with a reserve for small requests that it refuses.
 pub(crate) struct WithReserve<A> {
     system: A,
     reserve: UnsafeCell<[u8; SIZE]>,
-    /// Bytes of the reserve that are given away. They never come back.
+    /// Bytes of the reserve that are in use. They are never given back.
     taken: AtomicUsize,
 }
 
-// SAFETY: `taken` gives each byte of the reserve to one request alone.
+// SAFETY: `taken` gives each byte of the reserve to only one request.
 unsafe impl<A: Sync> Sync for WithReserve<A> {}
 
 impl WithReserve<System> {
@@ -38,7 +39,7 @@ impl<A> WithReserve<A> {
         Self { system, reserve: UnsafeCell::new([0; SIZE]), taken: AtomicUsize::new(0) }
     }
 
-    /// Takes room for `layout` from the reserve; null if it is too large or nothing is left.
+    /// Takes room for `layout` from the reserve. Returns null if it is too large or nothing is left.
     fn take(&self, layout: Layout) -> *mut u8 {
         if layout.size() > MOST {
             return std::ptr::null_mut();
@@ -55,7 +56,7 @@ impl<A> WithReserve<A> {
         before.ok().and_then(place).map_or(std::ptr::null_mut(), |(offset, _)| start.wrapping_add(offset))
     }
 
-    /// Whether `place` lies in the reserve.
+    /// Returns whether `place` is in the reserve.
     fn holds(&self, place: *mut u8) -> bool {
         place.addr().wrapping_sub(self.reserve.get().addr()) < SIZE
     }

@@ -1,5 +1,5 @@
-//! Answers on their way to people and programs: content on standard output, reasoning dimmed on standard error, calls
-//! as a line of JSON, the last of standard output.
+//! Prints answers: content on standard output, reasoning dimmed on standard error, and calls as a line of JSON, the
+//! last on standard output.
 
 use crate::error::CliResult;
 use crate::output;
@@ -8,7 +8,7 @@ use happy_engine::chat::{Reply, ToolCall};
 use happy_engine::{Context, Event, Finish, Generation};
 use std::io::{IsTerminal, Write};
 
-/// Prints an answer as it comes; returns the reply and how it ended.
+/// Prints an answer as it comes. Returns the reply and how it ended.
 pub(crate) fn stream(answer: Generation<&mut Context>) -> CliResult<(Reply, Option<Finish>)> {
     for tool in answer.left_out() {
         output::note(&format!("[a tool cannot be called: {tool}]"));
@@ -45,7 +45,7 @@ pub(crate) fn stream(answer: Generation<&mut Context>) -> CliResult<(Reply, Opti
     bar.finish_and_clear();
     thinking.end();
     let reply = &done.0;
-    // A reply that is nothing but calls is nothing but their line.
+    // A reply that only has calls prints only their line.
     if reply.tool_calls.is_empty() {
         page.close()?
     } else {
@@ -62,7 +62,7 @@ pub(crate) fn stream(answer: Generation<&mut Context>) -> CliResult<(Reply, Opti
     Ok(done)
 }
 
-/// Calls as one line of JSON.
+/// Formats calls as one line of JSON.
 fn calls(tool_calls: &[ToolCall]) -> CliResult<String> {
     // Written directly: a JSON value in between would round the numbers of arguments.
     #[derive(serde::Serialize)]

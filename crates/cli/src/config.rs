@@ -13,8 +13,8 @@
 //! samplers = ["penalties", "top_k", "temperature"]
 //! ```
 //!
-//! Its values become the defaults of options before the command line is read, so that help shows them and what conflicts on the
-//! command line is not in conflict with the file.
+//! Its values become the defaults of options before the command line is parsed. So help shows them, and an option on
+//! the command line does not conflict with one in the file.
 
 use crate::error::{self, CliError, CliResult};
 use crate::paths::shown;
@@ -29,7 +29,7 @@ struct Key {
     name: &'static str,
     /// The option that it sets.
     option: &'static str,
-    /// The commands whose option it is; none: all that take `--model`.
+    /// The commands that have the option; if empty, all that take `--model`.
     commands: &'static [&'static str],
 }
 
@@ -45,7 +45,7 @@ const KEYS: [Key; 5] = [
 const SAMPLING: &str = "sampling";
 const SAMPLERS: [&str; 2] = ["run", "chat"];
 
-/// Largest file in bytes.
+/// Maximum size of the file in bytes.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// A default that the file sets.
@@ -57,7 +57,7 @@ pub(crate) struct Setting {
     pub(crate) line: usize,
 }
 
-/// Where the file is, whether it exists or not; `None` if the environment names no home.
+/// Returns the path of the file, whether it exists or not; `None` if the environment names no home.
 pub(crate) fn path() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let folder = variable("XDG_CONFIG_HOME").or_else(|| match cfg!(target_os = "windows") {
@@ -67,7 +67,7 @@ pub(crate) fn path() -> Option<PathBuf> {
     Some(folder?.join("happy").join("config.toml"))
 }
 
-/// The settings of the file; none if there is no file.
+/// Reads the settings of the file; none if there is no file.
 pub(crate) fn settings(command: &Command) -> CliResult<Vec<Setting>> {
     let Some(path) = path() else { return Ok(Vec::new()) };
     let name = shown(&path);
@@ -88,7 +88,7 @@ pub(crate) fn settings(command: &Command) -> CliResult<Vec<Setting>> {
     })
 }
 
-/// What is wrong with a file, and at which byte.
+/// Returns what is wrong with a file, and at which byte.
 struct Wrong {
     at: usize,
     what: String,
@@ -98,7 +98,7 @@ fn line_of(text: &str, at: usize) -> usize {
     1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
 }
 
-/// The settings of a text, checked by the options that they set.
+/// Reads the settings of a text, checked by the options that they set.
 fn parse(text: &str, command: &Command) -> Result<Vec<Setting>, Wrong> {
     let table = DeTable::parse(text).map_err(|error| Wrong {
         at: error.span().map_or(0, |span| span.start),
@@ -147,7 +147,7 @@ fn option<'a>(command: &'a Command, id: &str) -> Option<&'a Arg> {
     command.get_arguments().find(|arg| arg.get_id() == id)
 }
 
-/// A value as it would stand on the command line; an array as several.
+/// Returns a value as it would be on the command line; an array as several values.
 fn values_of(key: &str, value: &DeValue<'_>) -> Result<Vec<String>, String> {
     let one = |value: &DeValue<'_>| match value {
         DeValue::String(text) => Ok(text.to_string()),
@@ -162,7 +162,7 @@ fn values_of(key: &str, value: &DeValue<'_>) -> Result<Vec<String>, String> {
     }
 }
 
-/// Whether an option takes these values.
+/// Returns whether an option accepts these values.
 fn check(key: &str, arg: &Arg, values: &[String]) -> Result<(), String> {
     let several = matches!(arg.get_action(), ArgAction::Append);
     if values.len() != 1 && !several {
@@ -177,7 +177,7 @@ fn check(key: &str, arg: &Arg, values: &[String]) -> Result<(), String> {
     }
 }
 
-/// The command line with the file's values as defaults, if the command that is about to run has options that it sets.
+/// Returns the command line with the file's values as defaults, if the command that will run has options that it sets.
 pub(crate) fn defaults(command: Command) -> CliResult<Command> {
     let Some(name) = std::env::args_os().nth(1) else { return Ok(command) };
     let Some(name) = name.to_str().filter(|name| command.find_subcommand(name).is_some_and(takes_model))
@@ -190,13 +190,13 @@ pub(crate) fn defaults(command: Command) -> CliResult<Command> {
     }))
 }
 
-/// Whether a command takes a model that has a default.
+/// Returns whether a command takes a model that has a default.
 fn takes_model(command: &Command) -> bool {
     option(command, "model").is_some_and(|model| !model.get_default_values().is_empty())
         || KEYS.iter().any(|key| key.commands.contains(&command.get_name()))
 }
 
-/// A command with one more default.
+/// Adds a default to a command.
 fn set(command: Command, name: &str, setting: Setting) -> Command {
     let id = match setting.key.split_once('.') {
         Some((_, long)) if SAMPLERS.contains(&name) => {
@@ -215,7 +215,7 @@ fn set(command: Command, name: &str, setting: Setting) -> Command {
     command.mut_arg(id, |arg| arg.default_values(values))
 }
 
-/// All keys with the default that they have without the file, if that can be said.
+/// Returns all keys with their default without the file, if it is known.
 pub(crate) fn keys(command: &Command) -> Vec<(String, Option<String>)> {
     let default = |arg: &Arg| {
         let values = arg.get_default_values().iter().map(|value| value.to_string_lossy().into_owned());

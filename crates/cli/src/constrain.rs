@@ -29,7 +29,7 @@ impl GrammarSource {
         self.grammar.as_deref().or(self.json_schema.as_deref())
     }
 
-    /// The form as it stands in the file, and compiled; `None` if no file was named.
+    /// Reads the form from its file and compiles it; `None` if no file was named.
     fn read(&self, root: &str) -> CliResult<Option<(Form, Grammar)>> {
         let limits = Limits::default();
         if let Some(path) = &self.grammar {
@@ -47,18 +47,18 @@ impl GrammarSource {
         Ok(None)
     }
 
-    /// The compiled grammar, whose texts begin with the rule `root`; `None` if no file was named.
+    /// Returns the compiled grammar, whose texts begin with the rule `root`; `None` if no file was named.
     pub(crate) fn compile(&self, root: &str) -> CliResult<Option<Grammar>> {
         Ok(self.read(root)?.map(|(_, grammar)| grammar))
     }
 
-    /// The form for a generation, checked by compiling it; `None` if no file was named.
+    /// Returns the form for a generation, checked by compiling it; `None` if no file was named.
     pub(crate) fn form(&self) -> CliResult<Option<Form>> {
         Ok(self.read("root")?.map(|(form, _)| form))
     }
 }
 
-/// An error in the file, whose text has the place.
+/// Returns an error in the file, with its place.
 pub(crate) fn wrong(path: &Path, error: &dyn Display) -> CliError {
     CliError::usage(format!("`{}`: {error}", path.display()))
 }

@@ -1,4 +1,4 @@
-//! What the command says when it fails, and with which exit code.
+//! The errors of the command: its messages and exit codes.
 
 use clap::error::{ContextKind, ContextValue};
 use core::fmt;
@@ -31,12 +31,12 @@ impl CliError {
         Self { code: 3, message: message.into(), closed_pipe: false }
     }
 
-    /// This device computes something else than the one it was compared with: exit code 4.
+    /// This device computes different results from the one it was compared with: exit code 4.
     pub(crate) fn differs(message: impl Into<String>) -> Self {
         Self { code: 4, message: message.into(), closed_pipe: false }
     }
 
-    /// A file that cannot be read or written.
+    /// Returns the error of a file that cannot be read or written.
     pub(crate) fn io(doing: &str, path: impl fmt::Display, error: &io::Error) -> Self {
         Self::new(format!("cannot {doing} `{path}`: {error}"))
     }
@@ -50,13 +50,13 @@ impl CliError {
         self.code
     }
 
-    /// The reader of our output went away, which ends the command quietly.
+    /// The reader of our output has closed it, which ends the command without a message.
     pub(crate) fn is_closed_pipe(&self) -> bool {
         self.closed_pipe
     }
 }
 
-/// What clap says in several lines as one sentence.
+/// Turns clap's message of several lines into one sentence.
 pub(crate) fn said(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let lines = text.lines().map(str::trim);
@@ -69,7 +69,7 @@ pub(crate) fn said(error: &clap::Error) -> String {
     said.strip_prefix("error: ").unwrap_or(&said).to_owned()
 }
 
-/// Whether a line of clap's is more than a guess: `cpu` for `pull`, or `-- --foo` for an option that isn't known.
+/// Returns whether a line of clap's is more than a guess: `cpu` for `pull`, or `-- --foo` for an unknown option.
 fn is_helpful(line: &str, error: &clap::Error) -> bool {
     let name = |kind| match error.get(kind) {
         Some(ContextValue::String(name)) => Some(name.clone()),
@@ -86,7 +86,7 @@ fn is_helpful(line: &str, error: &clap::Error) -> bool {
 }
 
 impl fmt::Display for CliError {
-    /// The sentence, in one line whatever it quotes.
+    /// Returns the sentence in one line, whatever it quotes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut lines = self.message.lines().map(str::trim).filter(|l| !l.is_empty());
         f.write_str(lines.next().unwrap_or("unknown"))?;

@@ -31,17 +31,17 @@ pub(crate) struct GenerationArgs {
     sampling: SamplingArgs,
 }
 
-/// Tokens of a text that no chat template gives an end: many base models never end by themselves.
+/// Maximum number of tokens of a text without a chat template, since many base models never end by themselves.
 const RAW_TOKENS: usize = 256;
 
 impl GenerationArgs {
-    /// Whether the options are in range; needs no model, so that what is wrong shows before one is loaded.
+    /// Checks that the options are in range. This needs no model, so that errors are reported before one is loaded.
     pub(crate) fn check(&self) -> CliResult {
         self.limit()?;
         self.sampling.check()
     }
 
-    /// The parameters by which tokens are chosen, and their values.
+    /// Returns the parameters by which tokens are chosen, and their values.
     pub(crate) fn shown(&self) -> Vec<(String, String)> {
         self.sampling.shown()
     }
@@ -59,7 +59,7 @@ impl GenerationArgs {
         Ok(())
     }
 
-    /// The engine's options. `raw`: there is no chat template.
+    /// Returns the engine's options. `raw` means that there is no chat template.
     pub(crate) fn options(
         &self,
         engine: &Engine,
@@ -78,7 +78,7 @@ impl GenerationArgs {
         })
     }
 
-    /// What was asked for, if anything was: a number of tokens, or no limit.
+    /// Returns the requested limit, if there is one: a number of tokens, or no limit.
     fn limit(&self) -> CliResult<Option<Option<usize>>> {
         match self.max_tokens {
             None => Ok(None),
@@ -93,7 +93,7 @@ impl GenerationArgs {
     }
 }
 
-/// Generates what follows `prompt` and prints it as it comes; returns how it ended.
+/// Generates what follows `prompt` and prints it as it comes. Returns how it ended.
 pub(crate) fn stream(
     context: &mut Context,
     prompt: &[TokenId],
@@ -115,7 +115,7 @@ pub(crate) fn stream(
     Ok(finish)
 }
 
-/// Raises the flag on Ctrl-C; the second time the process ends at once.
+/// Raises the flag on Ctrl-C. The second Ctrl-C ends the process at once.
 pub(crate) fn cancel_on_interrupt() -> CliResult<Cancel> {
     let cancel = Cancel::new();
     let flag = cancel.clone();
@@ -130,7 +130,7 @@ pub(crate) fn cancel_on_interrupt() -> CliResult<Cancel> {
     Ok(cancel)
 }
 
-/// Why a text ended, if that is not simply where the model ended it, and what the reader can do about it.
+/// Returns why a text ended, unless the model simply ended it, and what the user can do about it.
 pub(crate) fn end(finish: &Finish) -> Option<String> {
     let hint = match &finish.reason {
         FinishReason::EndOfGeneration(_) | FinishReason::GrammarEnd => return None,
@@ -153,7 +153,7 @@ pub(crate) fn complete(finish: &Finish) -> CliResult {
     }
 }
 
-/// The summary of a generation, for standard error.
+/// Returns the summary of a generation, for standard error.
 pub(crate) fn summary(finish: &Finish) -> Vec<String> {
     let ms = |d: std::time::Duration| d.as_secs_f64() * 1e3;
     let mut lines = vec![format!(
@@ -173,7 +173,7 @@ pub(crate) fn summary(finish: &Finish) -> Vec<String> {
     lines
 }
 
-/// What the process takes of the machine's memory, after what a governor decided, for standard error.
+/// Prints what a governor decided and how much memory the process takes, to standard error.
 pub(crate) fn memory(context: &Context) -> String {
     let governor = pace::line(context).map_or(String::new(), |line| format!("{line}\n"));
     governor + &memory_line(context)

@@ -1,4 +1,4 @@
-//! Models by name: what the cache holds, and downloads that are judged before they begin.
+//! Models by name: those in the cache, and downloads that are checked before they begin.
 
 use crate::error::{CliError, CliResult};
 use crate::output::{self, human_bytes};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// The hub as the environment says.
+/// Makes the hub from the environment.
 pub(crate) fn open() -> CliResult<Hub> {
     Ok(Hub::from_env()?)
 }
@@ -22,19 +22,19 @@ pub(crate) fn name(text: &str) -> CliResult<Name> {
     text.parse().map_err(|error: happy_hub::Error| CliError::usage(error.to_string()))
 }
 
-/// Whether a model's name is one that only the hub knows, and no path.
+/// Returns whether a model's name is one that only the hub knows, and not a path.
 pub(crate) fn is_hub_name(model: &str) -> bool {
     let addresses = ["hf:", "https://", "http://"];
     addresses.iter().any(|start| model.starts_with(start))
         || ALIASES.iter().any(|alias| alias.name.eq_ignore_ascii_case(model))
 }
 
-/// The file of a model that the cache holds; `None` if it does not.
+/// Returns the file of a model in the cache; `None` if it is not there.
 pub(crate) fn find(model: &str) -> CliResult<Option<PathBuf>> {
     Ok(open()?.find(&name(model)?)?.map(|pulled| pulled.path().to_owned()))
 }
 
-/// The file of a model by a name of the hub; one that is not here is downloaded if its user says so.
+/// Returns the file of a model by its name on the hub. If it is not in the cache, it is downloaded if the user agrees.
 pub(crate) fn find_or_pull(model: &str) -> CliResult<PathBuf> {
     if let Some(path) = find(model)? {
         return Ok(path);
@@ -51,12 +51,12 @@ pub(crate) fn find_or_pull(model: &str) -> CliResult<PathBuf> {
             .map_err(|error| CliError::new(format!("cannot read the answer: {error}")))?;
         Ok(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
     };
-    // Planned as `happy run` without options does it; the command's own plan follows.
+    // Planned like `happy run` without options; the command's own plan follows.
     let pulled = pull(model, PullOptions::default(), &LoadOptions::default(), &ask)?;
     Ok(pulled.path().to_owned())
 }
 
-/// What running an offered model would take.
+/// Returns the memory that running an offered model would take.
 pub(crate) fn plan(offer: &Offer, options: &LoadOptions) -> Result<Plan, EngineError> {
     let files: Vec<_> = offer.files.iter().filter(|file| file.role == Role::Model).collect();
     let headers = GgufSetFile::from_parts(files.iter().map(|f| (f.path.clone(), f.header.clone().into())))?;
@@ -64,7 +64,7 @@ pub(crate) fn plan(offer: &Offer, options: &LoadOptions) -> Result<Plan, EngineE
     Engine::plan_of_headers(headers, bytes, &offer.name, options)
 }
 
-/// An offer in one line.
+/// Returns an offer in one line.
 pub(crate) fn summary(offer: &Offer) -> String {
     let license = offer.license.as_ref().map_or_else(String::new, |license| format!(", license {license}"));
     let missing = match offer.missing() {
@@ -74,7 +74,7 @@ pub(crate) fn summary(offer: &Offer) -> String {
     format!("{}, {missing}{license}", human_bytes(offer.total()))
 }
 
-/// A plan in one line.
+/// Returns a plan in one line.
 pub(crate) fn needs(plan: &Plan) -> String {
     let budget = plan
         .budget
@@ -93,7 +93,7 @@ pub(crate) fn pull(
 ) -> CliResult<Pulled> {
     let cancel = Arc::new(AtomicBool::new(false));
     options.cancel = Some(cancel.clone());
-    // Where the handler is taken, the one who has it ends the process; what has arrived is kept either way.
+    // If another handler is installed, it ends the process. What has arrived is kept either way.
     let _ = ctrlc::set_handler(move || {
         if cancel.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
@@ -127,7 +127,7 @@ pub(crate) fn pull(
     Ok(pulled)
 }
 
-/// How a download goes, on standard error.
+/// Shows the progress of a download on standard error.
 struct Bar(ProgressBar);
 
 impl Bar {
@@ -167,7 +167,7 @@ impl Bar {
     }
 }
 
-/// A time for people.
+/// Formats a time for people.
 fn time(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..60 => format!("{seconds} s"),

@@ -1,4 +1,4 @@
-//! Reading what people and programs give us.
+//! Reads input from people and programs.
 
 use crate::error::{CliError, CliResult};
 use happy_engine::chat::{json, messages_from_json};
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use std::io::{BufRead, IsTerminal, Read};
 use std::path::Path;
 
-/// All of a file, or of standard input for `-`, as text.
+/// Reads all of a file, or of standard input for `-`, as text.
 pub(crate) fn read_text(path: &Path) -> CliResult<String> {
     if path == Path::new("-") {
         return read_stdin();
@@ -17,7 +17,7 @@ pub(crate) fn read_text(path: &Path) -> CliResult<String> {
     utf8(bytes, &format!("`{}`", path.display()), 0)
 }
 
-/// A file, or standard input for `-`, as JSON.
+/// Reads a file, or standard input for `-`, as JSON.
 pub(crate) fn read_json(path: &Path) -> CliResult<Value> {
     parse(path, json::parse)
 }
@@ -30,12 +30,12 @@ fn parse(path: &Path, parse: impl Fn(&str) -> serde_json::Result<Value>) -> CliR
     })
 }
 
-/// A file that holds a JSON array.
+/// Reads a file that holds a JSON array.
 pub(crate) fn read_array(path: &Path) -> CliResult<Vec<Value>> {
     array(path, read_json(path)?)
 }
 
-/// A file that holds a JSON array of messages; arguments of calls keep the digits of their numbers.
+/// Reads a file that holds a JSON array of messages. Arguments of calls keep the digits of their numbers.
 pub(crate) fn read_messages(path: &Path) -> CliResult<Vec<Value>> {
     array(path, parse(path, messages_from_json)?)
 }
@@ -50,7 +50,7 @@ fn array(path: &Path, json: Value) -> CliResult<Vec<Value>> {
     }
 }
 
-/// A file that holds a JSON object.
+/// Reads a file that holds a JSON object.
 pub(crate) fn read_object(path: &Path) -> CliResult<Value> {
     match read_json(path)? {
         object @ Value::Object(_) => Ok(object),
@@ -61,7 +61,7 @@ pub(crate) fn read_object(path: &Path) -> CliResult<Value> {
     }
 }
 
-/// Variables of a template, as NAME=VALUE; the value is JSON, or a string if it is not valid JSON.
+/// Parses variables of a template in the form NAME=VALUE. The value is JSON, or a string if it is not valid JSON.
 pub(crate) fn variables(pairs: &[String]) -> CliResult<Map<String, Value>> {
     let pair = |text: &String| {
         let (name, value) = text
@@ -73,7 +73,7 @@ pub(crate) fn variables(pairs: &[String]) -> CliResult<Map<String, Value>> {
     pairs.iter().map(pair).collect()
 }
 
-/// What a JSON value is, for messages.
+/// Returns the kind of a JSON value, for messages.
 pub(crate) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -85,7 +85,7 @@ pub(crate) fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// What was piped into the command, if anything was: a terminal, a device and a closed input give nothing.
+/// Reads what was piped into the command, if anything was: a terminal, a device and a closed input give nothing.
 pub(crate) fn piped() -> CliResult<Option<String>> {
     if !has_pipe() {
         return Ok(None);
@@ -93,7 +93,7 @@ pub(crate) fn piped() -> CliResult<Option<String>> {
     Ok(Some(read_stdin()?).filter(|text| !text.trim().is_empty()))
 }
 
-/// Whether standard input is a pipe, a socket or a file.
+/// Returns whether standard input is a pipe, a socket or a file.
 #[cfg(unix)]
 fn has_pipe() -> bool {
     use std::os::fd::AsFd;
@@ -110,7 +110,7 @@ fn has_pipe() -> bool {
     !std::io::stdin().is_terminal()
 }
 
-/// All of standard input as text.
+/// Reads all of standard input as text.
 pub(crate) fn read_stdin() -> CliResult<String> {
     let mut bytes = Vec::new();
     std::io::stdin()
@@ -120,7 +120,7 @@ pub(crate) fn read_stdin() -> CliResult<String> {
     utf8(bytes, "standard input", 0)
 }
 
-/// Bytes as text, or where they are not valid UTF-8; `start`: their offset in what is read.
+/// Returns bytes as text, or where they are not valid UTF-8. `start` is their offset in the input.
 fn utf8(bytes: Vec<u8>, what: &str, start: usize) -> CliResult<String> {
     String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
@@ -155,7 +155,7 @@ pub(crate) struct StdinLines {
 }
 
 impl StdinLines {
-    /// The next line and its number from 1; `None` at the end.
+    /// Returns the next line and its number from 1; `None` at the end.
     pub(crate) fn next(&mut self) -> CliResult<Option<(usize, String)>> {
         let mut bytes = Vec::new();
         // Values of a line of JSON take up to a few times its bytes, which serde reserves infallibly.
@@ -176,7 +176,7 @@ impl StdinLines {
     }
 }
 
-/// Messages that somebody types, with editing and history, or that a program sends a line each.
+/// Messages that a person types, with editing and history, or that a program sends, one on each line.
 pub(crate) enum MessageReader {
     /// A terminal.
     Editor(Box<rustyline::DefaultEditor>),
@@ -203,17 +203,18 @@ impl MessageReader {
         }
         let mut editor = rustyline::DefaultEditor::new()
             .map_err(|e| CliError::new(format!("cannot read from the terminal: {e}")))?;
-        // Not Ctrl-J: Enter that is typed while the model answers comes as that.
+        // Not Ctrl-J, because Enter typed while the model answers arrives as that.
         editor.bind_sequence(KeyEvent(KeyCode::Enter, Modifiers::ALT), Cmd::Newline);
         Ok(Self::Editor(Box::new(editor)))
     }
 
-    /// Whether somebody types.
+    /// Returns whether a person types.
     pub(crate) fn is_interactive(&self) -> bool {
         matches!(self, Self::Editor(_))
     }
 
-    /// The next message: a line; lines that end in a backslash, and the one after them; or all between two `"""`.
+    /// Reads the next message: a line; lines that end in a backslash, with the one after them; or everything between
+    /// two `"""`.
     pub(crate) fn read(&mut self) -> CliResult<Typed> {
         let mut message = String::new();
         let mut fenced = false;
@@ -261,7 +262,7 @@ impl MessageReader {
         Typed::Message(message)
     }
 
-    /// The next line, without its end.
+    /// Reads the next line, without its end.
     fn line(&mut self, prompt: &str) -> CliResult<Typed> {
         let editor = match self {
             Self::Plain(lines) => {
@@ -278,7 +279,7 @@ impl MessageReader {
     }
 }
 
-/// Asks for a message, and for more of it.
+/// The prompts for a message, and for more of it.
 const PROMPT: &str = "> ";
 const MORE: &str = ". ";
 

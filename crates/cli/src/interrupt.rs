@@ -1,16 +1,16 @@
-//! Signals that end a command which writes files: what it has begun goes away, then the process ends.
+//! Handles signals that end a command which writes files: unfinished files are removed, then the process ends.
 
 use crate::error::CliResult;
 
-/// From here on SIGINT, SIGTERM and SIGHUP (elsewhere Ctrl-C and the like) remove the files that are not complete and end
-/// the process with exit code 128 + the signal's number. To be called before any thread starts.
+/// From now on SIGINT, SIGTERM and SIGHUP (on other systems, Ctrl-C and the like) remove incomplete files and end the
+/// process with exit code 128 + the signal's number. Call it before any thread starts.
 #[cfg(unix)]
 pub(crate) fn remove_unfinished_files() -> CliResult {
     use nix::sys::signal::{SigSet, Signal};
     let ignored = ignored_signals();
     let wanted = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
     let signals: SigSet = wanted.into_iter().filter(|s| ignored >> (*s as u32 - 1) & 1 == 0).collect();
-    // A thread waits for them, so that no handler interrupts anything.
+    // A thread waits for the signals, so that no handler interrupts anything.
     let (begin, begun) = std::sync::mpsc::sync_channel(1);
     let wait = move || {
         let _ = begin.send(());
@@ -18,7 +18,7 @@ pub(crate) fn remove_unfinished_files() -> CliResult {
             finish(128 + signal as i32);
         }
     };
-    // Without one the signals end the process as they always do; the next run removes what is left.
+    // Without that thread, the signals end the process as usual, and the next run removes what is left.
     if signals.thread_block().is_ok() {
         let thread = std::thread::Builder::new().stack_size(STACK);
         match has_room().then(|| thread.spawn(wait)) {
@@ -34,14 +34,14 @@ pub(crate) fn remove_unfinished_files() -> CliResult {
 #[cfg(unix)]
 const STACK: usize = 128 << 10;
 
-/// Whether there is memory for that thread and its signal stack, for want of which the standard library would end the process.
-/// Both are mappings, so a mapping is asked for: the allocator could give what it has kept.
+/// Returns whether there is memory for that thread and its signal stack. Without it, the standard library would end the
+/// process. Both are mappings, so this tries a mapping: the allocator might use memory that it has kept.
 #[cfg(unix)]
 fn has_room() -> bool {
     memmap2::MmapMut::map_anon(STACK + (256 << 10)).is_ok()
 }
 
-/// Bit `n - 1` for a signal that the caller has made the process ignore, as `nohup` does.
+/// Returns bit `n - 1` for each signal `n` that the caller has made the process ignore, as `nohup` does.
 #[cfg(unix)]
 fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Options that commands share, and loading with them.
+//! Options that commands share, and loading with these options.
 
 use crate::error::{CliError, CliResult};
 use crate::models;
@@ -44,7 +44,7 @@ pub(crate) struct LoadArgs {
 }
 
 impl LoadArgs {
-    /// The engine's options.
+    /// Returns the engine's options.
     pub(crate) fn options(&self) -> LoadOptions {
         LoadOptions {
             threads: self.threads,
@@ -75,7 +75,7 @@ pub(crate) struct ContextArgs {
 }
 
 impl ContextArgs {
-    /// The engine's options for this context, loaded as `load` says.
+    /// Returns the engine's options for this context, combined with those of `load`.
     pub(crate) fn options(&self, load: &LoadArgs) -> LoadOptions {
         let snapshot_bytes = self.snapshots.saturating_mul(1 << 20);
         LoadOptions {
@@ -88,7 +88,7 @@ impl ContextArgs {
     }
 }
 
-/// What is added to the model.
+/// Adapters of the model.
 #[derive(Debug, Args)]
 pub(crate) struct LoraArgs {
     /// Add an adapter (LoRA), times SCALE [default: 1]; several add up in the order given
@@ -97,7 +97,7 @@ pub(crate) struct LoraArgs {
 }
 
 impl LoraArgs {
-    /// The engine's options with the adapters.
+    /// Returns the engine's options with the adapters.
     pub(crate) fn of(&self, options: LoadOptions) -> LoadOptions {
         LoadOptions { adapters: self.files.clone(), ..options }
     }
@@ -112,15 +112,15 @@ pub(crate) struct ModelArgs {
 }
 
 impl ModelArgs {
-    /// What messages call it.
+    /// Its name in messages.
     pub(crate) fn name(&self) -> Display<'_> {
         self.model.display()
     }
 }
 
-/// Loads a model; `note` hears what its user may want to know.
+/// Loads a model. `note` is called with remarks for the user.
 pub(crate) fn engine(model: &ModelArgs, options: &LoadOptions, note: &dyn Fn(&str)) -> CliResult<Engine> {
-    // A wrong option shows before a model that is not there.
+    // A wrong option is reported before a missing model.
     options.check()?;
     let engine = Engine::open(models::resolve(&model.model)?, options)?;
     if let Some(notice) = engine.plan().shrunk_notice() {
@@ -137,12 +137,12 @@ pub(crate) fn engine(model: &ModelArgs, options: &LoadOptions, note: &dyn Fn(&st
     Ok(engine)
 }
 
-/// Reads the header of a file, of a split model that of the first part, which has the model's metadata.
+/// Reads the header of a file; of a split model that of the first part, which has the model's metadata.
 pub(crate) fn header(model: impl AsRef<Path>) -> CliResult<ModelFile> {
     Ok(ModelFile::header(models::resolve(model)?)?)
 }
 
-/// The tokenizer of a file.
+/// Returns the tokenizer of a file.
 pub(crate) fn tokenizer(model: &ModelArgs) -> CliResult<Tokenizer> {
     let name = model.name();
     let tokenizer = header(&model.model)?

@@ -36,7 +36,7 @@ use std::process::ExitCode;
 static MEMORY: allocator::WithReserve<std::alloc::System> = allocator::WithReserve::new();
 
 /// Run GGUF language models on the CPU.
-// Of an option that is given twice the last one counts, so that scripts can append theirs.
+// If an option is given twice, the last one counts, so that scripts can append theirs.
 #[derive(Debug, Parser)]
 #[command(name = "happy", version, about, max_term_width = 100, arg_required_else_help = true)]
 #[command(args_override_self = true)]
@@ -45,12 +45,12 @@ struct Args {
     command: Command,
 }
 
-/// Bytes that clap and std reserve infallibly before a command runs: the description of all options (about 300 KiB), and the
-/// buffer of standard input.
+/// Bytes that clap and std reserve infallibly before a command runs: the description of all options (about 300 KiB),
+/// and the buffer of standard input.
 const COMMAND_LINE: usize = 512 << 10;
 
-/// An error if there is no room to read the command line, which holds each argument up to four times. The room is given back at
-/// once, for those who cannot take no for an answer.
+/// Returns an error if there is not enough memory to read the command line, which holds each argument up to four times.
+/// The memory is freed at once, for code that cannot handle a refusal.
 fn room() -> Result<(), CliError> {
     let ask = |bytes| {
         let room = Vec::<u8>::new().try_reserve_exact(bytes);
@@ -62,7 +62,7 @@ fn room() -> Result<(), CliError> {
     ask(COMMAND_LINE + 4 * arguments)
 }
 
-/// The arguments that the process was started with.
+/// Returns the arguments with which the process was started.
 fn parse(mut command: clap::Command) -> Result<Args, clap::Error> {
     let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
     Args::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))

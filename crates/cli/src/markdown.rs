@@ -1,7 +1,7 @@
-//! Markdown on a terminal: bold text, headings and code are shown so, and marks are dimmed. No character is changed or left out, so that what
-//! is copied from the screen is what the model wrote.
+//! Markdown on a terminal: bold text, headings and code are highlighted, and marks are dimmed. No character is changed
+//! or left out, so text that is copied from the screen is what the model wrote.
 
-/// How a character is shown.
+/// The style of a character.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Style {
     #[default]
@@ -13,7 +13,7 @@ pub(crate) enum Style {
 }
 
 impl Style {
-    /// What turns a terminal from any style to this one.
+    /// Returns the escape sequence that switches a terminal from any style to this one.
     pub(crate) fn escape(self) -> &'static str {
         match self {
             Style::Plain => "\x1b[0m",
@@ -27,14 +27,14 @@ impl Style {
 /// Gives each character of a text its style, as the text comes.
 #[derive(Debug, Default)]
 pub(crate) struct Markdown {
-    /// Characters whose style the next one decides: stars, or backticks and hashes at the start of a line.
+    /// Characters whose style depends on the next one: stars, or backticks and hashes at the start of a line.
     held: String,
-    /// Only spaces have come since the line began.
+    /// Whether the line has only spaces so far.
     at_start: bool,
     begun: bool,
     /// Backticks that opened the block of code.
     fence: usize,
-    /// The line is a fence: all of it is a mark.
+    /// Whether the line is a fence, all of which is a mark.
     in_fence_line: bool,
     heading: bool,
     bold: bool,
@@ -43,7 +43,7 @@ pub(crate) struct Markdown {
 }
 
 impl Markdown {
-    /// The characters that can be shown now.
+    /// Returns the characters that can be shown now.
     pub(crate) fn push(&mut self, text: &str, out: &mut Vec<(Style, char)>) {
         for c in text.chars() {
             if !std::mem::replace(&mut self.begun, true) {
@@ -69,7 +69,7 @@ impl Markdown {
         }
     }
 
-    /// The characters that are held, at the end of the text.
+    /// Returns the characters that are held, at the end of the text.
     pub(crate) fn finish(&mut self, out: &mut Vec<(Style, char)>) {
         self.release(None, out);
     }
@@ -87,7 +87,7 @@ impl Markdown {
             }
             '`' => return held.chars().for_each(|c| self.show(c, out)),
             '#' if n <= 6 && space_follows => self.heading = true,
-            // Closes what is open after a letter, and opens before one.
+            // It closes an open style after a letter, and opens one before a letter.
             '*' if n == 2 && (if self.bold { !self.last.is_whitespace() } else { !space_follows }) => {
                 self.bold = !self.bold;
             }
@@ -135,7 +135,7 @@ impl Markdown {
 mod tests {
     use super::*;
 
-    /// The text with a letter for the style of each character, in pieces of any size.
+    /// Returns the text with a letter for the style of each character, fed in pieces of any size.
     fn styles(text: &str) -> String {
         let found = [1, 2, 3, 100].map(|piece| {
             let (mut markdown, mut out) = (Markdown::default(), Vec::new());

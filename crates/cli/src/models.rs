@@ -1,4 +1,4 @@
-//! Models by name, and where they are kept.
+//! Models by name, and the folders where they are kept.
 
 use crate::error::{CliError, CliResult};
 use crate::hub;
@@ -16,7 +16,7 @@ pub(crate) const KNOWN: [Known; 2] = [
     Known { name: "gemma3", file: "gemma-3-270m-q4_k_m.gguf" },
 ];
 
-/// The folder that models are kept in: `$HAPPY_MODELS`, or the platform's data directory.
+/// Returns the folder of models: `$HAPPY_MODELS`, or the platform's data directory.
 pub(crate) fn folder() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     if let Some(folder) = variable("HAPPY_MODELS") {
@@ -32,13 +32,13 @@ pub(crate) fn folder() -> Option<PathBuf> {
     Some(data?.join("happy-phone-llm").join("models"))
 }
 
-/// Whether this is the name of a known model, or of a file in the models folder.
+/// Returns whether this is the name of a known model, or of a file in the models folder.
 pub(crate) fn is_known(model: &str) -> bool {
     KNOWN.iter().any(|known| known.name == model) || in_folder(model).is_some()
 }
 
-/// The file of a model that is given by path, by a known name, or by the name of a file in the models folder, with or
-/// without `.gguf`.
+/// Returns the file of a model that is given by path, by a known name, or by the name of a file in the models folder,
+/// with or without `.gguf`.
 pub(crate) fn resolve(model: impl AsRef<Path>) -> CliResult<PathBuf> {
     let path = model.as_ref();
     // A name is text; a path need not be.
@@ -51,7 +51,7 @@ pub(crate) fn resolve(model: impl AsRef<Path>) -> CliResult<PathBuf> {
         return hub::find_or_pull(model);
     }
     if model.contains(['/', '\\']) {
-        // Opening it says why it is not there.
+        // Opening it reports why it does not exist.
         return Ok(path.to_owned());
     }
     let Some(folder) = folder() else {
@@ -76,9 +76,9 @@ pub(crate) fn resolve(model: impl AsRef<Path>) -> CliResult<PathBuf> {
     }))
 }
 
-/// A model of the folder by its file name, with or without `.gguf`.
+/// Returns a model of the folder by its file name, with or without `.gguf`.
 fn in_folder(name: &str) -> Option<PathBuf> {
-    // A name, not a way out of the folder.
+    // A name must not lead out of the folder.
     if name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.') {
         return None;
     }
@@ -89,7 +89,7 @@ fn in_folder(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// The names of the models of a folder, sorted.
+/// Returns the names of the models of a folder, sorted.
 fn names_in(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries

@@ -1,16 +1,17 @@
-//! What people see: colors where there is a terminal, errors as one sentence.
+//! Output for people: colors on a terminal, errors as one sentence.
 
 use crate::error::CliError;
 use crate::terminal::visible;
 use std::borrow::Cow;
 use std::io::{BufWriter, IsTerminal, Write};
 
-/// A writer with a buffer of 2 KiB. std reserves it infallibly, so it is small: what a process that still runs always has.
+/// A writer with a buffer of 2 KiB. std reserves it infallibly, so it is as small as what a running process can always
+/// get.
 pub(crate) fn buffered<W: Write>(out: W) -> BufWriter<W> {
     BufWriter::with_capacity(2 << 10, out)
 }
 
-/// Whether standard error takes colors.
+/// Returns whether standard error supports colors.
 fn colors() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }
@@ -18,7 +19,7 @@ fn colors() -> bool {
 /// Prints a failure.
 pub(crate) fn report(error: &CliError) {
     let (on, off) = if colors() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
-    // Nothing can be done about a standard error that takes nothing.
+    // Nothing can be done if standard error cannot be written.
     let _ = writeln!(std::io::stderr(), "{on}error:{off} {}", visible(&error.to_string()));
 }
 
@@ -28,7 +29,7 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{on}{}{off}", visible(text));
 }
 
-/// Text beside the answer, on standard error: dimmed on a terminal, else between marks.
+/// Text besides the answer, on standard error: dimmed on a terminal, else between marks.
 pub(crate) struct Aside {
     name: &'static str,
     open: bool,
@@ -43,7 +44,7 @@ impl Aside {
     pub(crate) fn write(&mut self, text: &str) {
         let mut out = std::io::stderr();
         let text = if out.is_terminal() { visible(text) } else { Cow::Borrowed(text) };
-        // Nothing can be done about a standard error that takes nothing.
+        // Nothing can be done if standard error cannot be written.
         let _ = match (colors(), std::mem::replace(&mut self.open, true)) {
             (true, _) => write!(out, "\x1b[2m{text}\x1b[0m"),
             (false, true) => write!(out, "{text}"),
@@ -61,7 +62,7 @@ impl Aside {
     }
 }
 
-/// Bytes in the largest unit that keeps the number above one.
+/// Formats bytes in the largest unit in which the number is above one.
 pub(crate) fn human_bytes(bytes: u64) -> String {
     let mut value = bytes as f64;
     for unit in ["bytes", "KiB", "MiB"] {
@@ -73,7 +74,7 @@ pub(crate) fn human_bytes(bytes: u64) -> String {
     format!("{value:.1} GiB")
 }
 
-/// A progress bar on standard error; hidden if that is not a terminal.
+/// Makes a progress bar on standard error, which is hidden if that is not a terminal.
 pub(crate) fn progress(total: u64, what: &str) -> indicatif::ProgressBar {
     if !std::io::stderr().is_terminal() {
         return indicatif::ProgressBar::hidden();
@@ -86,12 +87,12 @@ pub(crate) fn progress(total: u64, what: &str) -> indicatif::ProgressBar {
     }
 }
 
-/// Moves a bar on; a full one goes away.
+/// Advances a bar. A full one disappears.
 pub(crate) fn advance(bar: &indicatif::ProgressBar, done: usize, total: usize) {
     if done < total { bar.set_position(done as u64) } else { bar.finish_and_clear() }
 }
 
-/// A number with a comma at every third digit.
+/// Formats a number with a comma at every third digit.
 pub(crate) fn thousands(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();

@@ -6,7 +6,7 @@ use happy_engine::governor::{Decision, Goal};
 use happy_engine::{Context, GovernorOptions};
 use std::path::PathBuf;
 
-/// Who chooses threads and pace.
+/// How threads and pace are chosen.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Memory and threads")]
 pub(crate) struct PaceArgs {
@@ -19,7 +19,7 @@ pub(crate) struct PaceArgs {
 }
 
 impl PaceArgs {
-    /// Whether the options are in range; needs no model.
+    /// Checks that the options are in range. This needs no model.
     pub(crate) fn check(&self) -> CliResult {
         match self.tokens_per_second {
             Some(rate) if !(0.01..=1e6).contains(&rate) => {
@@ -29,7 +29,7 @@ impl PaceArgs {
         }
     }
 
-    /// Switches the governor on, if that is wanted.
+    /// Switches the governor on, if it is requested.
     pub(crate) fn govern(&self, context: &mut Context) -> CliResult {
         if !self.governor && self.tokens_per_second.is_none() {
             return Ok(());
@@ -40,7 +40,7 @@ impl PaceArgs {
     }
 }
 
-/// What the governor decided last, for standard error.
+/// Returns what the governor decided last, for standard error.
 pub(crate) fn line(context: &Context) -> Option<String> {
     let Decision { threads, tokens_per_second_cap, reason } = context.decision()?;
     let cap = tokens_per_second_cap.map_or(String::new(), |cap| format!(", at most {cap:.1} tok/s"));
@@ -48,7 +48,7 @@ pub(crate) fn line(context: &Context) -> Option<String> {
     Some(format!("governor    {threads} thread{s}{cap}: {reason}"))
 }
 
-/// Where measured speeds are kept: in the platform's folder of caches, if there is one.
+/// Returns the file of measured speeds, in the platform's cache folder, if there is one.
 fn cache() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let folder = if cfg!(windows) {

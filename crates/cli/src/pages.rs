@@ -1,4 +1,4 @@
-//! The `happy` commands on the project's pages: each of them parses.
+//! Checks that each `happy` command on the project's pages parses.
 
 use crate::Args;
 use clap::Parser;

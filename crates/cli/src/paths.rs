@@ -4,7 +4,7 @@ use crate::error::{CliError, CliResult};
 use clap::Args;
 use std::path::Path;
 
-/// How a file's bytes get into memory.
+/// How files are read.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct AccessArgs {
     /// Read files instead of mapping them, which also works where the system cannot map
@@ -12,7 +12,7 @@ pub(crate) struct AccessArgs {
     pub(crate) no_mmap: bool,
 }
 
-/// A path for a message or a list: lossy, and control characters escaped.
+/// Returns a path for a message or a list: lossy, with control characters escaped.
 pub(crate) fn shown(path: impl AsRef<Path>) -> String {
     let text = path.as_ref().to_string_lossy();
     text.chars()
@@ -20,13 +20,13 @@ pub(crate) fn shown(path: impl AsRef<Path>) -> String {
         .collect()
 }
 
-/// Refuses an output that is an input, or that exists and may not be replaced.
+/// Refuses an output that is also an input, or that exists and may not be replaced.
 pub(crate) fn check_output<'i>(
     output: &Path,
     inputs: impl IntoIterator<Item = &'i Path>,
     force: bool,
 ) -> CliResult {
-    // Before anything is refused: a command that was killed may be why the output exists.
+    // Done before anything is refused, because a killed command may be why the output exists.
     happy_gguf::remove_leftovers(output);
     if output.symlink_metadata().is_err() {
         return Ok(());
@@ -41,7 +41,7 @@ pub(crate) fn check_output<'i>(
     }
 }
 
-/// Whether two paths lead to one file, by links too.
+/// Returns whether two paths lead to the same file, also through links.
 fn is_same_file(a: &Path, b: &Path) -> bool {
     #[cfg(unix)]
     if let (Ok(a), Ok(b)) = (a.metadata(), b.metadata()) {

@@ -39,7 +39,7 @@ macro_rules! same {
 }
 same!(f32, usize);
 
-/// Below 0 is 0.
+/// Turns numbers below 0 into 0.
 impl Flag<usize> for i64 {
     fn from_parameter(parameter: &usize) -> i64 {
         i64::try_from(*parameter).unwrap_or(i64::MAX)
@@ -50,7 +50,7 @@ impl Flag<usize> for i64 {
     }
 }
 
-/// Below 0 is `None`. NaN goes on to be refused.
+/// Turns numbers below 0 into `None`. NaN is kept, to be refused later.
 impl Flag<Option<f32>> for f32 {
     fn from_parameter(parameter: &Option<f32>) -> f32 {
         parameter.unwrap_or(-1.0)
@@ -61,7 +61,7 @@ impl Flag<Option<f32>> for f32 {
     }
 }
 
-/// A parameter's description as help: without its default, which clap appends, and its last full stop.
+/// Returns a parameter's description as help, without its default, which clap appends, and without its final full stop.
 fn help(description: &str) -> &str {
     let text = description.split_once(" Default:").map_or(description, |(text, _)| text);
     text.trim_end_matches('.')
@@ -196,12 +196,12 @@ pub(crate) struct SamplingArgs {
 }
 
 impl SamplingArgs {
-    /// A command that has these options alone: those that a configuration may set.
+    /// Returns a command that has only these options, which are those that a configuration may set.
     pub(crate) fn command() -> clap::Command {
         Self::augment_args(clap::Command::new("sampling"))
     }
 
-    /// The parameters as flags without their dashes, and their values.
+    /// Returns the parameters as flags without their dashes, and their values.
     pub(crate) fn shown(&self) -> Vec<(String, String)> {
         let all = self.parameters.each().into_iter();
         let seed = self.seed.and_then(|seed| seed.0).map_or_else(|| "-1".to_owned(), |seed| seed.to_string());
@@ -209,7 +209,7 @@ impl SamplingArgs {
         std::iter::once(("seed".to_owned(), seed)).chain(all).collect()
     }
 
-    /// Whether all settings are in range; needs no model.
+    /// Checks that all settings are in range. This needs no model.
     pub(crate) fn check(&self) -> CliResult {
         let mut params = self.params();
         if params.order.contains(&StepKind::Infill) {
@@ -218,7 +218,7 @@ impl SamplingArgs {
         build(&params).map(|_| ())
     }
 
-    /// The sampler for a model.
+    /// Returns the sampler for a model.
     pub(crate) fn sampler(&self, engine: &Engine) -> CliResult<Sampler> {
         let mut params = self.params();
         if params.dry.multiplier != 0.0 && params.order.contains(&StepKind::Dry) {
@@ -251,7 +251,7 @@ impl SamplingArgs {
         p
     }
 
-    /// The token sequences that spell the texts which end a repetition.
+    /// Returns the token sequences that spell the texts which end a repetition.
     fn breakers(&self, tokenizer: &Tokenizer) -> CliResult<Vec<Vec<TokenId>>> {
         let texts: Vec<&str> = match self.dry_sequence_breaker.as_slice() {
             [] => DRY_BREAKERS.to_vec(),
@@ -265,7 +265,7 @@ fn build(params: &Params) -> CliResult<Sampler> {
     params.build().map_err(|e| CliError::usage(e.to_string()))
 }
 
-/// The infill step of a vocabulary.
+/// Returns the infill step for a vocabulary.
 fn infill(tokenizer: &Tokenizer) -> CliResult<Infill> {
     happy_engine::infill(tokenizer)?.ok_or_else(|| {
         CliError::usage(
@@ -274,7 +274,7 @@ fn infill(tokenizer: &Tokenizer) -> CliResult<Infill> {
     })
 }
 
-/// A token with what is added to its logit: `15043+1`.
+/// Parses a token and what is added to its logit: `15043+1`.
 fn logit_bias(text: &str) -> Result<(TokenId, f32), String> {
     let expected =
         || format!("expected TOKEN+BIAS or TOKEN-BIAS, as in 15043+1 or 15043-inf, found {text:?}");
@@ -285,7 +285,7 @@ fn logit_bias(text: &str) -> Result<(TokenId, f32), String> {
     if bias < f32::INFINITY { Ok((token, bias)) } else { Err(expected()) }
 }
 
-/// A seed, or none for another one each time.
+/// Parses a seed, or none for a new one each time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seed(Option<u64>);
 
@@ -298,7 +298,7 @@ fn seed(text: &str) -> Result<Seed, String> {
     number.map(|number| Seed(Some(number)))
 }
 
-/// A seed that differs from run to run.
+/// Returns a seed that differs from run to run.
 fn clock_seed() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.map_or(0, |d| d.as_nanos() as u64) ^ u64::from(std::process::id()).rotate_left(32)

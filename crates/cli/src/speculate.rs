@@ -20,7 +20,7 @@ enum Way {
     Draft,
 }
 
-/// Whether and how to guess tokens ahead.
+/// Options of guessing tokens ahead.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Speculation (faster, the same text)")]
 pub(crate) struct SpeculationArgs {
@@ -36,12 +36,12 @@ pub(crate) struct SpeculationArgs {
 }
 
 impl Way {
-    /// What is done if nothing is said.
+    /// The default.
     const DEFAULT: Way = Way::Auto;
 }
 
 impl SpeculationArgs {
-    /// The engine's options with room for guesses.
+    /// Returns the engine's options with room for guesses.
     pub(crate) fn of(&self, options: LoadOptions) -> LoadOptions {
         let lookup = matches!(self.speculate, Way::Auto | Way::Lookup);
         let draft_tokens = if lookup || self.drafts() { self.draft_max } else { 0 };
@@ -82,7 +82,7 @@ impl SpeculationArgs {
         Ok(context.set_speculation(Some(speculation))?)
     }
 
-    /// What is wrong with the options, before a model is loaded.
+    /// Checks the options before a model is loaded.
     pub(crate) fn check(&self) -> CliResult {
         if self.speculate == Way::Draft && self.draft.is_none() {
             return Err(crate::error::CliError::usage(
@@ -93,7 +93,7 @@ impl SpeculationArgs {
     }
 }
 
-/// What came of it, for standard error; `None` if nothing was guessed.
+/// Returns the results for standard error; `None` if nothing was guessed.
 pub(crate) fn summary(stats: &SpeculationStats) -> Option<String> {
     let (guessed, accepted, each) = (stats.guessed, stats.accepted, stats.tokens_per_pass());
     (guessed > 0).then(|| {

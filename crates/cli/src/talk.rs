@@ -7,7 +7,7 @@ use happy_engine::chat::{Message, ReplyFormat, ToolChoice};
 use happy_engine::{ContextPolicy, Conversation, ConversationOptions, Engine, EngineError};
 use std::path::PathBuf;
 
-/// What a conversation begins with.
+/// Options of a conversation.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Conversation")]
 pub(crate) struct TalkArgs {
@@ -40,12 +40,13 @@ pub(crate) struct TalkArgs {
 /// A conversation's settings, read and checked.
 pub(crate) struct Talk {
     options: ConversationOptions,
-    /// System message that is left out if the model has no place for it, because nobody asked for it here.
+    /// System message from the configuration, which is left out if the model has no place for it, since nobody asked
+    /// for it here.
     usual_system: Option<String>,
 }
 
 impl TalkArgs {
-    /// Reads the files; needs no model, so that what is wrong shows before one is loaded.
+    /// Reads the files. This needs no model, so that errors are reported before one is loaded.
     pub(crate) fn read(&self) -> CliResult<Talk> {
         let options = ConversationOptions {
             system: self.system.clone(),
@@ -62,7 +63,7 @@ impl TalkArgs {
 }
 
 impl Talk {
-    /// A conversation with its system message; `None` if the model has no chat template.
+    /// Makes a conversation with its system message; `None` if the model has no chat template.
     pub(crate) fn begin(&self, engine: &Engine) -> CliResult<Option<Conversation>> {
         let plain = match Conversation::with_options(engine, self.options.clone()) {
             Err(EngineError::NoTemplate { .. }) => return Ok(None),
@@ -73,7 +74,7 @@ impl Talk {
         }
         let options = ConversationOptions { system: self.usual_system.clone(), ..self.options.clone() };
         let with_system = Conversation::with_options(engine, options)?;
-        // The template has a place for it if it shows.
+        // The template has a place for it if the message appears in the prompt.
         let shown = |conversation: &Conversation| {
             let mut conversation = conversation.clone();
             conversation.push(Message::new("user", "Hello"));
@@ -83,7 +84,7 @@ impl Talk {
         Ok(Some(if has_place { with_system } else { plain }))
     }
 
-    /// Refuses options that only a chat template has a place for; `why` says why the model has no template.
+    /// Refuses options that only apply to a chat template. `why` says why the model has no template.
     pub(crate) fn refuse(&self, why: &str) -> CliResult {
         let given = [
             ("--system", self.options.system.is_some()),

@@ -1,19 +1,19 @@
-//! Text on a terminal: control characters made visible, words kept whole at the edge.
+//! Text on a terminal: control characters are made visible, and words are not split at the edge.
 //!
-//! A model, a file or a template may hold escape sequences that retitle a window, move the cursor or paint over what was
-//! there. To a terminal they go in writing (`\x1b`); to a pipe or a file bytes go as they are.
+//! A model, a file or a template may contain escape sequences that change a window's title, move the cursor or
+//! overwrite the screen. On a terminal they are shown as text (`\x1b`). In a pipe or a file, bytes are unchanged.
 
 use crate::markdown::{Markdown, Style};
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Stdout, Write};
 use unicode_width::UnicodeWidthChar;
 
-/// Whether a character would move the cursor or command the terminal, instead of showing.
+/// Returns whether a character would move the cursor or control the terminal, instead of being shown.
 fn is_control(c: char) -> bool {
     c.is_control() && !matches!(c, '\n' | '\t')
 }
 
-/// The text with control characters in writing, but for line feeds and tabs.
+/// Returns the text with control characters as text, except line feeds and tabs.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(is_control) {
         return Cow::Borrowed(text);
@@ -33,17 +33,17 @@ fn in_writing(c: char) -> String {
     format!("\\x{:02x}", u32::from(c))
 }
 
-/// Standard output for bytes that hold names and texts of files: a terminal gets control characters in writing.
+/// Standard output for names and texts from files: on a terminal, control characters are shown as text.
 pub(crate) fn stdout() -> Screen<Stdout> {
     let out = io::stdout();
     Screen { escapes: out.is_terminal(), lead: false, out }
 }
 
-/// A writer that puts control characters in writing.
+/// A writer that shows control characters as text.
 pub(crate) struct Screen<W> {
     out: W,
     escapes: bool,
-    /// A first byte of C1 controls (U+0080 to U+009F), whose second has not come.
+    /// The first byte of a C1 control (U+0080 to U+009F) whose second byte has not arrived.
     lead: bool,
 }
 
@@ -82,11 +82,11 @@ impl<W: Write> Write for Screen<W> {
     }
 }
 
-/// Streams an answer: on a terminal by [`Markdown`] and [`Wrap`], elsewhere as it is.
+/// Streams an answer: on a terminal through [`Markdown`] and [`Wrap`], elsewhere unchanged.
 pub(crate) struct Page {
     out: Stdout,
     wrap: Option<Wrap>,
-    /// `None`: the text has no styles, because its reader wants none.
+    /// `None` if the text has no styles, because the user wants none.
     markdown: Option<Markdown>,
     /// Characters with their styles on their way to the terminal.
     styled: Vec<(Style, char)>,
@@ -99,7 +99,7 @@ pub(crate) struct Page {
 impl Page {
     pub(crate) fn new() -> Self {
         let out = io::stdout();
-        // One column stays free, so that the cursor never waits at the edge, where moving it back is uncertain.
+        // One column stays free, so that the cursor never waits at the edge, where moving it back is unreliable.
         let width = || terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
         let wrap = out.is_terminal().then(|| Wrap::new(width().saturating_sub(1)));
         let colors = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -107,7 +107,7 @@ impl Page {
         Self { out, wrap, markdown, styled: Vec::new(), empty: true, ended: true }
     }
 
-    /// Writes a piece of the text, now.
+    /// Writes a piece of the text at once.
     pub(crate) fn write(&mut self, text: &str) -> io::Result<()> {
         if text.is_empty() {
             return Ok(());
@@ -126,7 +126,7 @@ impl Page {
         self.out.flush()
     }
 
-    /// Shows what waited for more of the text, and ends all styles.
+    /// Shows what was waiting for more text, and ends all styles.
     fn finish(&mut self) -> io::Result<()> {
         let (Some(wrap), Some(mut markdown)) = (&mut self.wrap, self.markdown.take()) else { return Ok(()) };
         markdown.finish(&mut self.styled);
@@ -141,16 +141,17 @@ impl Page {
         if self.ended { Ok(()) } else { self.write("\n") }
     }
 
-    /// Ends the text: its last line has an end, also if there is no text.
+    /// Ends the text with a line end, even if there is no text.
     pub(crate) fn close(&mut self) -> io::Result<()> {
         self.finish()?;
         if self.empty { self.write("\n") } else { self.end_line() }
     }
 }
 
-/// Breaks lines before the word that would cross the edge.
+/// Breaks lines before a word that would cross the edge.
 ///
-/// A word shows while it comes; if it turns out to be too long for its line, it is taken back and set again on the next.
+/// A word is shown while it comes. If it turns out to be too long for its line, it is erased and written again on the
+/// next.
 struct Wrap {
     width: usize,
     column: usize,
@@ -171,14 +172,14 @@ impl Wrap {
         Self { width: width.max(1), column: 0, word: String::new(), word_width: 0, style, word_style }
     }
 
-    /// What to send for more of the text.
+    /// Returns what to send for more of the text.
     fn push(&mut self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
         text.chars().for_each(|c| self.put(c, &mut out));
         out
     }
 
-    /// The same with a style for each character.
+    /// Does the same with a style for each character.
     fn push_styled(&mut self, text: impl Iterator<Item = (Style, char)>) -> String {
         let mut out = String::new();
         for (style, c) in text {
@@ -188,7 +189,7 @@ impl Wrap {
         out
     }
 
-    /// Turns to a style, which takes no room.
+    /// Switches to a style, which takes no columns.
     fn set_style(&mut self, style: Style, out: &mut String) {
         if style == self.style {
             return;
@@ -225,7 +226,7 @@ impl Wrap {
         let width = c.width().unwrap_or(0);
         if self.column + width > self.width {
             if self.word_width == self.column {
-                // The word fills the line: it is broken here.
+                // The word fills the line, so it is broken here.
                 self.line(out);
             } else {
                 let word = std::mem::take(&mut self.word);
@@ -242,7 +243,7 @@ impl Wrap {
         }
         out.push(c);
         self.column += width;
-        // Wide characters (Chinese, Japanese) may be parted anywhere.
+        // Lines may be broken between any wide characters (Chinese, Japanese).
         if width > 1 {
             self.forget_word();
         } else {
@@ -289,7 +290,7 @@ mod tests {
         }
     }
 
-    /// What a terminal of the width shows of the text, in pieces of any size.
+    /// Returns what a terminal of this width shows of the text, fed in pieces of any size.
     fn shown(text: &str, width: usize) -> Vec<String> {
         let screens = [1, 2, 5, 100].map(|piece| {
             let characters: Vec<char> = text.chars().collect();

@@ -1,8 +1,8 @@
 //! `happy bench`: prefill and decode speed, load time, memory.
 //!
-//! Decode starts from an empty context after a warm-up, as llama-bench's does, or after `-d N` tokens. Thread counts take turns in
-//! every repetition, so that a machine that slows down slows all of them. Decoding computes given tokens, as
-//! llama-bench does: choosing them is not part of it.
+//! Decode starts from an empty context after a warm-up, as in llama-bench, or after `-d N` tokens. Thread counts
+//! alternate within every repetition, so that a machine that slows down slows all of them. Decoding computes given
+//! tokens, as in llama-bench: choosing them is not part of it.
 
 mod plot;
 
@@ -62,7 +62,7 @@ pub(crate) struct BenchArgs {
     plot: Option<PathBuf>,
 }
 
-/// What was measured with one number of threads; times are medians.
+/// The results with one number of threads. Times are medians.
 #[derive(Debug, Serialize)]
 struct Report {
     model: String,
@@ -80,17 +80,18 @@ struct Report {
     /// Bytes of weights that decoding reads, per second.
     decode_gb_s: f64,
     load_ms: f64,
-    /// From the start of loading to the logits that follow the prompt and the first token chosen.
+    /// Time from the start of loading to the logits that follow the prompt and to the first token.
     first_token_ms: f64,
     rss_anon_bytes: u64,
     kv_bytes: usize,
     weight_bytes_per_token: usize,
-    /// Bytes of keys and values that a token in the middle of the decoded ones reads, and of states that it reads and writes.
+    /// Bytes of keys and values that are read for a token in the middle of the decoded ones, and of states that are
+    /// read and written.
     cache_bytes_per_token: usize,
     kernels: Vec<&'static str>,
 }
 
-/// Tokens of a prompt that is computed, and dropped, before decoding starts from an empty context.
+/// Number of tokens of a prompt that is computed and dropped before decoding starts from an empty context.
 const WARM_UP: usize = 32;
 
 /// The samples of one number of threads.
@@ -121,7 +122,7 @@ pub(crate) fn run(args: &BenchArgs) -> CliResult {
     let bar = output::progress((args.repetitions * threads.len()) as u64, "runs");
     for _ in 0..args.repetitions {
         for (threads, samples) in threads.iter().zip(&mut samples) {
-            // The engine before is let go first, so that memory is one run's.
+            // The previous engine is dropped first, so that memory is that of one run.
             drop(engine.take());
             engine = Some(measure(args, *threads, samples)?);
             bar.inc(1);
@@ -147,7 +148,7 @@ pub(crate) fn run(args: &BenchArgs) -> CliResult {
     Ok(())
 }
 
-/// One run with one number of threads.
+/// Does one run with one number of threads.
 fn measure(args: &BenchArgs, threads: usize, samples: &mut Samples) -> CliResult<Engine> {
     let options = LoadOptions {
         threads: Some(threads),
@@ -179,7 +180,7 @@ fn measure(args: &BenchArgs, threads: usize, samples: &mut Samples) -> CliResult
             context.prefill(0, &prompt[kept..args.depth])?;
         }
         if args.prompt.max(args.depth) == 0 {
-            // What a prompt would have brought into the process; llama-bench warms up too.
+            // Warms up what a prompt would have loaded, as llama-bench does.
             context.prefill(0, &prompt)?;
             context.truncate(0, 0)?;
         }
@@ -194,7 +195,7 @@ fn measure(args: &BenchArgs, threads: usize, samples: &mut Samples) -> CliResult
     Ok(engine)
 }
 
-/// Median, smallest and largest; zeros of nothing.
+/// Returns median, smallest and largest; zeros if there are no values.
 fn spread(values: &mut [f64]) -> (f64, [f64; 2]) {
     values.sort_unstable_by(f64::total_cmp);
     let (Some(first), Some(last)) = (values.first(), values.last()) else { return (0.0, [0.0; 2]) };

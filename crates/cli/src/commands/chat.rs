@@ -1,5 +1,5 @@
-//! `happy chat`: turns with history. What the KV cache holds of the conversation is not computed again: only the
-//! tokens after the longest common prefix of what was computed and what the template now renders are prefilled.
+//! `happy chat`: turns with history. Only the tokens after the longest common prefix of what was computed and what the
+//! template now renders are computed; the KV cache holds the rest.
 
 mod saved;
 mod settings;
@@ -82,10 +82,10 @@ const HELP: &str = "\
 /quit           leave (also Ctrl-D); Ctrl-C stops an answer, or clears the line
 A message of several lines: end lines with \\ or Alt-Enter, or put it between two \"\"\"";
 
-/// Commands that take something after their name.
+/// Commands that take arguments.
 const WITH_ARGUMENTS: [&str; 7] = ["/edit", "/branch", "/model", "/system", "/params", "/save", "/load"];
 
-/// A chat and what it adds up.
+/// A chat, with its state.
 struct Chat<'a> {
     args: &'a ChatArgs,
     talk: Talk,
@@ -96,16 +96,16 @@ struct Chat<'a> {
     cancel: Cancel,
     conversation: Conversation,
     context: Context,
-    /// Messages that stay when the conversation is forgotten.
+    /// Number of messages that stay when the conversation is cleared.
     fixed: usize,
-    /// Somebody types, so that a failed turn need not end the chat.
+    /// Whether a person types, so that a failed turn need not end the chat.
     interactive: bool,
     last: Option<Finish>,
     prefilled: usize,
     generated: usize,
-    /// Where turns are saved.
+    /// The session in which turns are saved.
     session: Option<Session>,
-    /// Seals what is saved.
+    /// The key that seals what is saved.
     key: Option<SessionKey>,
     branches: Branches,
 }
@@ -113,7 +113,7 @@ struct Chat<'a> {
 /// Runs the command.
 pub(crate) fn run(args: &ChatArgs) -> CliResult {
     let cancel = generation::cancel_on_interrupt()?;
-    // Wrong arguments show before the model is loaded.
+    // Wrong arguments are reported before the model is loaded.
     args.generation.check()?;
     args.speculation.check()?;
     args.pace.check()?;
@@ -184,14 +184,15 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
     }
 }
 
-/// Whether a message is a command: a slash and letters alone, unlike a path, or one of those that take arguments.
+/// Returns whether a message is a command: a slash followed only by letters, unlike a path, or a command that takes
+/// arguments.
 fn is_command(text: &str) -> bool {
     let (word, rest) = split(text);
     let is_word = word.strip_prefix('/').is_some_and(|w| !w.is_empty() && w.chars().all(char::is_alphabetic));
     is_word && (rest.is_empty() || WITH_ARGUMENTS.contains(&word))
 }
 
-/// The first word and what follows it.
+/// Returns the first word and what follows it.
 fn split(text: &str) -> (&str, &str) {
     text.split_once(char::is_whitespace).map_or((text, ""), |(word, rest)| (word, rest.trim()))
 }
@@ -207,7 +208,7 @@ impl Chat<'_> {
         &mut self.conversation.input_mut().messages
     }
 
-    /// Does what a command says; false ends the chat.
+    /// Runs a command. Returns false to end the chat.
     fn command(&mut self, command: &str) -> CliResult<bool> {
         let (name, argument) = split(command);
         match name {
@@ -265,14 +266,14 @@ impl Chat<'_> {
         Ok(true)
     }
 
-    /// The place of the last message that the user wrote.
+    /// Returns the index of the user's last message.
     fn last_question(&self) -> Option<usize> {
         let messages = &self.conversation.input().messages;
         let last = messages.iter().rposition(|message| message.get("role") == Some(&Value::from("user")));
         last.filter(|at| *at >= self.fixed)
     }
 
-    /// Answers the last message. At a terminal the chat goes on without a turn that failed.
+    /// Answers the last message. At a terminal, the chat continues without a turn that failed.
     fn turn(&mut self) -> CliResult {
         self.cancel.clear();
         let message = self.answer().and_then(|reply| Ok(reply.message().map_err(EngineError::from)?));
@@ -319,7 +320,7 @@ impl Chat<'_> {
         Ok(reply)
     }
 
-    /// An answer in one line.
+    /// Returns an answer shortened to one line.
     fn status(&self, finish: &Finish) -> String {
         let (used, room) = (self.context.tokens(0).len(), self.context.capacity());
         let (n, rate) = (finish.generated_tokens, finish.decode_rate());

@@ -1,4 +1,4 @@
-//! `happy completions`: a script by which a shell completes commands and options.
+//! `happy completions`: prints a script with which a shell completes commands and options.
 
 use crate::error::CliResult;
 use clap::{Args, CommandFactory, ValueEnum};
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &CompletionsArgs) -> CliResult {
         Kind::Zsh => Shell::Zsh,
         Kind::Fish => Shell::Fish,
     };
-    // Into memory, because the generator panics if what it writes to fails.
+    // Written to memory first, because the generator panics if writing fails.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut crate::Args::command(), "happy", &mut script);
     let mut out = std::io::stdout().lock();

@@ -1,4 +1,4 @@
-//! `happy cpu`: what the processor has, which kernels that chooses, and how to choose others.
+//! `happy cpu`: shows what the processor has, which kernels are chosen for it, and how to choose others.
 
 mod measure;
 
@@ -33,7 +33,7 @@ const SWITCHES: [(&str, &str); 3] = [
 
 /// Runs the command.
 pub(crate) fn run(args: &CpuArgs) -> CliResult {
-    // What cannot be used because of a variable is the caller's mistake.
+    // If a variable forbids it, that is the caller's mistake.
     let kernels = Kernels::detect().map_err(|e| CliError::usage(e.to_string()))?;
     if args.check {
         return check();
@@ -100,7 +100,7 @@ pub(crate) fn run(args: &CpuArgs) -> CliResult {
     Ok(())
 }
 
-/// Prints a line for each instruction set. It is an error if one differs from scalar code.
+/// Prints a line for each instruction set. Returns an error if one differs from scalar code.
 fn check() -> CliResult {
     let mut wrong = Vec::new();
     let mut out = std::io::stdout().lock();

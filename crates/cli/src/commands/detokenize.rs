@@ -1,4 +1,4 @@
-//! `happy detokenize`: token ids to text. Needs the tokenizer only, so vocabulary-only files do.
+//! `happy detokenize`: turns token ids into text. It needs only the tokenizer, so vocabulary-only files will do.
 
 use crate::error::{CliError, CliResult};
 use crate::input::{self, StdinLines};
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &DetokenizeArgs) -> CliResult {
     let tokenizer = load::tokenizer(&args.model)?;
     let mut out = terminal::stdout();
     if !args.jsonl {
-        // The bytes as they are: a text of single tokens need not be UTF-8.
+        // The bytes are written as they are, since the text of single tokens need not be UTF-8.
         let bytes = prompt::decode(&tokenizer, &parse_ids(&input::read_stdin()?)?, !args.no_special)?;
         out.write_all(&bytes)?;
         out.end_on_terminal(&bytes)?;
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &DetokenizeArgs) -> CliResult {
             let bytes = prompt::decode(&tokenizer, &line.ids, !args.no_special).map_err(|e| at(&e))?;
             serde_json::to_writer(&mut out, &json!({ "text": String::from_utf8_lossy(&bytes) }))?;
             writeln!(out)?;
-            // A program that sends the next line after this answer must get it.
+            // Flushed, because a program may wait for this answer before it sends the next line.
             out.flush()?;
         }
     }
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &DetokenizeArgs) -> CliResult {
     Ok(())
 }
 
-/// Ids separated by white space, commas or brackets, as programs print lists.
+/// Parses ids separated by white space, commas or brackets, as programs print lists.
 fn parse_ids(text: &str) -> CliResult<Vec<TokenId>> {
     let separator = |c: char| c.is_whitespace() || matches!(c, ',' | '[' | ']');
     let mut ids = Vec::new();

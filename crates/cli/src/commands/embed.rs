@@ -1,4 +1,4 @@
-//! `happy embed`: texts, or sequences of token ids, to vectors.
+//! `happy embed`: turns texts, or sequences of token ids, into vectors.
 //!
 //! ```text
 //! texts:    a line of numbers for each, or with --json {"index":0,"tokens":7,"embedding":[..]}
@@ -77,7 +77,7 @@ pub(crate) struct EmbedArgs {
     load: LoadArgs,
 }
 
-/// Which model: there is no default, since the models that `happy run` knows generate text.
+/// Which model. There is no default, since the models that `happy run` knows generate text.
 #[derive(Debug, Args)]
 pub(crate) struct EmbeddingModelArgs {
     /// Model that was made for this: a path, or the name of a file in the models folder
@@ -86,7 +86,7 @@ pub(crate) struct EmbeddingModelArgs {
 }
 
 impl EmbeddingModelArgs {
-    /// The model as other commands take it.
+    /// Returns the model in the form of other commands.
     pub(crate) fn args(&self) -> ModelArgs {
         ModelArgs { model: self.model.clone() }
     }
@@ -105,7 +105,7 @@ pub(crate) struct RoomArgs {
 }
 
 impl RoomArgs {
-    /// The engine's options together with how to load.
+    /// Returns the engine's options, combined with the options of loading.
     pub(crate) fn options(&self, load: &LoadArgs) -> LoadOptions {
         let LoadOptions { embeddings, sequences, .. } = LoadOptions::embeddings();
         LoadOptions { context: self.ctx, embeddings, sequences, ..load.options() }
@@ -171,7 +171,7 @@ pub(crate) fn run(args: &EmbedArgs) -> CliResult {
     Ok(())
 }
 
-/// The texts of the command line, or else the lines of standard input.
+/// Returns the texts of the command line, or else the lines of standard input.
 pub(crate) fn texts(given: &[String]) -> CliResult<Vec<String>> {
     if !given.is_empty() {
         return Ok(given.to_vec());
@@ -207,7 +207,7 @@ fn write_vectors(found: &[Embedding], embedder: &Embedder, json: bool, out: &mut
     Ok(())
 }
 
-/// A line for each text: its cosines with all of them.
+/// Prints a line for each text with its cosines with all of them.
 fn similarity(found: &[Embedding], pooling: Pooling, out: &mut impl Write) -> CliResult {
     if matches!(pooling, Pooling::None | Pooling::Rank) {
         let name = pooling.name();
@@ -228,7 +228,7 @@ fn similarity(found: &[Embedding], pooling: Pooling, out: &mut impl Write) -> Cl
     Ok(())
 }
 
-/// Writes the vectors of all cases as they are computed; their number is written last, over the place of the first 4 bytes.
+/// Writes the vectors of all cases as they are computed. Their number is written last, into the first 4 bytes.
 fn write_cases(embedder: &mut Embedder, cases: &[Case], path: &str) -> CliResult {
     let failed = |e: std::io::Error| CliError::io("write", path, &e);
     let mut file = output::buffered(File::create(path).map_err(|e| CliError::io("create", path, &e))?);

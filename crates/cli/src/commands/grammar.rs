@@ -1,4 +1,4 @@
-//! `happy grammar`: whether texts match a grammar. Needs no model.
+//! `happy grammar`: checks whether texts match a grammar. It needs no model.
 
 use crate::constrain::{GrammarSource, wrong};
 use crate::error::{CliError, CliResult};
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &GrammarArgs) -> CliResult {
         }
         serde_json::to_writer(&mut out, &json!({ "accepts": recognizer.is_complete() }))?;
         writeln!(out)?;
-        // A program that sends the next line after this answer must get it.
+        // Flushed, because a program may wait for this answer before it sends the next line.
         out.flush()?;
     }
     out.flush()?;

@@ -1,11 +1,11 @@
-//! `happy imatrix`: mean squares of what a model's matrices are multiplied with, as an importance matrix in GGUF.
+//! `happy imatrix`: computes the mean squares of the inputs of a model's matrices, as an importance matrix in GGUF.
 //!
 //! ```text
 //! NAME.in_sum2  f32 [columns]   sum of the squares of each column over all tokens
 //! NAME.counts   f32 [1]         tokens
 //! ```
-//! That is the format of llama-imatrix. The inputs are results of steps that hooks see; matrices whose input no hook sees (experts, and
-//! some of recurrent layers) have no entry, and are quantized without weights.
+//! This is the format of llama-imatrix. The inputs are results of steps that hooks can see. Matrices whose input no
+//! hook sees (experts, and some of recurrent layers) have no entry, and are quantized without weights.
 
 use crate::error::{CliError, CliResult};
 use crate::paths::{self, shown};
@@ -46,7 +46,8 @@ pub(crate) struct ImatrixArgs {
     score: ScoreArgs,
 }
 
-/// Matrices of a layer by the results of steps that they are multiplied with; of several that a layer has, the first.
+/// Matrices of a layer, by the step whose results are their input. If a layer has several of these steps, the first
+/// counts.
 const INPUTS: [(&str, &[&str]); 13] = [
     ("attn_q", &["attn_norm"]),
     ("attn_k", &["attn_norm"]),
@@ -60,11 +61,11 @@ const INPUTS: [(&str, &[&str]); 13] = [
     ("ffn_up", &["ffn_norm"]),
     ("ffn_gate_shexp", &["ffn_norm"]),
     ("ffn_up_shexp", &["ffn_norm"]),
-    // The result of the matrix `ffn_up` is shown after the activation.
+    // Hooks see the result of the matrix `ffn_up` after the activation.
     ("ffn_down", &["ffn_up"]),
 ];
 
-/// Norms between an input that is seen and the matrix.
+/// Norms between an input that hooks see and the matrix.
 const BETWEEN: [(&str, &str); 2] = [("attn_output", "attn_sub_norm"), ("ffn_down", "ffn_sub_norm")];
 
 /// Sums of squares of the columns of a step's results.
@@ -74,7 +75,7 @@ struct Sum {
     rows: u64,
 }
 
-/// Adds up what steps compute.
+/// Adds up the squares of what steps compute.
 #[derive(Default)]
 struct Sums {
     all: BTreeMap<(usize, &'static str), Sum>,
@@ -136,7 +137,7 @@ pub(crate) fn run(args: &ImatrixArgs) -> CliResult {
         return Err(CliError::new("no memory for the sums of all columns"));
     }
     if scorer.is_interrupted() {
-        // Tokens of the chunk that was interrupted count, too: a mean needs no whole chunks.
+        // Tokens of an interrupted chunk count too, since a mean does not need whole chunks.
         output::note(&format!("[interrupted after {done} of {chunks} chunks]"));
     }
     let files = scorer.engine().files().view();
@@ -192,7 +193,7 @@ pub(crate) fn run(args: &ImatrixArgs) -> CliResult {
     Ok(())
 }
 
-/// The layer and the part of a tensor's name: `blk.3.attn_q.weight` is (3, `attn_q`).
+/// Splits a tensor's name into layer and part: `blk.3.attn_q.weight` is (3, `attn_q`).
 fn part_of(name: &str) -> Option<(usize, &str)> {
     let (layer, part) = name.strip_prefix("blk.")?.split_once('.')?;
     Some((layer.parse().ok()?, part.strip_suffix(".weight")?))

@@ -1,4 +1,4 @@
-//! `happy inspect`: metadata, tensors, sizes by type, and what running the model would need.
+//! `happy inspect`: shows metadata, tensors, sizes by type, and what running the model would need.
 
 use crate::error::CliResult;
 use crate::load::{ContextArgs, LoadArgs, ModelArgs};
@@ -45,7 +45,7 @@ const SHOWN_CHARACTERS: usize = 80;
 /// Runs the command.
 pub(crate) fn run(args: &InspectArgs) -> CliResult {
     let path = args.path();
-    // The numbers are wanted whatever the machine has free.
+    // The numbers are shown even if they exceed the free memory.
     let options = LoadOptions {
         memory_budget: Some(args.load.memory_budget.map_or(u64::MAX, |mib| mib.saturating_mul(1 << 20))),
         ..args.context.options(&args.load)
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &InspectArgs) -> CliResult {
     if args.json { print_json(args, &files, &engine) } else { print_text(args, &files, &engine) }
 }
 
-/// Tensors and bytes of each element type, largest first.
+/// Returns the number of tensors and bytes of each element type, largest first.
 fn types(gguf: &GgufSet<'_>) -> Vec<(String, usize, u64)> {
     let mut types: BTreeMap<String, (usize, u64)> = BTreeMap::new();
     for (_, tensor) in gguf.tensors() {
@@ -71,7 +71,7 @@ fn types(gguf: &GgufSet<'_>) -> Vec<(String, usize, u64)> {
     types
 }
 
-/// Bytes of all parts.
+/// Returns the bytes of all parts.
 fn size(files: &GgufSetFile) -> u64 {
     files.parts().map(|(_, file)| file.bytes().len() as u64).sum()
 }
@@ -166,7 +166,7 @@ fn print_text(args: &InspectArgs, files: &GgufSetFile, engine: &Result<Engine, E
     Ok(())
 }
 
-/// A value for a table: one line, shortened.
+/// Returns a value for a table: one line, shortened.
 fn text_of(value: Value<'_>) -> String {
     match value {
         Value::String(s) => shorten(&s.to_string_lossy()),
@@ -182,14 +182,14 @@ fn text_of(value: Value<'_>) -> String {
     }
 }
 
-/// The text without line ends and control characters, cut where it is long.
+/// Returns the text without line ends and control characters, shortened if it is long.
 fn shorten(text: &str) -> String {
     let cut = text.char_indices().nth(SHOWN_CHARACTERS).map(|(at, _)| at);
     let shown: String = text[..cut.unwrap_or(text.len())].chars().flat_map(escape).collect();
     if cut.is_some() { format!("{shown}... ({} bytes)", text.len()) } else { shown }
 }
 
-/// A character that a terminal shows as it is, or its escape.
+/// Returns a character that a terminal shows as it is, or its escape.
 fn escape(c: char) -> impl Iterator<Item = char> {
     let escaped = if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     escaped.chars().collect::<Vec<_>>().into_iter()
@@ -238,7 +238,7 @@ fn print_json(args: &InspectArgs, files: &GgufSetFile, engine: &Result<Engine, E
     Ok(())
 }
 
-/// What running takes, in bytes.
+/// The memory that running takes, in bytes.
 fn run_json(engine: &Engine) -> serde_json::Value {
     let (plan, model) = (engine.plan(), engine.model());
     json!({
@@ -276,7 +276,7 @@ fn type_of(value: &Value<'_>) -> String {
     }
 }
 
-/// A value as JSON. Of a long array: its length and its first elements.
+/// Returns a value as JSON; of a long array, its length and its first elements.
 fn json_of(value: Value<'_>) -> serde_json::Value {
     match value {
         Value::String(s) => s.to_string_lossy().into(),

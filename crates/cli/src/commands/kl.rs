@@ -1,4 +1,5 @@
-//! `happy kl`: how far a model's predictions are from those of a reference, as the Kullback-Leibler divergence.
+//! `happy kl`: measures how far a model's predictions are from those of a reference, as the Kullback-Leibler
+//! divergence.
 //!
 //! For each place, with p of the reference and q of the model: `sum of p(t) * (ln p(t) - ln q(t))` over the tokens t.
 
@@ -22,7 +23,7 @@ pub(crate) struct KlArgs {
     score: ScoreArgs,
 }
 
-/// What is added up over places.
+/// Sums over all places.
 #[derive(Clone, Default)]
 struct Sums {
     divergence: Mean,
@@ -33,7 +34,8 @@ struct Sums {
     base_nll: Mean,
 }
 
-/// Tokens of the reference that are less probable than e^this are left out: its file is not exact there.
+/// Natural logarithm of a probability. Tokens of the reference below it are left out, since the file is not exact
+/// there.
 const LEAST: f32 = -16.0;
 
 impl Sums {
@@ -60,7 +62,7 @@ impl Sums {
         Ok(())
     }
 
-    /// The divergence below which this share of the places lies, of sorted values.
+    /// Returns the divergence below which this share of the places lies. The values must be sorted.
     fn quantile(&self, share: f64) -> f32 {
         let last = self.all.len().saturating_sub(1) as f64;
         let at = share * last;

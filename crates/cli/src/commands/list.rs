@@ -1,4 +1,4 @@
-//! `happy list`: the models of the cache, or the short names.
+//! `happy list`: lists the models in the cache, or the short names.
 
 use crate::error::CliResult;
 use crate::output::human_bytes;
@@ -56,7 +56,7 @@ pub(crate) fn run(args: &ListArgs) -> CliResult {
     Ok(())
 }
 
-/// Prints short names, a line each.
+/// Prints short names, one on each line.
 pub(super) fn print_names(json: bool, names: &[&'static Alias]) -> CliResult {
     let line = |alias: &&'static Alias| Line {
         name: alias.name,

@@ -1,4 +1,4 @@
-//! `happy logits`: the logits of token sequences in a binary file, or the file's hash.
+//! `happy logits`: writes the logits of token sequences to a binary file, or prints the file's hash.
 //!
 //! ```text
 //! per case:      u32 positions, u32 n_vocab
@@ -6,7 +6,8 @@
 //!                n_vocab x f32                                                                     --full
 //! ```
 //!
-//! All little-endian. Positions are written as they are computed: a case's logits are never held at once.
+//! All numbers are little-endian. Positions are written as they are computed, so the logits of a case are never all in
+//! memory.
 
 use crate::error::{CliError, CliResult};
 use crate::load::{Kv, LoadArgs, LoraArgs, ModelArgs};
@@ -147,12 +148,12 @@ pub(crate) fn run(args: &LogitsArgs) -> CliResult {
     Ok(())
 }
 
-/// By how much a copy of the case is shifted; the case itself, in the middle, is not.
+/// Returns by how much a copy of the case is shifted. The case itself, in the middle, is not shifted.
 fn shift_of(copy: usize, parallel: usize) -> usize {
     (copy + parallel - parallel / 2) % parallel
 }
 
-/// A token of a copy.
+/// Returns a token of a copy.
 fn token_of(case: &[u32], position: usize, shift: usize) -> u32 {
     case[(position + shift * 7) % case.len()]
 }
@@ -180,7 +181,7 @@ fn write_case(
     let mut row = Vec::new();
     for (c, chunk) in case.chunks(chunk_len).enumerate() {
         batch.clear();
-        // The case stands between copies that begin elsewhere, so that no neighbor computes the same.
+        // The case is between copies that begin elsewhere, so that no neighbor computes the same.
         let first_row = (args.parallel / 2) * chunk.len();
         for copy in 0..args.parallel {
             let shift = shift_of(copy, args.parallel);
@@ -202,7 +203,7 @@ fn write_case(
     Ok(())
 }
 
-/// One position as the file holds it.
+/// Writes one position in the form of the file.
 fn encode(logits: &[f32], top: Option<usize>, row: &mut Vec<u8>) {
     row.clear();
     let Some(top) = top else {
@@ -226,7 +227,7 @@ fn encode(logits: &[f32], top: Option<usize>, row: &mut Vec<u8>) {
     }
 }
 
-/// The cases of a file.
+/// Reads the cases of a file.
 pub(super) fn parse_cases(text: &str, path: &str) -> CliResult<Vec<Case>> {
     let mut cases = Vec::new();
     for (i, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
@@ -246,7 +247,7 @@ pub(super) fn parse_cases(text: &str, path: &str) -> CliResult<Vec<Case>> {
     Ok(cases)
 }
 
-/// The cases that a list like `1-5,9:600` names.
+/// Returns the cases that a list like `1-5,9:600` names.
 fn select(cases: Vec<Case>, list: Option<&str>) -> CliResult<Vec<Case>> {
     let Some(list) = list else { return Ok(cases) };
     let bad = |part: &str| {

@@ -1,4 +1,4 @@
-//! `happy man`: pages of the manual, made of what `--help` shows.
+//! `happy man`: writes pages of the manual from what `--help` shows.
 
 use crate::error::{CliError, CliResult};
 use crate::paths::shown;
@@ -45,13 +45,13 @@ pub(crate) fn run(args: &ManArgs) -> CliResult {
     while let Some(command) = open.pop() {
         let path = folder.join(format!("{}.1", name(command)));
         std::fs::write(&path, page(command)?).map_err(|e| CliError::io("write", shown(&path), &e))?;
-        // `help` of a group describes what the group's page does.
+        // `help` of a group describes the same as the group's page.
         open.extend(command.get_subcommands().filter(|command| command.get_name() != "help"));
     }
     Ok(())
 }
 
-/// The name of a command's page: `happy-gguf-ls`.
+/// Returns the name of a command's page: `happy-gguf-ls`.
 fn name(command: &Command) -> String {
     command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned()
 }

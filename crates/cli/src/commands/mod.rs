@@ -1,4 +1,4 @@
-//! The subcommands, a file each.
+//! The subcommands, one file for each.
 
 mod bench;
 mod chat;
@@ -34,7 +34,7 @@ mod verify;
 use crate::error::CliResult;
 use clap::Subcommand;
 
-/// What to do.
+/// The command to run.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Answer one prompt, streaming the text
@@ -100,7 +100,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Does it.
+    /// Runs the command.
     pub(crate) fn run(self) -> CliResult {
         match self {
             Command::Run(args) => run::run(&args),

@@ -1,4 +1,4 @@
-//! `happy perplexity`: how well a model predicts a text.
+//! `happy perplexity`: measures how well a model predicts a text.
 
 use crate::error::CliResult;
 use crate::paths;
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &PerplexityArgs) -> CliResult {
         &mut state,
         chunks,
         |(nll, writer), chunk, scorer| {
-            // What belongs to a chunk that was interrupted does not count.
+            // Scores of an interrupted chunk do not count.
             let mut sum = *nll;
             let tokens = header.tokens.chunks_exact(args.ctx).nth(chunk).unwrap_or_default();
             let complete = scorer.chunk(tokens, &mut |logits, next| {

@@ -1,4 +1,4 @@
-//! `happy pull`: a model by name, judged before it is downloaded.
+//! `happy pull`: downloads a model by name, after checking whether it fits in memory.
 
 use crate::error::CliResult;
 use crate::hub;

@@ -86,7 +86,7 @@ pub(crate) fn run(args: &QuantizeArgs) -> CliResult {
     Ok(())
 }
 
-/// What the command line can change is an error of usage.
+/// Errors that other arguments would avoid are errors of usage.
 fn refused(error: QuantizeError) -> CliError {
     match error.kind() {
         QuantizeErrorKind::AlreadyQuantized => {
@@ -97,7 +97,7 @@ fn refused(error: QuantizeError) -> CliError {
     }
 }
 
-/// What was used instead of types whose blocks do not fit, in one sentence.
+/// Says in one sentence which types were used instead of those whose blocks do not fit.
 fn replacements(plan: &Plan<'_>) -> Option<String> {
     let covered = || plan.tensors().iter().filter(|t| t.to.is_some());
     let is_replaced = |t: &&TensorPlan<'_>| t.to != t.asked;

@@ -1,4 +1,4 @@
-//! `happy reply`: a model's reply taken apart, as JSON.
+//! `happy reply`: splits a model's reply into its parts, as JSON.
 
 use crate::error::{CliError, CliResult};
 use crate::input;

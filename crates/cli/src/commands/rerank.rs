@@ -1,4 +1,4 @@
-//! `happy rerank`: documents by how well they match a query, best first.
+//! `happy rerank`: sorts documents by how well they match a query, best first.
 
 use super::embed::{EmbeddingModelArgs, RoomArgs, texts};
 use crate::error::CliResult;

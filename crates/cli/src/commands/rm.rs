@@ -1,4 +1,4 @@
-//! `happy rm`: a model out of the cache.
+//! `happy rm`: removes models from the cache.
 
 use crate::error::CliResult;
 use crate::hub;

@@ -1,4 +1,4 @@
-//! `happy run`: one answer, streamed.
+//! `happy run`: streams the answer to one prompt.
 
 use crate::constrain::GrammarSource;
 use crate::error::{CliError, CliResult};
@@ -64,7 +64,7 @@ pub(crate) struct RunArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: &RunArgs) -> CliResult {
-    // What is wrong with the arguments shows before a model is loaded.
+    // Wrong arguments are reported before a model is loaded.
     let cancel = generation::cancel_on_interrupt()?;
     args.generation.check()?;
     args.pace.check()?;
@@ -107,8 +107,8 @@ pub(crate) fn run(args: &RunArgs) -> CliResult {
     finish.as_ref().map_or(Ok(()), generation::complete)
 }
 
-/// The prompt from wherever it comes. Of files and standard input the last line end is taken off; what is piped in beside
-/// a prompt follows it after an empty line.
+/// Returns the prompt from its source. From files and standard input the last line end is removed. Piped text follows a
+/// given prompt after an empty line.
 fn prompt_text(args: &RunArgs) -> CliResult<String> {
     let given = match (args.words.as_slice(), &args.prompt) {
         ([], prompt) => prompt.clone(),
@@ -157,7 +157,7 @@ fn without_line_end(text: &str) -> &str {
     text.strip_suffix('\r').unwrap_or(text)
 }
 
-/// The prompt as a conversation; `None` if there is no chat template, or nobody wants it.
+/// Returns the prompt as a conversation; `None` if there is no chat template, or none is wanted.
 fn conversation(args: &RunArgs, talk: &Talk, engine: &Engine, text: &str) -> CliResult<Option<Conversation>> {
     if args.raw {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! `happy sample`: sampling steps over rows of logits, for those who compare samplers. Needs no model.
+//! `happy sample`: runs sampling steps over rows of logits, to compare samplers. It needs no model.
 
 use crate::error::{CliError, CliResult};
 use crate::input::StdinLines;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Display;
 use std::io::Write;
 
-/// What `--help` says of the lines.
+/// The description of the lines in `--help`.
 const LINES: &str = "\
 A line of input: {\"logits\": [..], \"history\": [..], \"steps\": [{\"type\": \"top_k\", \"k\": 40}, ..]}.
 Logits are one a token, \"-inf\" excludes one; history: tokens that were accepted before, may be
@@ -37,7 +37,7 @@ struct Line {
     steps: Vec<StepSpec>,
 }
 
-/// A number, or what JSON has no number for.
+/// A number, or a value that JSON cannot express as a number.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(untagged, expecting = "a logit must be a number or \"-inf\"")]
 enum Logit {
@@ -82,13 +82,13 @@ pub(crate) fn run(_: &SampleArgs) -> CliResult {
         let left = apply(&line, &mut candidates).map_err(|e| at(&e))?;
         serde_json::to_writer(&mut out, &left)?;
         writeln!(out)?;
-        // A program that sends the next line after this answer must get it.
+        // Flushed, because a program may wait for this answer before it sends the next line.
         out.flush()?;
     }
     Ok(())
 }
 
-/// What the steps leave of a row.
+/// Returns the candidates of a row that the steps keep.
 fn apply(line: &Line, candidates: &mut Candidates) -> Result<Left, SamplerError> {
     let logits: Vec<f32> = line.logits.iter().map(|l| f32::from(*l)).collect();
     candidates.fill(&logits)?;

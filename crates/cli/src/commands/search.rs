@@ -1,4 +1,4 @@
-//! `happy search`: short names by words.
+//! `happy search`: finds short names by words.
 
 use super::list;
 use crate::error::CliResult;
@@ -17,7 +17,7 @@ pub(crate) struct SearchArgs {
     json: bool,
 }
 
-/// Runs the command. Finding nothing is an answer, not a failure.
+/// Runs the command. Finding nothing is not a failure.
 pub(crate) fn run(args: &SearchArgs) -> CliResult {
     let words: Vec<String> = args.words.iter().map(|word| word.to_lowercase()).collect();
     let has = |alias: &Alias, word: &String| {

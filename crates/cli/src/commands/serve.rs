@@ -1,4 +1,4 @@
-//! `happy serve`: models for programs, over HTTP.
+//! `happy serve`: serves models to programs over HTTP.
 
 use crate::error::{CliError, CliResult};
 use crate::load::{ContextArgs, LoadArgs, LoraArgs, ModelArgs};
@@ -100,7 +100,7 @@ pub(crate) fn run(args: &ServeArgs) -> CliResult {
     options.queue = args.queue;
     options.cors = args.cors;
     options.hosts = args.host_name.clone();
-    // What is wrong with the arguments shows before a model is loaded.
+    // Wrong arguments are reported before a model is loaded.
     options.check().map_err(|error| CliError::usage(error.to_string()))?;
     let load = args.lora.of(args.context.options(&args.load));
     let branch_bytes = args.prefix_memory.saturating_mul(1 << 20);
@@ -150,7 +150,7 @@ pub(crate) fn run(args: &ServeArgs) -> CliResult {
     Ok(())
 }
 
-/// The models with their names for clients: those that were named, then those of the folder.
+/// Returns the models with their names for clients: first those that were named, then those of the folder.
 fn models_of(args: &ServeArgs) -> CliResult<Vec<(String, PathBuf)>> {
     let mut paths = args.model.clone();
     if let Some(folder) = &args.models {
@@ -167,7 +167,7 @@ fn models_of(args: &ServeArgs) -> CliResult<Vec<(String, PathBuf)>> {
     for path in paths {
         let name = name_of(&path);
         match all.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name)) {
-            // Named, and in the folder too.
+            // A model may be named and also be in the folder.
             Some((_, known)) if *known == path => {}
             Some((_, known)) => {
                 return Err(CliError::usage(format!(
@@ -182,7 +182,7 @@ fn models_of(args: &ServeArgs) -> CliResult<Vec<(String, PathBuf)>> {
     Ok(all)
 }
 
-/// Whether a file of a folder is a model that can be served: of a split one, the first part.
+/// Returns whether a file of a folder is a model that can be served; of a split model, that is the first part.
 fn is_model(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let part = name.strip_suffix(".gguf").and_then(|stem| stem.rsplit_once("-of-")?.0.rsplit_once('-'));
@@ -194,7 +194,7 @@ fn is_model(path: &Path) -> bool {
         && !is_later_part
 }
 
-/// The model's name for clients: that of its file without the ending, or the known name that was given.
+/// Returns the model's name for clients: the file name without its extension, or the known name that was given.
 fn name_of(model: &Path) -> String {
     let name =
         model.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned());

@@ -1,4 +1,4 @@
-//! `happy show`: what a model is and whether it would run here, before it is downloaded.
+//! `happy show`: shows what a model is and whether it would run here, before it is downloaded.
 
 use crate::error::CliResult;
 use crate::hub;
@@ -23,7 +23,7 @@ pub(crate) struct ShowArgs {
     load: LoadArgs,
 }
 
-/// Runs the command. That a model would not run here is an answer, no failure.
+/// Runs the command. It is not a failure if a model would not run here.
 pub(crate) fn run(args: &ShowArgs) -> CliResult {
     let load = args.context.options(&args.load);
     load.check()?;
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &ShowArgs) -> CliResult {
     Ok(())
 }
 
-/// A text of the first header.
+/// Returns a text from the first header.
 fn text<'a>(offer: &'a Offer, key: &str) -> Option<&'a str> {
     offer.files.first()?.header.view().metadata().optional::<&str>(key).ok().flatten()
 }

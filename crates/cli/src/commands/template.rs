@@ -1,4 +1,4 @@
-//! `happy template`: a rendered chat template on standard output, and nothing else.
+//! `happy template`: renders a chat template to standard output, and prints nothing else.
 
 use crate::error::{CliError, CliResult};
 use crate::paths::AccessArgs;
@@ -81,7 +81,8 @@ pub(crate) fn run(args: &TemplateArgs) -> CliResult {
     Ok(())
 }
 
-/// The template of a model: the one with the name, the one for tools where there are any, or the one without a name.
+/// Returns the template of a model: the one with the name, the one for tools if there are any, or the one without a
+/// name.
 fn of_model(args: &TemplateArgs, model: &str, file: &ModelFile) -> CliResult<ChatTemplate> {
     let found = match &args.name {
         Some(name) => file.named_template(name),
@@ -99,7 +100,7 @@ fn of_model(args: &TemplateArgs, model: &str, file: &ModelFile) -> CliResult<Cha
     )))
 }
 
-/// What the template sees: messages, tools and variables; a variable replaces what has its name.
+/// Returns what the template sees: messages, tools and variables. A variable replaces anything with the same name.
 fn context(args: &TemplateArgs, tokens: TemplateInput) -> CliResult<Value> {
     let messages = args.messages.as_deref().map(input::read_messages).transpose()?.unwrap_or_default();
     if let (Some(i), Some(path)) = (messages.iter().position(|m| !m.is_object()), &args.messages) {
@@ -113,7 +114,7 @@ fn context(args: &TemplateArgs, tokens: TemplateInput) -> CliResult<Value> {
     Ok(all.context())
 }
 
-/// The time that `--now` gives.
+/// Parses the time of `--now`.
 fn time<T: FromStr<Err: Display>>(text: &str) -> CliResult<T> {
     text.parse().map_err(|e| CliError::usage(format!("--now: {e}")))
 }

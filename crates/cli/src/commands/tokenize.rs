@@ -1,4 +1,4 @@
-//! `happy tokenize`: text to token ids. Needs the tokenizer only, so vocabulary-only files do.
+//! `happy tokenize`: turns text into token ids. It needs only the tokenizer, so vocabulary-only files will do.
 
 use crate::error::{CliError, CliResult};
 use crate::input::{self, StdinLines};
@@ -76,7 +76,7 @@ pub(crate) fn run(args: &TokenizeArgs) -> CliResult {
             })?;
             serde_json::to_writer(&mut out, &Ids { ids: encode(&line.text)? })?;
             writeln!(out)?;
-            // A program that sends the next line after this answer must get it.
+            // Flushed, because a program may wait for this answer before it sends the next line.
             out.flush()?;
         }
     }
@@ -87,11 +87,12 @@ pub(crate) fn run(args: &TokenizeArgs) -> CliResult {
 /// Background colors of neighboring pieces (black text on pale red, green, yellow, blue, violet).
 const COLORS: [u8; 5] = [217, 157, 229, 153, 183];
 
-/// A piece, readable: what does not show, moves other text or is not text is escaped, and so are backslashes.
+/// Makes a piece readable: characters that are invisible, move other text or are not text are escaped, and so are
+/// backslashes.
 fn readable(piece: &[u8]) -> String {
     let mut text = String::new();
     for chunk in piece.utf8_chunks() {
-        // Backslashes are doubled, so that these two are escaped quotes wherever they stand.
+        // Backslashes are doubled, so these two are always escaped quotes.
         let escaped = chunk.valid().escape_debug().to_string();
         text.push_str(&escaped.replace("\\'", "'").replace("\\\"", "\""));
         chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
@@ -99,8 +100,9 @@ fn readable(piece: &[u8]) -> String {
     text
 }
 
-/// The pieces, a line of them for each line of the text, and under it their ids. In colors, those of control tokens are
-/// bold; without, bars separate them (not `|`, which many special tokens have), and such bars of the text are escaped.
+/// Prints the pieces, one line for each line of the text, with their ids below. In color, control tokens are bold.
+/// Without color, bars separate the pieces (not `|`, which many special tokens contain), and such bars in the text are
+/// escaped.
 fn show(tokenizer: &Tokenizer, ids: &[TokenId], colors: bool, out: &mut impl Write) -> CliResult {
     let (mut pieces, mut numbers) = (String::new(), Vec::new());
     for (i, id) in ids.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! `happy verify`: whether this device computes what another one did.
+//! `happy verify`: checks whether this device computes the same as another one.
 
 use crate::error::{CliError, CliResult};
 use crate::load::{self, LoadArgs, ModelArgs};
@@ -43,14 +43,14 @@ pub(crate) struct VerifyArgs {
     load: LoadArgs,
 }
 
-/// Positions that are computed, which the plan of the model counts.
+/// Returns the positions that are computed, for the plan of the model.
 const POSITIONS: usize = 144;
 
 /// Runs the command.
 pub(crate) fn run(args: &VerifyArgs) -> CliResult {
     let options =
         LoadOptions { context: Some(POSITIONS), batch: POSITIONS, snapshot_bytes: 0, ..args.load.options() };
-    // What is wrong with a file shows before a model is loaded.
+    // A wrong file is reported before a model is loaded.
     if let Some(path) = &args.write {
         check_output(path, [args.model.as_path()], args.force)?;
     }
@@ -78,7 +78,7 @@ pub(crate) fn run(args: &VerifyArgs) -> CliResult {
     }
 }
 
-/// Prints the result; a difference is exit code 4.
+/// Prints the result. A difference gives exit code 4.
 fn tell(
     args: &VerifyArgs,
     engine: &Engine,
@@ -115,7 +115,7 @@ fn counts(reference: &Reference) -> String {
 fn read(path: &Path) -> CliResult<Reference> {
     let name = shown(path);
     let failed = |error: std::io::Error| CliError::io("read", &name, &error);
-    // One byte more than a file may have shows that it is too large.
+    // One byte more than a file may have, to detect that it is too large.
     let most = Reference::MAX_BYTES as u64 + 1;
     let mut bytes = Vec::new();
     File::open(path).map_err(failed)?.take(most).read_to_end(&mut bytes).map_err(failed)?;

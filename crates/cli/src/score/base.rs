@@ -4,8 +4,8 @@
 //! "_logits_"  i32 n_ctx  i32 n_vocab  i32 n_chunk  n_chunk x n_ctx x i32 token
 //! per chunk, per scored place:  f32 scale  f32 minimum  n_vocab x u16, and one more if n_vocab is odd
 //! ```
-//! The natural logarithm of a token's probability is `scale * u16 + minimum`; what is less probable than the best token by more
-//! than e^-16 has the minimum. All little-endian.
+//! The natural logarithm of a token's probability is `scale * u16 + minimum`. Tokens that are less probable than the
+//! best one by more than e^-16 have the minimum. All numbers are little-endian.
 
 use super::Distribution;
 use crate::error::{CliError, CliResult};
@@ -20,7 +20,7 @@ const RANGE: f32 = 16.0;
 const MAX_CTX: usize = 1 << 24;
 const MAX_VOCAB: usize = 1 << 24;
 
-/// What a file is about.
+/// The header of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Header {
     pub(crate) n_ctx: usize,
@@ -70,7 +70,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes sure that all of it is in the file.
+    /// Makes sure that everything is in the file.
     pub(crate) fn finish(mut self) -> CliResult {
         self.out.flush().map_err(|e| CliError::io("write", &self.path, &e))
     }
@@ -126,7 +126,7 @@ impl Reader {
             return Err(wrong(&reader, format!("{found}: expected at least 4, 1 and 1")));
         }
         let tokens = n_ctx.saturating_mul(chunks);
-        // What isn't there is not reserved.
+        // Nothing is reserved for data that the file does not have.
         if (tokens as u64).saturating_mul(4) > bytes {
             return Err(wrong(
                 &reader,
@@ -148,7 +148,7 @@ impl Reader {
         Ok(reader)
     }
 
-    /// Fills the buffer; false at the end of the file.
+    /// Fills the buffer. Returns false at the end of the file.
     fn take(&mut self, buffer: &mut [u8]) -> CliResult<bool> {
         match self.input.read_exact(buffer) {
             Ok(()) => Ok(true),
@@ -165,7 +165,7 @@ impl Reader {
         }
     }
 
-    /// The next row; `None` at the end of the file.
+    /// Reads the next row; `None` at the end of the file.
     pub(crate) fn row(&mut self) -> CliResult<Option<Row<'_>>> {
         let mut row = std::mem::take(&mut self.row);
         let found = self.take(&mut row)?;
@@ -181,7 +181,7 @@ pub(crate) struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// Natural logarithms of all tokens' probabilities.
+    /// Returns the natural logarithms of all tokens' probabilities.
     pub(crate) fn ln_p(&self) -> impl Iterator<Item = f32> {
         let (words, _) = self.bytes.as_chunks::<4>();
         let number = |i: usize| words.get(i).map_or(0.0, |word| f32::from_le_bytes(*word));

@@ -1,7 +1,8 @@
-//! How well a model predicts texts: chunks of tokens, the logits of their second halves, and sums over them.
+//! Measures how well a model predicts texts, from the logits of the second halves of chunks of tokens.
 //!
-//! As llama-perplexity does it: a text is cut into chunks of the context's size, the first token of a chunk is BOS if the model
-//! wants one, and the tokens of the second half but its first are scored, so that the model has seen at least half a context.
+//! This is the method of llama-perplexity: a text is cut into chunks of the context's size, and the first token of a
+//! chunk is BOS if the model wants one. The tokens of the second half except its first are scored, so that the model
+//! has always seen at least half a context.
 
 pub(crate) mod base;
 
@@ -38,7 +39,8 @@ pub(crate) struct ScoreArgs {
     load: LoadArgs,
 }
 
-/// Rows whose logits are held at once: enough to read the output matrix seldom, few enough for large vocabularies.
+/// Number of rows whose logits are in memory at once: enough to read the output matrix rarely, few enough for large
+/// vocabularies.
 const ROWS: usize = 64;
 
 /// A model that scores chunks.
@@ -46,7 +48,7 @@ pub(crate) struct Scorer {
     context: Context,
     cancel: Cancel,
     batch: Batch,
-    /// Tokens of a chunk.
+    /// Number of tokens of a chunk.
     n_ctx: usize,
     bos: Option<u32>,
     quiet: bool,
@@ -78,12 +80,13 @@ impl Scorer {
         self.context.engine()
     }
 
-    /// Places of a chunk whose next token is scored.
+    /// Returns the places of a chunk whose next token is scored.
     pub(crate) fn scored(n_ctx: usize) -> std::ops::Range<usize> {
         n_ctx / 2..n_ctx - 1
     }
 
-    /// Hands the logits of each scored place of a chunk to `each`, with the token that follows. False: it was interrupted.
+    /// Calls `each` with the logits of each scored place of a chunk and the token that follows. Returns false if it was
+    /// interrupted.
     pub(crate) fn chunk(
         &mut self,
         tokens: &[u32],
@@ -119,7 +122,7 @@ impl Scorer {
         Ok(true)
     }
 
-    /// Computes a chunk for what a hook sees of it. False: it was interrupted.
+    /// Computes a chunk for a hook. Returns false if it was interrupted.
     pub(crate) fn watch(&mut self, tokens: &[u32], hook: &mut dyn LayerHook) -> CliResult<bool> {
         self.context.truncate(0, 0)?;
         for first in (0..tokens.len()).step_by(LoadOptions::DEFAULT_BATCH) {
@@ -137,14 +140,14 @@ impl Scorer {
         Ok(true)
     }
 
-    /// Whether Ctrl-C was pressed.
+    /// Returns whether Ctrl-C was pressed.
     pub(crate) fn is_interrupted(&self) -> bool {
         self.cancel.is_cancelled()
     }
 
-    /// The tokens of a text, cut to whole chunks; `most` chunks at most.
+    /// Returns the tokens of a text in whole chunks, at most `most` of them.
     pub(crate) fn tokens_of(&self, path: &Path, text: &str, most: Option<usize>) -> CliResult<Vec<u32>> {
-        // Special tokens' strings are text, as llama-perplexity has them.
+        // Strings of special tokens are treated as text, as in llama-perplexity.
         let mut tokens = prompt::encode(self.engine().require_tokenizer()?, text, false, true)?;
         let n_ctx = self.n_ctx;
         let chunks = (tokens.len() / n_ctx).min(most.unwrap_or(usize::MAX));
@@ -158,7 +161,8 @@ impl Scorer {
         Ok(tokens)
     }
 
-    /// Scores chunks until they end or Ctrl-C is pressed; `running` is what to show after each. Returns how many are complete.
+    /// Scores chunks until they end or Ctrl-C is pressed. `running` returns what to show after each. Returns how many
+    /// are complete.
     pub(crate) fn chunks<S>(
         &mut self,
         state: &mut S,
@@ -171,7 +175,7 @@ impl Scorer {
         while done < n && next(state, done, self)? {
             done += 1;
             if !self.quiet {
-                // Nothing can be done about a standard error that takes nothing.
+                // Nothing can be done if standard error cannot be written.
                 let _ = write!(err, "[{done}]{:.4},", running(state));
                 let _ = err.flush();
             }
@@ -208,14 +212,14 @@ impl Mean {
         self.sum / self.n as f64
     }
 
-    /// Standard error of the mean; 0 for a single value.
+    /// Returns the standard error of the mean; 0 for a single value.
     pub(crate) fn error(&self) -> f64 {
         let mean = self.mean();
         let variance = self.squares / self.n as f64 - mean * mean;
         if self.n > 1 && variance > 0.0 { libm::sqrt(variance / (self.n - 1) as f64) } else { 0.0 }
     }
 
-    /// The perplexity, if the values are negative log-likelihoods, and its standard error.
+    /// Returns the perplexity and its standard error, if the values are negative log-likelihoods.
     pub(crate) fn perplexity(&self) -> (f64, f64) {
         let perplexity = libm::exp(self.mean());
         (perplexity, perplexity * self.error())
@@ -225,10 +229,10 @@ impl Mean {
 /// Logits as probabilities.
 pub(crate) struct Distribution<'a> {
     logits: &'a [f32],
-    /// The largest logit and the first token that has it.
+    /// Returns the largest logit and the first token that has it.
     pub(crate) max: f32,
     pub(crate) best: usize,
-    /// Logarithm of the sum of all exp(logit - max).
+    /// Returns the logarithm of the sum of all exp(logit - max).
     pub(crate) log_sum: f64,
 }
 
@@ -244,7 +248,7 @@ impl<'a> Distribution<'a> {
         Self { logits, max, best, log_sum: libm::log(sum) }
     }
 
-    /// Natural logarithm of a token's probability.
+    /// Returns the natural logarithm of a token's probability.
     pub(crate) fn ln_p(&self, token: usize) -> f64 {
         let logit = self.logits.get(token).copied().unwrap_or(f32::NEG_INFINITY);
         f64::from(logit) - f64::from(self.max) - self.log_sum

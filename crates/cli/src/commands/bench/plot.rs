@@ -1,18 +1,18 @@
-//! What was measured as a picture: a bar for each number of threads, prompts and generation side by side, with the smallest and the
-//! largest run as a line.
+//! Draws the measurements: a bar for each number of threads, prompts and generation side by side, with the smallest and
+//! the largest run as a line.
 
 use super::Report;
 use std::fmt::Write;
 
-/// Pixels: a panel, the room for a bar and its name, the room above.
+/// Sizes in pixels: a panel, the space for a bar and its name, the space above.
 const PANEL: f64 = 360.0;
 const ROW: f64 = 30.0;
 const TOP: f64 = 64.0;
-/// Where bars begin, and their longest length: the value stands after it.
+/// Where bars begin, and their maximum length. The value is written after a bar.
 const LEFT: f64 = 84.0;
 const LONGEST: f64 = 180.0;
 
-/// The picture as SVG, which takes the colors of light or dark pages.
+/// Returns the picture as SVG, which adapts to light and dark pages.
 pub(super) fn svg(reports: &[Report]) -> String {
     let panels = [
         ("prefill", reports.iter().map(|r| (r.threads, r.prefill_tok_s, r.prefill_tok_s_range)).collect()),
@@ -44,7 +44,7 @@ type Bar = (usize, f64, [f64; 2]);
 fn panel(out: &mut String, x: f64, name: &str, bars: &[Bar]) {
     let most = bars.iter().map(|(_, value, [_, high])| value.max(*high)).fold(f64::MIN_POSITIVE, f64::max);
     let at = |value: f64| x + LEFT + LONGEST * value / most;
-    // Nothing fails to be written to a text.
+    // Writing to a String cannot fail.
     let _ = writeln!(
         out,
         "<text class=\"soft\" x=\"{}\" y=\"{}\">{name}, tokens per second</text>",
@@ -86,7 +86,7 @@ mod tests {
         assert_eq!(escaped("a<b>&\x07c"), "a&lt;b&gt;&amp;c");
         let mut out = String::new();
         panel(&mut out, 0.0, "decode", &[(1, 50.0, [40.0, 60.0]), (2, 100.0, [100.0, 100.0])]);
-        // The longest bar has all of the room, and half of the speed half of it.
+        // The longest bar takes all of the space, and half the speed takes half of it.
         assert!(out.contains("width=\"180.0\"") && out.contains("width=\"90.0\""), "{out}");
         assert!(out.contains("1 thread<") && out.contains("2 threads<"), "{out}");
     }

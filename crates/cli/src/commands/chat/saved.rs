@@ -1,4 +1,4 @@
-//! What a chat keeps: its file, its branches, and what was said otherwise.
+//! What a chat saves: its file, its branches, and edits.
 
 use super::Chat;
 use crate::error::{CliError, CliResult};
@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// The branches of a chat. What is said in the current one is in the conversation.
+/// The branches of a chat. The messages of the current branch are in the conversation.
 #[derive(Default)]
 pub(super) struct Branches {
     all: Vec<SavedMessages>,
@@ -22,9 +22,9 @@ fn role(message: &Value) -> Option<&str> {
     message.get("role")?.as_str()
 }
 
-/// The key in a file: 32 bytes, or 64 hexadecimal digits, which may end with a line end.
+/// Reads the key in a file: 32 bytes, or 64 hexadecimal digits, which may be followed by a line end.
 pub(super) fn read_key(path: &Path) -> CliResult<SessionKey> {
-    // Nothing longer is a key: a wrong name may be that of a model.
+    // A longer file is not a key: a wrong name may be that of a model.
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(128).read_to_end(&mut bytes));
     read.map_err(|error| CliError::new(format!("cannot read the key `{}`: {error}", path.display())))?;
@@ -39,12 +39,12 @@ pub(super) fn read_key(path: &Path) -> CliResult<SessionKey> {
 }
 
 impl Chat<'_> {
-    /// Goes on with the file if it is there, else makes it.
+    /// Continues with the file if it exists, else creates it.
     pub(super) fn open(&mut self, path: &Path) -> CliResult {
         if path.exists() { self.load(path) } else { self.save(path) }
     }
 
-    /// A file with the chat's key.
+    /// Returns a file's path with the chat's key.
     fn place(&self, path: &Path) -> SessionPath {
         SessionPath::from(path).sealed(self.key.clone())
     }
@@ -60,7 +60,7 @@ impl Chat<'_> {
         Ok(())
     }
 
-    /// Goes on with a saved conversation.
+    /// Continues with a saved conversation.
     pub(super) fn load(&mut self, path: &Path) -> CliResult {
         self.session = None;
         let opened = match Session::open(self.place(path), &mut self.context, 0) {
@@ -88,7 +88,7 @@ impl Chat<'_> {
         Ok(())
     }
 
-    /// Saves the turn that ended, if the chat is saved. A disk that is full does not end a chat.
+    /// Saves the turn that ended, if the chat is saved. A full disk does not end a chat.
     pub(super) fn keep(&mut self) {
         let Some(session) = &mut self.session else { return };
         let turn = Turn { conversation: Some(&self.conversation), app: None };
@@ -102,7 +102,8 @@ impl Chat<'_> {
         }
     }
 
-    /// Says a message otherwise and answers it: `N TEXT` the user's message `N`, from 1, `TEXT` the last one.
+    /// Replaces a message and answers it: `N TEXT` replaces the user's message `N`, counted from 1; `TEXT` alone
+    /// replaces the last one.
     pub(super) fn edit(&mut self, text: &str) -> CliResult {
         let messages = &self.conversation.input().messages;
         let asked = messages.iter().enumerate().skip(self.fixed);
@@ -124,7 +125,7 @@ impl Chat<'_> {
         self.turn()
     }
 
-    /// Keeps the conversation as it is and goes on in a copy; with a number, goes to that branch.
+    /// Keeps the conversation as it is and continues in a copy; with a number, switches to that branch.
     pub(super) fn branch(&mut self, number: &str) -> CliResult {
         let now = self.conversation.saved()?;
         let Branches { all, current } = &mut self.branches;
@@ -153,7 +154,7 @@ impl Chat<'_> {
         Ok(())
     }
 
-    /// At a terminal a chat goes on after a command that failed.
+    /// At a terminal, a chat continues after a command that failed.
     pub(super) fn attempt(&self, done: CliResult) -> CliResult {
         match done {
             Err(error) if self.interactive && !CliError::is_closed_pipe(&error) => {

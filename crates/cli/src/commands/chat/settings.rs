@@ -1,4 +1,4 @@
-//! What a chat can change while it runs: the model, the system message, the parameters.
+//! What can be changed during a chat: the model, the system message, the parameters.
 
 use super::Chat;
 use crate::error::{CliError, CliResult};
@@ -7,7 +7,7 @@ use crate::output;
 use happy_engine::chat::Message;
 
 impl Chat<'_> {
-    /// Goes on with another model, from the same messages. One that cannot be loaded changes nothing.
+    /// Continues with another model and the same messages. If it cannot be loaded, nothing changes.
     pub(super) fn change_model(&mut self, name: &str) -> CliResult {
         if name.is_empty() {
             output::note(&self.model);

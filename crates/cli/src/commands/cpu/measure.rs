@@ -16,17 +16,17 @@ use std::hint::black_box;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// Bytes of all weights: more than caches hold.
+/// Bytes of all weights: more than caches can hold.
 const WEIGHTS: usize = 128 << 20;
 /// Rows and columns of a matrix.
 const N: usize = 1536;
 /// Bytes of one turn of the read loop: about what a matrix has.
 const PART: usize = 2 << 20;
-/// Tokens of a measurement of many.
+/// Number of tokens of a measurement with many tokens.
 const TOKENS: usize = 64;
 /// How long each measurement is repeated.
 const TIME: Duration = Duration::from_millis(50);
-/// Sums of the read loop that don't wait for one another.
+/// Number of sums of the read loop that are independent of one another.
 const SUMS: usize = 32;
 
 /// Measures and prints.
@@ -70,10 +70,10 @@ pub(super) fn run(kernels: &Kernels) -> CliResult {
     Ok(())
 }
 
-/// Bytes of weights a second of one token, and multiply-adds a second of many.
+/// Returns bytes of weights per second for one token, and multiply-adds per second for many tokens.
 fn measured(kernel: &LinearKernel, weights: &mut [u8]) -> Result<(f64, f64), String> {
     let dtype = kernel.dtype;
-    // Scales of 8 bits as models have them: products with subnormal numbers take a processor many times as long.
+    // 8-bit scales as in real models: products with subnormal numbers take a processor many times as long.
     let fill = match dtype {
         DType::MXFP4 => Some((1, 120)),
         DType::NVFP4 => Some((4, 0x38)),
@@ -108,7 +108,7 @@ fn measured(kernel: &LinearKernel, weights: &mut [u8]) -> Result<(f64, f64), Str
     Ok(((row_bytes * N) as f64 / one, (N * N * TOKENS) as f64 / many))
 }
 
-/// The shortest time of `f` in seconds.
+/// Returns the shortest time of `f` in seconds.
 fn best<T>(mut f: impl FnMut() -> T) -> f64 {
     let started = Instant::now();
     let mut best = Duration::MAX;

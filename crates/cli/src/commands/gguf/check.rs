@@ -1,4 +1,4 @@
-//! `happy gguf check`: whether a file is one that every reader takes.
+//! `happy gguf check`: checks whether every reader accepts a file.
 
 use super::print_json;
 use crate::error::{CliError, CliResult};
@@ -93,7 +93,7 @@ fn check(path: &Path, strict: bool) -> CliResult<Findings> {
     Ok(found)
 }
 
-/// What is wrong with a file that only lenient reading takes: all of it.
+/// Returns everything that is wrong with a file that only lenient reading accepts.
 fn leniently(path: &Path) -> Vec<String> {
     let header = || {
         let file = File::open(path).ok()?;

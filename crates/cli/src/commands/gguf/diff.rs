@@ -1,4 +1,4 @@
-//! `happy gguf diff`: what two models have that the other has not.
+//! `happy gguf diff`: shows what differs between two models.
 
 use super::{open, print_json, values};
 use crate::error::{CliError, CliResult};
@@ -113,7 +113,7 @@ fn tensors(args: &DiffArgs, a: &GgufSetReader, b: &GgufSetReader) -> CliResult<V
 /// A tensor of a part of a model.
 type Place<'t> = (&'t GgufSetReader, usize, &'t TensorInfo<'t>);
 
-/// How many bytes of two tensors differ; what only one of them has counts too.
+/// Returns how many bytes of two tensors differ. Bytes that only one of them has count too.
 fn differing((a, part_a, x): Place<'_>, (b, part_b, y): Place<'_>) -> Result<u64, FileError> {
     let (both, mut at, mut n) = (x.byte_len().min(y.byte_len()), 0, x.byte_len().abs_diff(y.byte_len()));
     let (mut left, mut right) = ([0; 8192], [0; 8192]);

@@ -1,4 +1,4 @@
-//! `happy gguf get`: values by their keys.
+//! `happy gguf get`: prints values by their keys.
 
 use super::print_json;
 use super::values::{self, AsJson, Pairs};

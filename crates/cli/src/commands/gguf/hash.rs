@@ -1,4 +1,4 @@
-//! `happy gguf hash`: the content hash of a model.
+//! `happy gguf hash`: prints the content hash of a model.
 
 use super::{open, print_json};
 use crate::error::CliResult;

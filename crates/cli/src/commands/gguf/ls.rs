@@ -1,4 +1,4 @@
-//! `happy gguf ls`: what is in a file.
+//! `happy gguf ls`: lists what is in a file.
 
 use super::print_json;
 use super::values::{self, AsJson, List, Pairs};
@@ -36,14 +36,14 @@ pub(super) fn run(args: &LsArgs) -> CliResult {
     list(args, &header.view())
 }
 
-/// The header of a file that need not be there as a whole.
+/// Reads the header of a file that may be incomplete.
 fn beginning(path: &Path) -> CliResult<GgufHeader> {
     let file = File::open(path).map_err(|e| CliError::io("read", shown(path), &e))?;
     GgufHeader::read_with(file, &HeaderOptions::default())
         .map_err(|e| CliError::new(format!("`{}`: {e}", shown(path))))
 }
 
-/// Of a part of a split model: which one, of how many.
+/// For a part of a split model: which one, and of how many.
 fn part(gguf: &Gguf<'_>) -> Option<(u64, u64)> {
     let number = |key| gguf.metadata().optional::<u64>(key).ok().flatten();
     let count = number("split.count").filter(|count| *count > 1)?;
@@ -73,7 +73,7 @@ fn print_text(gguf: &Gguf<'_>) -> CliResult {
     Ok(out.flush()?)
 }
 
-/// All of a file as JSON.
+/// Returns everything in a file as JSON.
 fn report<'a>(args: &'a LsArgs, gguf: &'a Gguf<'a>) -> impl Serialize + 'a {
     #[derive(Serialize)]
     struct Report<N, M: Serialize, T: Serialize> {

@@ -61,8 +61,8 @@ pub(crate) fn run(args: &GgufArgs) -> CliResult {
     }
 }
 
-/// Opens a model of one file or several, by any of them. Its tensors are read when they are asked for: nothing is mapped,
-/// so that a file that is cut meanwhile gives an error.
+/// Opens a model of one or several files, by the path of any of them. Its tensors are read when they are needed.
+/// Nothing is mapped, so a file that is truncated meanwhile gives an error.
 fn open(model: &OsStr) -> CliResult<GgufSetReader> {
     Ok(GgufSetReader::open(models::resolve(model)?, &Limits::default())?)
 }

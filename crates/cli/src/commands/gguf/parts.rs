@@ -94,7 +94,7 @@ fn options(force: bool) -> WriteOptions<'static> {
     WriteOptions { replace: force, ..WriteOptions::default() }
 }
 
-/// A number of bytes, followed by K, M or G (of 1024).
+/// Parses a number of bytes, which may be followed by K, M or G (of 1024).
 fn size(text: &str) -> Result<u64, String> {
     let (digits, unit) = match text.char_indices().last() {
         Some((at, 'K' | 'k')) => (&text[..at], 1u64 << 10),

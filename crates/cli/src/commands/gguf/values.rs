@@ -1,4 +1,4 @@
-//! Metadata values as text and JSON, and from what people type.
+//! Converts metadata values to text and JSON, and from what people type.
 
 use crate::error::{CliError, CliResult};
 use happy_gguf::{Array, OwnedArray, OwnedValue, Value, ValueType};
@@ -6,8 +6,8 @@ use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
 use std::io::{self, Write};
 
-/// A value as JSON, whole: written as it is read, since a vocabulary in memory would take many times its bytes. What JSON has
-/// no number for becomes text.
+/// Writes a whole value as JSON while it is read, since a vocabulary in memory would take many times its bytes. Numbers
+/// that JSON cannot express become text.
 pub(super) struct AsJson<'a>(pub(super) Value<'a>);
 
 impl Serialize for AsJson<'_> {
@@ -16,7 +16,7 @@ impl Serialize for AsJson<'_> {
         match self.0 {
             Value::String(s) => to.serialize_str(&s.to_string_lossy()),
             Value::Bool(v) => to.serialize_bool(v),
-            // By its shortest text, so that 0.1 does not become 0.10000000149011612.
+            // Through its shortest text, so that 0.1 does not become 0.10000000149011612.
             Value::F32(v) => float(v.to_string().parse().unwrap_or(v.into()), to),
             Value::F64(v) => float(v, to),
             Value::U64(v) => to.serialize_u64(v),
@@ -26,7 +26,7 @@ impl Serialize for AsJson<'_> {
     }
 }
 
-/// Whether two values are the same, types included; any NaN is the same as any other.
+/// Returns whether two values are the same, including their types. Any NaN equals any other.
 pub(super) fn same(a: Value<'_>, b: Value<'_>) -> bool {
     match (a, b) {
         (Value::Array(a), Value::Array(b)) => {
@@ -40,7 +40,7 @@ pub(super) fn same(a: Value<'_>, b: Value<'_>) -> bool {
     }
 }
 
-/// Items as a JSON array; the function makes them, one at a time.
+/// Writes items as a JSON array. The function makes them, one at a time.
 pub(super) struct List<F>(pub(super) F);
 
 impl<V: Serialize, I: Iterator<Item = V>, F: Fn() -> I> Serialize for List<F> {
@@ -49,7 +49,7 @@ impl<V: Serialize, I: Iterator<Item = V>, F: Fn() -> I> Serialize for List<F> {
     }
 }
 
-/// Pairs as a JSON object; the function makes them, one at a time.
+/// Writes pairs as a JSON object. The function makes them, one at a time.
 pub(super) struct Pairs<F>(pub(super) F);
 
 impl<K: Serialize, V: Serialize, I: Iterator<Item = (K, V)>, F: Fn() -> I> Serialize for Pairs<F> {
@@ -58,7 +58,7 @@ impl<K: Serialize, V: Serialize, I: Iterator<Item = (K, V)>, F: Fn() -> I> Seria
     }
 }
 
-/// `u32`, `array:string`.
+/// Returns the name of a type, such as `u32` or `array:string`.
 pub(super) fn type_of(value: &Value<'_>) -> String {
     match value {
         Value::Array(array) => format!("array:{}", array.element_type()),
@@ -66,7 +66,7 @@ pub(super) fn type_of(value: &Value<'_>) -> String {
     }
 }
 
-/// A value in one line, long ones shortened.
+/// Returns a value in one line; long ones are shortened.
 pub(super) fn line_of(value: Value<'_>) -> String {
     /// Of an array and of a string.
     const SHOWN: (usize, usize) = (8, 80);
@@ -89,7 +89,7 @@ fn array_line(array: Array<'_>, shown: usize) -> String {
     format!("{} x {} [{}{more}]", array.len(), array.element_type(), items.join(", "))
 }
 
-/// Writes a value, whole: a string as it is, an array as JSON.
+/// Writes a whole value: a string as it is, an array as JSON.
 pub(super) fn write_text(value: Value<'_>, out: &mut impl Write) -> io::Result<()> {
     match value {
         Value::String(s) => write!(out, "{}", s.to_string_lossy()),
@@ -98,7 +98,7 @@ pub(super) fn write_text(value: Value<'_>, out: &mut impl Write) -> io::Result<(
     }
 }
 
-/// A number or a bool as text.
+/// Returns a number or a bool as text.
 fn number_text(value: Value<'_>) -> String {
     match value {
         Value::F32(v) => v.to_string(),
@@ -108,7 +108,7 @@ fn number_text(value: Value<'_>) -> String {
     }
 }
 
-/// The type of a value to set.
+/// Parses the type of a value to set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     One(ValueType),
@@ -116,7 +116,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// The type of a value that there is; `None` for what cannot be typed in (arrays of arrays).
+    /// Returns the type of an existing value; `None` for types that cannot be typed in (arrays of arrays).
     pub(super) fn of(value: &Value<'_>) -> Option<Self> {
         match value {
             Value::Array(array) if array.element_type() == ValueType::Array => None,
@@ -140,8 +140,8 @@ impl std::str::FromStr for Kind {
     }
 }
 
-/// What was typed for `key`, as a value of this type; without one by its looks: `true`, a whole number (u32 if it fits), a
-/// number (f32), else a string.
+/// Parses what was typed for `key` as a value of this type. Without a type it is guessed: `true` or `false`, a whole
+/// number (u32 if it fits), a number (f32), else a string.
 pub(super) fn parse(key: &str, text: &str, kind: Option<Kind>) -> CliResult<OwnedValue> {
     let wrong = |ty: &str| CliError::usage(format!("`{key}`: expected {ty}, found `{text}`"));
     match kind {
@@ -184,7 +184,7 @@ fn one(ty: ValueType, text: &str) -> Option<OwnedValue> {
     })
 }
 
-/// An array of one type from JSON: strings as they are, everything else by its text.
+/// Parses an array of one type from JSON: strings as they are, everything else by its text.
 fn array(ty: ValueType, items: &[Json]) -> Option<OwnedValue> {
     macro_rules! packed {
         ($t:ty) => {{
