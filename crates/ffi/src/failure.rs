@@ -15,7 +15,7 @@ use std::fmt;
 pub struct Failure {
     /// What the caller can do.
     pub status: Status,
-    /// What, where, expected, found.
+    /// The message: what, where, expected, found.
     pub message: String,
 }
 
@@ -23,7 +23,7 @@ pub struct Failure {
 pub type Outcome<T> = Result<T, Failure>;
 
 impl Failure {
-    /// A failure.
+    /// Makes a failure.
     pub fn new(status: Status, message: impl Into<String>) -> Self {
         Self { status, message: message.into() }
     }

@@ -1,4 +1,4 @@
-//! Texts to vectors and ranks; one caller at a time.
+//! Turns texts into vectors and ranks, for one caller at a time.
 
 use super::model::Model;
 use crate::failure::{Failure, Outcome};
@@ -33,7 +33,7 @@ pub struct Embeddings {
 }
 
 impl Embedder {
-    /// An embedder of a model that was loaded with the option `embeddings`.
+    /// Makes an embedder of a model that was loaded with the option `embeddings`.
     ///
     /// # Errors
     /// If the model was loaded to generate text, neither its file nor the options say how to pool, the vectors have
@@ -45,7 +45,7 @@ impl Embedder {
         Ok(Self { work: Mutex::new(work), info })
     }
 
-    /// What it gives and takes.
+    /// Returns its properties.
     pub fn info(&self) -> EmbedderInfo {
         self.info
     }
@@ -53,7 +53,7 @@ impl Embedder {
     /// Returns the vectors of texts, in their order.
     ///
     /// # Errors
-    /// If another call is in it, a text is too long and may not be truncated or has no tokens, or `cancel` is raised.
+    /// If another call is running, a text is too long and may not be truncated or has no tokens, or `cancel` is raised.
     pub fn embed(&self, texts: &[&str], cancel: Option<&Cancel>) -> Outcome<Embeddings> {
         let never = Cancel::new();
         let texts = self.lock()?.embed(texts, cancel.unwrap_or(&never))?;
@@ -84,17 +84,17 @@ impl Embedder {
 }
 
 impl Embeddings {
-    /// What each text became.
+    /// Returns the vector of each text.
     pub fn texts(&self) -> &[Embedding] {
         &self.texts
     }
 
-    /// Number of values of a vector.
+    /// Returns the number of values of a vector.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// What a text became.
+    /// Returns the vector of a text.
     ///
     /// # Errors
     /// If there are fewer texts.

@@ -1,11 +1,11 @@
-//! JSON from callers: an error says what it was for.
+//! Parses JSON from callers. An error says what the JSON was for.
 
 use crate::failure::{Failure, Outcome};
 use crate::status::Status;
 use happy_engine::chat::{json, messages_from_json};
 use serde_json::{Map, Value};
 
-/// Any value; nested at most 128 deep.
+/// Parses any value, nested at most 128 deep.
 ///
 /// # Errors
 /// If it is not JSON, with line and column; if memory is refused, with [`Status::Memory`].
@@ -18,7 +18,7 @@ fn failure(error: &serde_json::Error, what: &str) -> Failure {
     Failure::new(status, format!("{what}: {error}"))
 }
 
-/// An array; `None` for an empty text.
+/// Parses an array; `None` for an empty text.
 ///
 /// # Errors
 /// If it is not a JSON array.
@@ -29,7 +29,7 @@ pub fn array(text: &str, what: &str) -> Outcome<Option<Vec<Value>>> {
     }
 }
 
-/// A message, or an array of messages, in which arguments of calls keep the digits of their numbers.
+/// Parses a message, or an array of messages, in which arguments of calls keep the digits of their numbers.
 ///
 /// # Errors
 /// As [`parse`].
@@ -37,10 +37,10 @@ pub fn messages(text: &str, what: &str) -> Outcome<Value> {
     messages_from_json(text).map_err(|e| failure(&e, what))
 }
 
-/// The items of an array.
+/// Returns the items of an array.
 ///
 /// # Errors
-/// If it is something else.
+/// If it is not an array.
 pub fn items(value: Value, what: &str) -> Outcome<Vec<Value>> {
     match value {
         Value::Array(array) => Ok(array),
@@ -48,10 +48,10 @@ pub fn items(value: Value, what: &str) -> Outcome<Vec<Value>> {
     }
 }
 
-/// An object; without members for an empty text.
+/// Parses an object, which has no members for an empty text.
 ///
 /// # Errors
-/// If it is no JSON object.
+/// If it is not a JSON object.
 pub fn object(text: &str, what: &str) -> Outcome<Map<String, Value>> {
     match text {
         "" => Ok(Map::new()),

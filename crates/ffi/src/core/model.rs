@@ -34,7 +34,7 @@ pub struct OpenPart {
     pub name: String,
     /// Bytes before the part.
     pub offset: u64,
-    /// Bytes of the part; `None`: to the end.
+    /// Bytes of the part; `None` means up to the end of the file.
     pub len: Option<u64>,
 }
 
@@ -42,7 +42,7 @@ pub struct OpenPart {
 pub type Progress<'a> = dyn FnMut(f32) -> bool + 'a;
 
 impl Place {
-    /// A path.
+    /// Makes a place from a path.
     ///
     /// # Errors
     /// If it is empty.
@@ -53,7 +53,7 @@ impl Place {
         Ok(Place::Path(path.into()))
     }
 
-    /// Calls with what the engine reads.
+    /// Runs `call` with what the engine reads.
     fn with<T>(&self, call: impl FnOnce(&Source<'_>) -> Result<T, EngineError>) -> Result<T, EngineError> {
         match self {
             Place::Path(path) => call(&Source::Path(path)),
@@ -67,7 +67,7 @@ impl Place {
         }
     }
 
-    /// What running the model takes, and whether that fits.
+    /// Returns the memory that running the model takes, and whether that fits.
     ///
     /// # Errors
     /// If the file is not a model that can be run.
@@ -89,12 +89,12 @@ pub struct Planned {
     pub plan: Plan,
     /// Whether it fits its budget.
     pub fits: bool,
-    /// The largest context that would.
+    /// The largest context that would fit.
     pub fitting: Option<usize>,
 }
 
 impl Planned {
-    /// The budget: bytes of anonymous memory that it may take.
+    /// Returns the budget: the bytes of anonymous memory that it may take.
     pub fn budget(&self) -> u64 {
         self.plan.budget.map_or(u64::MAX, |budget| budget.bytes)
     }
@@ -146,12 +146,12 @@ impl Model {
         Ok(Self { engine })
     }
 
-    /// The engine.
+    /// Returns the engine.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// What a session takes.
+    /// Returns the memory that a session takes.
     pub fn plan(&self) -> Planned {
         let plan = *self.engine.plan();
         Planned { plan, fits: true, fitting: Some(plan.context) }
@@ -166,7 +166,7 @@ impl Model {
         Ok(self.engine.require_tokenizer()?.encode(text, options)?)
     }
 
-    /// The text of tokens.
+    /// Returns the text of tokens.
     ///
     /// # Errors
     /// If a token does not exist, or the file has no tokenizer.
@@ -176,7 +176,7 @@ impl Model {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// The bytes of a token.
+    /// Returns the bytes of a token.
     ///
     /// # Errors
     /// If it does not exist, or the file has no tokenizer.
@@ -205,7 +205,7 @@ impl Model {
         Ok(template.render(&TemplateInput { messages, tools, add_generation_prompt: answer, ..input })?)
     }
 
-    /// What the model is, as a JSON object.
+    /// Describes the model as a JSON object.
     pub fn info(&self, metadata: bool) -> String {
         let (model, view) = (self.engine.model(), self.engine.file().view());
         let pairs = view.metadata();
@@ -235,7 +235,7 @@ impl Model {
     }
 }
 
-/// A value of the metadata; of a long array its length and its first elements.
+/// Converts a value of the metadata; of a long array, its length and its first elements.
 fn json_of(value: Value<'_>) -> Json {
     match value {
         Value::String(s) => s.to_string_lossy().into(),

@@ -1,4 +1,4 @@
-//! A conversation with its memory; one caller at a time.
+//! A conversation with its memory, for one caller at a time.
 
 mod branches;
 mod messages;
@@ -28,25 +28,25 @@ pub use super::coalesce::Coalesce;
 pub use super::turn::TurnSettings;
 pub use happy_engine::ConversationOptions;
 
-/// What a session begins with.
+/// The settings of a new session.
 #[derive(Clone, Debug, Default)]
 pub struct SessionSettings {
     /// The conversation.
     pub conversation: ConversationOptions,
-    /// Seals the session's files; `None`: they are not sealed.
+    /// The key that seals the session's files; `None` if they are not sealed.
     pub key: Option<SessionKey>,
 }
 
-/// What a session and the process take.
+/// The memory of a session and of the process.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionMemory {
-    /// What was planned.
+    /// The plan.
     pub plan: Plan,
     /// Bytes of the KV cache in use.
     pub kv_resident: usize,
-    /// Positions taken.
+    /// Number of positions in use.
     pub positions: usize,
-    /// The process; zeros if the system does not tell.
+    /// The memory of the process; zeros if the system does not report it.
     pub process: MemoryUsage,
 }
 
@@ -54,21 +54,21 @@ pub struct SessionMemory {
 enum Work {
     Idle(Box<Context>),
     Turn(Box<Running>),
-    /// Only while one becomes the other.
+    /// Neither; only while one becomes the other.
     Moving,
 }
 
 /// A turn, and what its end needs.
 struct Running {
     turn: Turn,
-    /// Messages before the turn.
+    /// Number of messages before the turn.
     before: usize,
-    /// Take the turn back if it is cancelled.
+    /// Whether to take the turn back if it is cancelled.
     drop_cancelled: bool,
 }
 
 struct State {
-    /// Or why the model cannot have any.
+    /// The conversation, or why the model cannot have one.
     conversation: Outcome<Conversation>,
     work: Work,
     /// Number of messages that stay when the conversation is cleared.
@@ -78,7 +78,7 @@ struct State {
     finish: Option<Finish>,
     /// Tools that the last turn could not constrain, as JSON.
     left_out: Vec<Json>,
-    /// Messages that the last turn's prompt left out.
+    /// Number of messages that the last turn's prompt left out.
     dropped: usize,
     /// What was computed for other prompts.
     tree: PrefixTree,
@@ -106,7 +106,7 @@ impl State {
         }
     }
 
-    /// The context, unless a turn runs.
+    /// Returns the context, unless a turn runs.
     fn idle(&mut self) -> Outcome<&mut Context> {
         match &mut self.work {
             Work::Idle(context) => Ok(context),
@@ -206,7 +206,7 @@ impl State {
         }
     }
 
-    /// The turn is over: its answer becomes a message, or the whole turn is taken back.
+    /// Finishes the turn: its answer becomes a message, or the whole turn is taken back.
     fn settle(&mut self, last: Option<&Event>) -> Outcome<()> {
         match replace(&mut self.work, Work::Moving) {
             Work::Turn(running) => {
@@ -238,10 +238,10 @@ impl State {
     }
 }
 
-/// Adapters as options write them: `FILE` or `FILE=SCALE`.
+/// Parses adapters in the form of options: `FILE` or `FILE=SCALE`.
 ///
 /// # Errors
-/// A text that is neither.
+/// If a text is neither.
 pub fn adapters(texts: &[String]) -> Outcome<Vec<AdapterFile>> {
     texts.iter().map(|text| Ok(text.parse()?)).collect()
 }
@@ -254,7 +254,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session with a model.
+    /// Makes a session with a model.
     ///
     /// # Errors
     /// If memory or threads cannot be had, or the model's template cannot take a system message or tools because it
@@ -295,8 +295,8 @@ impl Session {
     /// was computed with others.
     ///
     /// # Errors
-    /// If a turn runs, a file cannot be read or is not an adapter for the model, or the rank is over what was planned;
-    /// nothing was changed then.
+    /// If a turn runs, a file cannot be read or is not an adapter for the model, or the rank exceeds the planned one.
+    /// Nothing is changed then.
     pub fn set_adapters(&self, files: &[AdapterFile]) -> Outcome<()> {
         let mut state = self.idle()?;
         let context = state.idle()?;
@@ -305,12 +305,12 @@ impl Session {
         Ok(())
     }
 
-    /// Ends what runs, soon.
+    /// Ends what is running, soon.
     pub fn close(&self) {
         self.closing.cancel();
     }
 
-    /// The state, if nobody else has it.
+    /// Returns the state, if nobody else uses it.
     fn lock(&self) -> Outcome<MutexGuard<'_, State>> {
         match self.state.try_lock() {
             Ok(state) => Ok(state),
@@ -322,7 +322,7 @@ impl Session {
         }
     }
 
-    /// The state, if no turn runs.
+    /// Returns the state, if no turn runs.
     fn idle(&self) -> Outcome<MutexGuard<'_, State>> {
         let mut state = self.lock()?;
         state.idle()?;
@@ -332,7 +332,7 @@ impl Session {
     /// Runs a whole turn. `on_event` receives its events, and ends the turn if it returns `false`.
     ///
     /// # Errors
-    /// If the turn cannot begin or go on: the conversation is as it was before.
+    /// If the turn cannot begin or go on. The conversation is then as it was before.
     pub fn chat(
         &self,
         said: Option<&str>,
@@ -356,7 +356,7 @@ impl Session {
     /// Begins a turn. [`next`](Self::next) returns its events.
     ///
     /// # Errors
-    /// If it cannot begin: the conversation is as it was before.
+    /// If it cannot begin. The conversation is then as it was before.
     pub fn start(&self, said: Option<&str>, settings: &TurnSettings) -> Outcome<()> {
         self.idle()?.begin(said, settings)
     }
@@ -364,7 +364,7 @@ impl Session {
     /// Calls a function with the next event, whose texts are valid until the next call. The last is [`Event::Done`].
     ///
     /// # Errors
-    /// If no turn runs, or it cannot go on: the conversation is as it was before.
+    /// If no turn runs, or it cannot go on. The conversation is then as it was before.
     pub fn next(&self, show: &mut dyn FnMut(&Event)) -> Outcome<()> {
         let mut state = self.lock()?;
         let event = state.next(&self.closing)?;
@@ -380,7 +380,7 @@ impl Session {
         self.lock()?.stop().map(|_| ())
     }
 
-    /// What the last turn took.
+    /// Returns why the last turn ended and what it took.
     ///
     /// # Errors
     /// If there was none, or the session is busy.
@@ -413,7 +413,7 @@ impl Session {
     }
 }
 
-/// The error of a session in which something panicked.
+/// Returns the error of a session in which something panicked.
 fn broken() -> Failure {
     let what = "an internal error happened in this session before: free it and begin another one";
     Failure::new(Status::Internal, what)

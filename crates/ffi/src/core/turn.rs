@@ -9,33 +9,33 @@ use happy_engine::{Cancel, Context, Engine, Event, Finish, Form, GenerateOptions
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 
-/// How to generate.
+/// Settings of a turn.
 #[derive(Clone, Debug, Default)]
 pub struct TurnSettings {
-    /// Maximum number of tokens; `None`: until the context is full.
+    /// Maximum number of tokens; with `None`, up to the end of the context.
     pub max_tokens: Option<usize>,
-    /// How tokens are chosen; `None`: the default settings.
+    /// The sampler that chooses tokens; `None` for the default settings.
     pub sampler: Option<Arc<Sampler>>,
-    /// Ends the turn early.
+    /// A token that ends the turn early.
     pub cancel: Option<Arc<CancelToken>>,
     /// Texts that end the answer.
     pub stop: Vec<String>,
-    /// What the text must match.
+    /// The form that the text must match.
     pub form: Option<Form>,
     /// Whether the model calls tools. Only used in turns of the conversation.
     pub tool_choice: ToolChoice,
     /// When text is delivered.
     pub coalesce: Coalesce,
-    /// Continue the text as it is.
+    /// Whether to continue the text as it is, without a template.
     pub raw: bool,
-    /// Take a turn back that is cancelled.
+    /// Whether to take a turn back if it is cancelled.
     pub drop_cancelled: bool,
-    /// Go on when the model wants to end.
+    /// Whether to go on when the model wants to end.
     pub ignore_end: bool,
 }
 
 impl TurnSettings {
-    /// The engine's options for a model.
+    /// Returns the engine's options for a model.
     pub(super) fn options(&self, engine: &Engine) -> Outcome<GenerateOptions> {
         let sampler = match &self.sampler {
             Some(sampler) => sampler.for_model(engine)?,
@@ -62,25 +62,25 @@ enum Run {
 pub(super) struct Turn {
     run: Run,
     outbox: Outbox,
-    /// The whole answer, once it is there; `None` if a text is continued.
+    /// The complete answer, once there is one; `None` if a text is continued.
     reply: Option<Reply>,
 }
 
 impl Turn {
-    /// Runs what was prepared in a context.
+    /// Runs a prepared generation in a context.
     pub(super) fn new(prepared: Prepared, context: Box<Context>, coalesce: Coalesce) -> Self {
         Self { run: Run::Going(Box::new(prepared.run(context))), outbox: Outbox::new(coalesce), reply: None }
     }
 
-    /// A turn that was cancelled while its prompt was rendered or tokenized, or its grammar compiled: it ends as later
-    /// ones do.
+    /// Makes a turn that was cancelled while its prompt was rendered or tokenized, or its grammar compiled. It ends
+    /// like one that was cancelled later.
     pub(super) fn cancelled(context: Box<Context>) -> Self {
         let mut outbox = Outbox::new(Coalesce::default());
         outbox.push(Event::Done(Finish::cancelled()));
         Self { run: Run::Nothing(context), outbox, reply: None }
     }
 
-    /// Computes until there is an event for the caller; the last is [`Event::Done`].
+    /// Computes until there is an event for the caller. The last one is [`Event::Done`].
     pub(super) fn next(&mut self) -> Outcome<Event> {
         loop {
             if let Some(event) = self.outbox.pop() {
@@ -98,7 +98,7 @@ impl Turn {
         }
     }
 
-    /// The tools that it could not constrain, and why: `{"tool": .., "callable": .., "reason": ..}`.
+    /// Returns the tools that it could not constrain, and why: `{"tool": .., "callable": .., "reason": ..}`.
     pub(super) fn left_out(&self) -> Vec<Json> {
         let Run::Going(generation) = &self.run else { return Vec::new() };
         let names = generation.left_out().iter().map(|error| {
@@ -112,7 +112,7 @@ impl Turn {
         names.chain(schemas).collect()
     }
 
-    /// Messages that the prompt leaves out.
+    /// Returns the number of messages that the prompt leaves out.
     pub(super) fn dropped(&self) -> usize {
         match &self.run {
             Run::Going(generation) => generation.dropped(),
@@ -127,7 +127,7 @@ impl Turn {
         }
     }
 
-    /// The context in which it computes.
+    /// Returns the context in which it computes.
     pub(super) fn context(&self) -> &Context {
         match &self.run {
             Run::Going(generation) => generation.context(),
@@ -135,7 +135,7 @@ impl Turn {
         }
     }
 
-    /// Gives the context back, and the whole answer.
+    /// Returns the context and the complete answer.
     pub(super) fn end(self) -> (Box<Context>, Option<Reply>) {
         let context = match self.run {
             Run::Going(generation) => generation.into_context(),

@@ -58,7 +58,7 @@ pub extern "system" fn Java_dev_happyllm_Native_embedderInfo<'l>(
     })
 }
 
-/// The vectors of texts, a JSON array.
+/// Returns the vectors of texts, which are a JSON array.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_dev_happyllm_Native_embed<'l>(
     env: EnvUnowned<'l>,
@@ -77,7 +77,7 @@ pub extern "system" fn Java_dev_happyllm_Native_embed<'l>(
     })
 }
 
-/// The ranks of documents, a JSON array.
+/// Returns the ranks of documents, which are a JSON array.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_dev_happyllm_Native_rerank<'l>(
     env: EnvUnowned<'l>,
@@ -97,8 +97,8 @@ pub extern "system" fn Java_dev_happyllm_Native_rerank<'l>(
     })
 }
 
-/// Vectors as `HappyEmbedding.java` reads them, little-endian: width; then of each text tokens, left out, number of
-/// values (all i32), and the values.
+/// Encodes vectors as `HappyEmbedding.java` reads them, little-endian: width; then for each text its tokens, the tokens
+/// left out, the number of values (all i32), and the values.
 fn encode(found: &Embeddings) -> Result<Vec<u8>, Trouble> {
     let texts = found.texts();
     let bytes = texts.iter().map(|text| 12 + 4 * text.values.len()).sum::<usize>();
@@ -113,7 +113,7 @@ fn encode(found: &Embeddings) -> Result<Vec<u8>, Trouble> {
     Ok(out)
 }
 
-/// Ranks as `HappyRank.java` reads them, little-endian: index and score of each.
+/// Encodes ranks as `HappyRank.java` reads them, little-endian: index and score of each.
 fn encode_ranks(ranks: &[Rank]) -> Result<Vec<u8>, Trouble> {
     let mut out = room(ranks.len().saturating_mul(8))?;
     for rank in ranks {
@@ -123,7 +123,7 @@ fn encode_ranks(ranks: &[Rank]) -> Result<Vec<u8>, Trouble> {
     Ok(out)
 }
 
-/// Java's arrays have no more elements.
+/// Converts a count, which Java's arrays cannot exceed.
 fn int(count: usize) -> [u8; 4] {
     i32::try_from(count).unwrap_or(i32::MAX).to_le_bytes()
 }

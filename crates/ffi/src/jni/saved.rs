@@ -1,4 +1,4 @@
-//! The methods of `HappySession` for files, branches and what need not be computed again.
+//! The methods of `HappySession` for files, branches and reused computations.
 
 use super::arrays::{give, give_numbers, text};
 use super::call::call;
@@ -28,7 +28,7 @@ pub extern "system" fn Java_dev_happyllm_Native_sessionSave<'l>(
     call(env, |env| Ok(self::session(session)?.save(&text(env, &path, "path")?)?));
 }
 
-/// Goes on with a file.
+/// Continues with a file.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_dev_happyllm_Native_sessionRestore<'l>(
     env: EnvUnowned<'l>,
@@ -39,7 +39,7 @@ pub extern "system" fn Java_dev_happyllm_Native_sessionRestore<'l>(
     call(env, |env| Ok(self::session(session)?.restore(&text(env, &path, "path")?)?));
 }
 
-/// Computes a file again, and goes on with it.
+/// Computes the tokens of a file again, and continues with it.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_dev_happyllm_Native_sessionReplay<'l>(
     env: EnvUnowned<'l>,
@@ -65,7 +65,7 @@ pub extern "system" fn Java_dev_happyllm_Native_sessionAppend(
     call(env, |_| Ok(self::session(session)?.append()?));
 }
 
-/// Writes the file anew.
+/// Compacts the file.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_dev_happyllm_Native_sessionCompact(
     env: EnvUnowned<'_>,
@@ -75,7 +75,7 @@ pub extern "system" fn Java_dev_happyllm_Native_sessionCompact(
     call(env, |_| Ok(self::session(session)?.compact()?));
 }
 
-/// Goes on without the file.
+/// Closes the file and continues without one.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_dev_happyllm_Native_sessionCloseFile(
     env: EnvUnowned<'_>,
@@ -85,7 +85,7 @@ pub extern "system" fn Java_dev_happyllm_Native_sessionCloseFile(
     call(env, |_| Ok(self::session(session)?.close_file()?));
 }
 
-/// What is in the file, as JSON.
+/// Describes the file as JSON.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_dev_happyllm_Native_sessionFile<'l>(
     env: EnvUnowned<'l>,

@@ -1,4 +1,4 @@
-//! What was said otherwise, the branches of a conversation, and what was computed for them: edits, answers that are generated again.
+//! Edits, regenerated answers, the branches of a conversation, and what was computed for them.
 
 use super::{Session, State, Work, broken};
 use crate::failure::{Failure, Outcome};
@@ -6,7 +6,7 @@ use happy_engine::session::SavedMessages;
 use happy_engine::{PrefixStats, SpeculationStats, TrimLevel};
 use serde_json::Value as Json;
 
-/// The branches of a conversation. What is said in the current one is in the conversation.
+/// The branches of a conversation. The messages of the current branch are in the conversation.
 #[derive(Default)]
 pub(super) struct Branches {
     all: Vec<SavedMessages>,
@@ -16,18 +16,18 @@ pub(super) struct Branches {
 /// What was reused in the turns of a session.
 #[derive(Clone, Copy, Debug)]
 pub struct Reuse {
-    /// Prompts and their tokens.
+    /// Counts of prompts and their tokens.
     pub stats: PrefixStats,
-    /// Sequences that are kept beside the conversation's own.
+    /// Number of sequences that are kept besides the conversation's own.
     pub kept: usize,
     /// Messages that the last turn's prompt left out.
     pub dropped: usize,
-    /// What was guessed; all zeros without speculation.
+    /// Counts of speculation; all zeros without it.
     pub speculation: SpeculationStats,
 }
 
 impl State {
-    /// The places of the messages that the user wrote.
+    /// Returns the indices of the messages that the user wrote.
     fn questions(&mut self) -> Outcome<Vec<usize>> {
         let fixed = self.fixed;
         let messages = self.conversation()?.input().messages.iter().enumerate().skip(fixed);
@@ -38,7 +38,7 @@ impl State {
 }
 
 impl Session {
-    /// Takes the answer to the last message of the user back, so that a turn without a text answers it again.
+    /// Removes the answer to the user's last message, so that a turn without a text answers it again.
     ///
     /// # Errors
     /// If the user wrote no message, the model has no template, or the session is busy.
@@ -51,7 +51,8 @@ impl Session {
         Ok(())
     }
 
-    /// Goes back to before a message of the user, from 1 (0: the last one), so that the next turn says it otherwise.
+    /// Goes back to before a message of the user, counted from 1 (0 is the last one), so that the next turn can replace
+    /// it.
     ///
     /// # Errors
     /// If there is no such message, the model has no template, or the session is busy.
@@ -69,7 +70,8 @@ impl Session {
         Ok(())
     }
 
-    /// Keeps the conversation as it is, goes on in a copy, and returns the number of that branch; the first one has number 1.
+    /// Keeps the conversation as it is, continues in a copy, and returns the number of the new branch. The first branch
+    /// has number 1.
     ///
     /// # Errors
     /// If memory is refused, the model has no template, or the session is busy.
@@ -87,7 +89,7 @@ impl Session {
         Ok(all.len())
     }
 
-    /// Keeps the conversation as it is, and goes on with a branch.
+    /// Keeps the conversation as it is, and switches to another branch.
     ///
     /// # Errors
     /// If there is no such branch, memory is refused, the model has no template, or the session is busy.
@@ -108,7 +110,7 @@ impl Session {
         Ok(())
     }
 
-    /// Keeps what is computed now until [`unpin`](Self::unpin), also when memory for branches is short.
+    /// Keeps what is computed now until [`unpin`](Self::unpin), even if memory for branches is short.
     ///
     /// # Errors
     /// If nothing is computed, no branch is free, or the session is busy.
@@ -125,7 +127,7 @@ impl Session {
         )))
     }
 
-    /// What was pinned goes like the rest.
+    /// Unpins everything, so that it can be dropped like the rest.
     ///
     /// # Errors
     /// If the session is busy.
@@ -134,7 +136,7 @@ impl Session {
         Ok(())
     }
 
-    /// What was reused.
+    /// Returns what was reused.
     ///
     /// # Errors
     /// If the session is busy.
@@ -144,10 +146,10 @@ impl Session {
         Ok(Reuse { stats: state.tree.stats(), kept: state.tree.len(), dropped: state.dropped, speculation })
     }
 
-    /// Gives memory back. With a file, what is computed is saved first, and read again for the next turn.
+    /// Gives memory back. If there is a file, what is computed is saved first, and read again for the next turn.
     ///
     /// # Errors
-    /// If memory cannot be reserved anew, or the session is busy.
+    /// If memory cannot be reserved again, or the session is busy.
     pub fn trim(&self, level: TrimLevel) -> Outcome<()> {
         let mut state = self.idle()?;
         if level == TrimLevel::Sequences {

@@ -34,7 +34,7 @@ impl Session {
         Ok(())
     }
 
-    /// The conversation, as a JSON array.
+    /// Returns the conversation as a JSON array.
     ///
     /// # Errors
     /// If the model has no template, or the session is busy.
@@ -42,7 +42,7 @@ impl Session {
         Ok(Json::Array(self.idle()?.conversation()?.input().messages.clone()).to_string())
     }
 
-    /// Keeps the first messages.
+    /// Keeps only the first `count` messages.
     ///
     /// # Errors
     /// If there are fewer, the model has no template, or the session is busy.
@@ -67,7 +67,7 @@ impl Session {
         let fixed = state.fixed;
         state.take_back(fixed);
         state.branches = branches::Branches::default();
-        // What was saved is not to come back.
+        // What was saved must not come back.
         state.file.trimmed = false;
         state.idle()?.truncate(0, 0)?;
         Ok(())
