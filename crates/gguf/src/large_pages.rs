@@ -8,12 +8,13 @@ use crate::file::GgufFile;
 impl GgufFile {
     /// Asks the system to map these ranges of the file with large pages, and returns how many bytes it agreed to map so.
     ///
-    /// Use it for data that is read often and whole, before any of it is read: pages that are in memory stay as large as they are. Reading a
-    /// model's matrices for each token is 10% to 20% faster. Don't use it for tables of which a few rows are read, because each would then
-    /// take a large page.
+    /// Use it for data that is read often and completely, before any of it is read: pages that are already in memory
+    /// keep their size. Reading a model's matrices for each token becomes 10% to 20% faster. Don't use it for tables of
+    /// which only a few rows are read, because each row would take a large page.
     ///
-    /// The ranges are sorted. Those with less than a large page between them are joined, and what is then shorter than two large pages is left
-    /// out. It returns 0 and does nothing if the file is not mapped, on systems other than Linux and Android, and if the system refuses.
+    /// The ranges are sorted first. Ranges with less than a large page between them are joined, and ranges that are
+    /// then shorter than two large pages are left out. It returns 0 and does nothing if the file is not mapped, on
+    /// systems other than Linux and Android, and if the system refuses.
     pub fn prefer_large_pages(&self, ranges: &mut [Range<u64>]) -> u64 {
         if !self.mapped {
             return 0;

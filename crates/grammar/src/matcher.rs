@@ -14,7 +14,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// A clone is cheap and continues from the same place. Clones share what they learn about the grammar, guarded by a
 /// lock, so they may live in different threads. What is learned grows with the number of different places that texts
 /// reach, up to [`Limits::states`](crate::Limits); using a new matcher for each text keeps it small.
-/// [`Limits::states`](crate::Limits); a new matcher for each text keeps it small.
 ///
 /// ```
 /// use happy_grammar::{Grammar, Matcher, Piece, TokenSet, Vocabulary};

@@ -291,7 +291,7 @@ impl Hub {
     }
 }
 
-/// Sends progress events, but not too many.
+/// Sends progress events, but not too often.
 struct Told {
     meter: RateMeter,
     start: Instant,
