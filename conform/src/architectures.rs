@@ -1,6 +1,6 @@
-//! Corpus `architectures`: small models of every architecture of llama.cpp and the logits that they must give. Each is computed
-//! twice on all cores: in one piece with the best kernels, and in pieces of 7 tokens with scalar code, which must give the same
-//! bits. What is not in the registry must be refused by name.
+//! Corpus `architectures`: small models of every architecture of llama.cpp, and the logits that they must give. Each is
+//! computed twice on all cores: in one piece with the best kernels, and in pieces of 7 tokens with scalar code, which
+//! must give the same bits. An architecture that is not in the registry must be refused by name.
 
 use crate::data;
 use crate::missing;
@@ -11,18 +11,18 @@ use happy_kernels::Kernels;
 use happy_model::{KvType, arch};
 use happy_testkit::Corpus;
 
-/// Normalized mean squared error that still passes.
+/// Maximum normalized mean squared error.
 const MAX_NMSE: f64 = 1e-5;
-/// Where the reference's best two logits are further apart, the best token must be the same.
+/// If the reference's best two logits are further apart than this, the best token must be the same.
 const CLEAR_LEAD: f32 = 0.01;
-/// Tokens computed at once in the second computation.
+/// Number of tokens that are computed at once in the second computation.
 pub(crate) const PIECE: usize = 7;
 
 pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
     let files = corpus.open("architectures")?;
     let mut paths = files.list("")?;
     paths.retain(|path| path.ends_with(".json"));
-    // An emulated CPU takes minutes for all of them: HAPPY_RECIPES=llama,gemma3 names some.
+    // An emulated CPU takes minutes for all of them: HAPPY_RECIPES=llama,gemma3 selects some.
     if let Ok(names) = std::env::var("HAPPY_RECIPES") {
         let wanted: Vec<String> = names.split(',').map(|name| format!("{name}.json")).collect();
         paths.retain(|path| wanted.contains(path));
@@ -52,7 +52,7 @@ pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
     Ok(())
 }
 
-/// An architecture that the registry lacks must be refused by name.
+/// Checks that an architecture that the registry lacks is refused by name.
 fn refused(recipe: &Recipe, block: &str) -> Result<Verdict, String> {
     match Runner::new(&recipe.build()?, Kernels::scalar(), 1, KvType::F32, recipe.tokens.len()) {
         Ok(_) => Err("it loads, although the registry lacks its architecture".into()),
@@ -71,7 +71,7 @@ fn judge(recipe: &Recipe, worst: &mut (f64, String)) -> Result<(), String> {
     Ok(())
 }
 
-/// Logits that are not those of the reference, which is known to be wrong.
+/// Checks that logits differ from those of the reference, which is known to be wrong.
 fn differs(recipe: &Recipe, why: &str) -> Result<Verdict, String> {
     match error_of(&logits(recipe)?, &recipe.logits()?) {
         Ok(nmse) => {
@@ -81,7 +81,7 @@ fn differs(recipe: &Recipe, why: &str) -> Result<Verdict, String> {
     }
 }
 
-/// The logits of all positions, which pieces and scalar code give, too.
+/// Returns the logits of all positions, after checking that pieces and scalar code give the same.
 fn logits(recipe: &Recipe) -> Result<Vec<Vec<f32>>, String> {
     let file = recipe.build()?;
     let n_ctx = recipe.tokens.len();
@@ -102,7 +102,8 @@ pub(crate) fn bits(rows: &[Vec<f32>]) -> Vec<u32> {
     rows.iter().flatten().map(|x| x.to_bits()).collect()
 }
 
-/// The normalized mean squared error against the reference's positions, if it and the best tokens pass.
+/// Returns the normalized mean squared error compared with the reference's positions, if it and the best tokens are
+/// good enough.
 pub(crate) fn error_of(ours: &[Vec<f32>], reference: &[(usize, Vec<f32>)]) -> Result<f64, String> {
     let (mut error, mut norm, mut other_best) = (0.0, 0.0, 0);
     for (position, theirs) in reference {

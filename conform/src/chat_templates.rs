@@ -1,4 +1,4 @@
-//! Corpus `chat-templates`: what Python's Jinja2 renders, byte for byte, and llama.cpp's own cases.
+//! Corpus `chat-templates`: compares with what Python's Jinja2 renders, byte for byte, and runs llama.cpp's own cases.
 
 use crate::data;
 use crate::report::{Report, Verdict};
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
-/// A fortieth of the default: real templates are far from the limit.
+/// A fortieth of the default, since real templates stay far below the limit.
 const FUEL: u64 = 50_000;
 
 #[derive(Deserialize)]
@@ -30,7 +30,7 @@ struct RenderError {
 #[derive(Deserialize, PartialEq)]
 #[serde(rename_all = "lowercase")]
 enum ErrorKind {
-    /// The template refused.
+    /// The template raised an error.
     Raise,
     /// A Python type error, which an engine may tolerate.
     Runtime,
@@ -55,12 +55,12 @@ struct Unit {
     expect: String,
 }
 
-/// Compiled templates by name; an error is every case's result.
+/// Compiled templates by name. An error is the result of every case of that template.
 type Templates = BTreeMap<String, Result<ChatTemplate, TemplateError>>;
 
 pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
     let files = corpus.open("chat-templates")?;
-    // The moment at which the corpus froze its clock.
+    // The time at which the corpus froze its clock.
     let now: Option<LocalTime> = "2026-03-14T09:26:53".parse().ok();
     let mut templates = Templates::new();
     let renderings: Vec<Rendering> = data::json_lines(&files, "renderings.jsonl.gz")?;
@@ -78,7 +78,7 @@ pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
             (Err(TemplateError::Raised { message }), None, Some(error)) if message == error.message => {
                 Verdict::Passed
             }
-            // It was rendered or refused, and there is nothing to compare it with.
+            // It was rendered or refused, and there is nothing to compare with.
             (_, None, Some(error)) if error.kind == ErrorKind::Runtime => {
                 Verdict::Unsupported("Python refuses it by type, which an engine may tolerate".into())
             }
@@ -91,7 +91,7 @@ pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
         });
     }
     for case in upstream {
-        // Where llama.cpp works around a template: what Jinja2 itself gives.
+        // If llama.cpp works around a template, what Jinja2 itself renders.
         let expected =
             if case.pure_jinja_agrees == Some(true) { &case.expected_jinja } else { &case.pure_jinja_output };
         let found = render(&mut templates, &files, &case.template, &case.vars, now)?;
@@ -112,7 +112,7 @@ pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
     Ok(())
 }
 
-/// Renders the corpus' template `name`; the outer error is a corpus that cannot be read.
+/// Renders the corpus' template `name`. The outer error is a corpus that cannot be read.
 fn render(
     templates: &mut Templates,
     files: &Files,

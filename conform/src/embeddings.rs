@@ -1,6 +1,6 @@
-//! Corpus `embeddings`: small embedding and reranking models and the vectors that they must give, by each pooling. Each is
-//! computed twice: alone on all cores with the best kernels, and between three other texts with scalar code, which must give the
-//! same bits.
+//! Corpus `embeddings`: small embedding and reranking models, and the vectors that they must give with each pooling.
+//! Each is computed twice: alone on all cores with the best kernels, and between three other texts with scalar code,
+//! which must give the same bits.
 
 use std::sync::atomic::AtomicBool;
 
@@ -13,16 +13,16 @@ use happy_kernels::{Ctx, Kernels, Pool};
 use happy_model::{Batch, KvOptions, KvType, Loader, Pooling, RunOptions, arch};
 use happy_testkit::Corpus;
 
-/// Normalized mean squared error that still passes.
+/// Maximum normalized mean squared error.
 const MAX_NMSE: f64 = 1e-5;
-/// Cosine that still passes, over all values of an output.
+/// Minimum cosine over all values of an output.
 const MIN_COSINE: f64 = 1.0 - 1e-6;
 
 pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
     let files = corpus.open("embeddings")?;
     let mut paths = files.list("")?;
     paths.retain(|path| path.ends_with(".json"));
-    // HAPPY_RECIPES names some recipes, of this corpus or of `architectures`.
+    // HAPPY_RECIPES selects some recipes, of this corpus or of `architectures`.
     if let Ok(names) = std::env::var("HAPPY_RECIPES") {
         paths.retain(|path| names.split(',').any(|name| path.strip_suffix(".json") == Some(name)));
         report.notes.push(format!("only these recipes ran: {names}"));
@@ -46,7 +46,7 @@ pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
     Ok(())
 }
 
-/// What cannot be computed must be refused with `unsupported`.
+/// Checks that a model that cannot be computed is refused as unsupported.
 fn refused(file: &GgufFile, block: &str) -> Result<Verdict, String> {
     match Loader::new(&Kernels::scalar()).load(file) {
         Ok(_) => Err(format!("loads, although the table says it lacks {block}")),
@@ -94,7 +94,7 @@ fn judge(
     Ok(())
 }
 
-/// The values of each of some texts, computed in one pass.
+/// Returns the values of each of some texts, computed in one pass.
 fn vectors(
     file: &GgufFile,
     kernels: Kernels,

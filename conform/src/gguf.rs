@@ -1,7 +1,8 @@
 //! Corpus `gguf`: malformed and odd files with the verdicts of other readers, valid files of every tensor type, names of files.
 //!
-//! The gate: what the document calls invalid and llama.cpp refuses must be refused by the strict check; what the document calls
-//! valid must be read, with the same entries and values; on the rest llama.cpp is followed, or the file is refused with a reason.
+//! The rule: a file that the specification calls invalid and llama.cpp refuses must be refused by the strict check. A
+//! file that the specification calls valid must be read, with the same entries and values. Of the rest, either
+//! llama.cpp is followed, or the file is refused with a reason.
 
 use crate::data;
 use crate::report::Report;
@@ -10,8 +11,8 @@ use happy_testkit::{Corpus, Files};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-/// What [`Gguf::parse`] accepts on purpose, although the document or the reference reader refuses it: a newer version of the format
-/// may have the type, and big-endian files are read. [`Gguf::check_strict`] refuses them.
+/// Files that [`Gguf::parse`] accepts on purpose, although the specification or the reference reader refuses them: a
+/// newer version of the format may have the type, and big-endian files are read. [`Gguf::check_strict`] refuses them.
 const TAKEN_WITH_A_WARNING: &[(&str, WarningKind)] = &[
     ("tensor type id 43", WarningKind::UnknownTensorType),
     ("tensor type id 44", WarningKind::UnknownTensorType),
@@ -31,7 +32,7 @@ struct Case {
     b64: String,
 }
 
-/// What the document says of a file.
+/// What the specification says about a file.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Spec {
@@ -112,7 +113,8 @@ fn judge(case: &Case, bytes: &[u8]) -> Result<(), String> {
     case.parsed.as_ref().map_or(Ok(()), |expected| compare(gguf, expected))
 }
 
-/// The files that gguf-py wrote: entries, values, and the SHA-256 of each tensor's bytes; and one of another byte order.
+/// Checks the files that gguf-py wrote (entries, values, and the SHA-256 of each tensor's bytes) and one with the other
+/// byte order.
 fn valid_files(files: &Files, report: &mut Report) -> Result<(), String> {
     for entry in data::json::<Vec<Json>>(files, "files/index.json")? {
         report.holds(entry["shards"].as_array().map_or(1, Vec::len));
@@ -129,7 +131,7 @@ fn valid_files(files: &Files, report: &mut Report) -> Result<(), String> {
     Ok(())
 }
 
-/// The name and the bytes of the file that an entry describes.
+/// Returns the name and the bytes of the file that an entry describes.
 fn named<'a>(files: &Files, entry: &'a Json) -> Result<(&'a str, Vec<u8>), String> {
     let name = entry["file"]
         .as_str()
@@ -137,7 +139,7 @@ fn named<'a>(files: &Files, entry: &'a Json) -> Result<(&'a str, Vec<u8>), Strin
     Ok((name, files.bytes(&format!("files/{name}"))?))
 }
 
-/// A part of a split model, of which the index has keys and the names of tensors.
+/// Checks a part of a split model, of which the index has the keys and the names of the tensors.
 fn shard(entry: &Json, bytes: &[u8]) -> Result<(), String> {
     let gguf = Gguf::parse(bytes).map_err(|e| format!("valid, but: {e}"))?;
     gguf.check_strict().map_err(|e| format!("valid, but: {e}"))?;
@@ -164,7 +166,7 @@ fn file(entry: &Json, bytes: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// The file in the other byte order: a tensor of 0 to 7 and a number that shows the order of its bytes.
+/// Checks the file in the other byte order: a tensor of 0 to 7, and a number that shows the order of its bytes.
 fn big_endian(gguf: &Gguf<'_>) -> Result<(), String> {
     let number = gguf.metadata().get_u32("test.u32").map_err(|e| e.to_string())?;
     let tensor = gguf.tensor("a").ok_or("no tensor `a`")?;
@@ -195,14 +197,14 @@ fn name(case: &Naming) -> Result<(), String> {
     }
 }
 
-/// The first difference between what was read and what gguf-py read.
+/// Returns the first difference between what was read and what gguf-py read.
 fn compare(gguf: &Gguf<'_>, expected: &Parsed) -> Result<(), String> {
     let found = (gguf.version(), gguf.alignment(), gguf.data_offset());
     let wanted = (expected.version, expected.alignment, expected.data_offset);
     if found != wanted {
         return Err(format!("version, alignment, data offset: {found:?}, expected {wanted:?}"));
     }
-    // Index files leave the element types of arrays out.
+    // Index files have no element types of arrays.
     let untyped = expected.kv.iter().any(|pair| pair[1] == "array");
     let mut pairs: Vec<Json> = gguf.metadata().iter().map(|(key, value)| pair(key, &value)).collect();
     for pair in pairs.iter_mut().filter(|_| untyped) {
@@ -223,7 +225,7 @@ fn compare(gguf: &Gguf<'_>, expected: &Parsed) -> Result<(), String> {
     same("tensors", tensors.into(), &wanted.collect())
 }
 
-/// Lists are compared item by item, so that a message shows the one that differs.
+/// Compares two values. Lists are compared item by item, so that a message shows the one that differs.
 fn same(what: &str, found: Json, expected: &Json) -> Result<(), String> {
     let (found, expected) = match (&found, expected) {
         (Json::Array(f), Json::Array(e)) if f.len() == e.len() => {
@@ -238,7 +240,8 @@ fn same(what: &str, found: Json, expected: &Json) -> Result<(), String> {
     Err(format!("{what}: {found}, expected {expected}"))
 }
 
-/// A pair in the corpus' notation: long strings as their length, arrays in arrays flattened, an empty array without type.
+/// Returns a pair in the corpus' notation: long strings as their length, arrays in arrays flattened, an empty array
+/// without a type.
 fn pair(key: &str, value: &Value<'_>) -> Json {
     let name = |ty| match ty {
         ValueType::U8 => "uint8",
@@ -281,7 +284,7 @@ fn scalars(value: &Value<'_>) -> Vec<Json> {
 }
 
 fn string(s: &str) -> Json {
-    // Characters, as Python counts them.
+    // The number of characters, as Python counts them.
     let len = s.chars().count();
     if len > 4096 { json!({ "len": len }) } else { s.into() }
 }

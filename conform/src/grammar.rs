@@ -1,5 +1,6 @@
-//! Corpus `grammar`: llama.cpp's grammars and schemas with the strings that they accept and reject, and the official suite
-//! of JSON Schema. A text that a grammar takes must be valid; leaving out a valid one is allowed and counted.
+//! Corpus `grammar`: llama.cpp's grammars and schemas with strings that they accept and reject, and the official test
+//! suite of JSON Schema. A text that a grammar accepts must be valid. Not accepting a valid text is allowed, and
+//! counted.
 
 use crate::data;
 use crate::report::{Report, Verdict};
@@ -50,17 +51,17 @@ pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
     suite(&files, report)
 }
 
-/// A text, or the empty one.
+/// Returns a text, or an empty one.
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// A list that a case must have.
+/// Returns a list that a case must have.
 fn list<'a>(case: &'a Value, key: &str) -> Result<&'a Vec<Value>, String> {
     case[key].as_array().ok_or_else(|| format!("a case without the list `{key}`: {case}"))
 }
 
-/// A case's schema, which the corpus has as a text or as a value.
+/// Returns a case's schema, which the corpus stores as a text or as a value.
 fn schema(case: &Value) -> String {
     case["schema"].as_str().map_or_else(|| case["schema"].to_string(), str::to_owned)
 }
@@ -73,7 +74,7 @@ fn builds_as(name: &str, expected: bool, built: Result<Grammar, String>, report:
     });
 }
 
-/// The strings that a grammar must accept and reject.
+/// Checks the strings that a grammar must accept and reject.
 fn strings(name: &str, case: &Value, grammar: Result<Grammar, String>, report: &mut Report) {
     for (list, expected) in [("accept", true), ("reject", false)] {
         let Some(strings) = case[list].as_array() else {
@@ -93,7 +94,7 @@ fn strings(name: &str, case: &Value, grammar: Result<Grammar, String>, report: &
     }
 }
 
-/// Whether a grammar accepts a text, or a list of pieces and token ids.
+/// Returns whether a grammar accepts a text, or a list of pieces and token ids.
 fn accepts(grammar: &Grammar, string: &Value) -> Result<bool, String> {
     let mut recognizer = Recognizer::new(grammar).map_err(|e| e.to_string())?;
     let Some(pieces) = string.as_array() else {
@@ -106,14 +107,14 @@ fn accepts(grammar: &Grammar, string: &Value) -> Result<bool, String> {
     Ok(recognizer.is_complete())
 }
 
-/// The results of a reading of the schemas, on documents that are known to be valid or invalid.
+/// The results of one way of reading the schemas, on documents that are known to be valid or invalid.
 struct Tally {
     reading: Reading,
     cases: usize,
     agree: usize,
     valid: usize,
     accepted: usize,
-    /// Schemas that were refused because no document satisfies them, and none of whose documents is valid.
+    /// Schemas that were refused because no document can satisfy them, and that have no valid documents.
     unsatisfiable: Vec<String>,
     /// Valid documents that were not accepted.
     missed: Vec<String>,
@@ -136,7 +137,7 @@ impl Tally {
         Grammar::from_json_schema_with(&schema(case), self.reading, &Limits::default())
     }
 
-    /// Judges one document, to be called `name`.
+    /// Judges one document, which is reported as `name`.
     fn judge(
         &mut self,
         name: &str,
@@ -185,7 +186,7 @@ impl Tally {
     }
 }
 
-/// Texts that are known to satisfy their schema or not.
+/// Checks texts that are known to satisfy their schema or not.
 fn instances(files: &Files, report: &mut Report) -> Result<(), String> {
     for reading in [Reading::Writer, Reading::Specification] {
         let mut tally = Tally::new(reading);
@@ -203,7 +204,7 @@ fn instances(files: &Files, report: &mut Report) -> Result<(), String> {
     Ok(())
 }
 
-/// The official suite; schemas that are refused are listed with the reason.
+/// Runs the official suite. Schemas that are refused are listed with the reason.
 fn suite(files: &Files, report: &mut Report) -> Result<(), String> {
     for reading in [Reading::Writer, Reading::Specification] {
         let mut tally = Tally::new(reading);

@@ -1,11 +1,12 @@
-//! How far a distribution is from the true one: Kullback-Leibler divergence over the truth's best tokens and the rest.
+//! The distance of a distribution from the true one: Kullback-Leibler divergence over the truth's best tokens and the
+//! rest.
 //!
 //! Reference files, little endian, per case: u32 n_positions, u32 n_vocab, then per position f32 logsumexp of all logits and
 //! K pairs (u32 token, f32 logit), best first.
 
 use happy_testkit::Files;
 
-/// What a reference file has of one position.
+/// The data of one position in a reference file.
 pub(crate) struct Position {
     /// ln of the sum of exp over all logits.
     pub(crate) logsumexp: f32,
@@ -13,7 +14,7 @@ pub(crate) struct Position {
     pub(crate) best: Vec<(u32, f32)>,
 }
 
-/// The positions of each case, with `k` tokens each.
+/// Reads the positions of each case, with `k` tokens each.
 pub(crate) fn read(files: &Files, path: &str, k: usize) -> Result<Vec<Vec<Position>>, String> {
     let bytes = files.bytes(path)?;
     let (words, rest) = bytes.as_chunks::<4>();
@@ -37,13 +38,14 @@ pub(crate) fn read(files: &Files, path: &str, k: usize) -> Result<Vec<Vec<Positi
     if rest.is_empty() { Ok(cases) } else { Err(cut()) }
 }
 
-/// ln of the sum of exp, in f64, ids ascending.
+/// Returns ln of the sum of exp, in f64, with ids ascending.
 pub(crate) fn logsumexp(logits: &[f32]) -> f64 {
     let max = logits.iter().fold(f64::NEG_INFINITY, |m, x| m.max(f64::from(*x)));
     max + logits.iter().map(|x| (f64::from(*x) - max).exp()).sum::<f64>().ln()
 }
 
-/// KL(truth || other) in nats, over the truth's tokens and one bucket for the rest; `other` gives a token's log-probability.
+/// Returns KL(truth || other) in nats, over the truth's tokens and one bucket for the rest. `other` returns a token's
+/// log-probability.
 pub(crate) fn divergence(truth: &Position, other: impl Fn(u32) -> f64) -> f64 {
     let (mut sum_p, mut sum_q, mut kl) = (0.0, 0.0, 0.0);
     for (token, logit) in &truth.best {
@@ -54,7 +56,7 @@ pub(crate) fn divergence(truth: &Position, other: impl Fn(u32) -> f64) -> f64 {
         sum_q += ln_q.exp();
         kl += p * (ln_p - ln_q);
     }
-    // Rounding may leave the rest at or below nothing.
+    // Because of rounding, the rest may be 0 or less.
     let (rest_p, rest_q) = ((1.0 - sum_p).max(0.0), (1.0 - sum_q).max(1e-12));
     if rest_p > 0.0 { kl + rest_p * (rest_p / rest_q).ln() } else { kl }
 }

@@ -1,8 +1,8 @@
-//! Conformance: inputs with results by other people's software, and what this project makes of them.
+//! Conformance: inputs with results of other people's software, and what this project makes of them.
 //!
-//! One reader per corpus ([`corpora`]). Each reads the selection in the repository (`fixtures/corpus`) and the full data alike
-//! ([`happy_testkit::Corpus`]), runs every case and lists each failure and everything unsupported by name. A kind of case, a
-//! type or a rule that a reader does not know is a failure: nothing is left out silently.
+//! There is one reader per corpus ([`corpora`]). It reads both the selection in the repository (`fixtures/corpus`) and
+//! the full data ([`happy_testkit::Corpus`]), runs every case, and lists each failure and everything unsupported by
+//! name. A kind of case, a type or a rule that a reader does not know is a failure, so nothing is left out silently.
 //!
 //! - `cargo test -p happy-conform`: every corpus as a test.
 //! - `cargo xtask conform [CORPUS..] [--json]`: the same as a table.
@@ -77,13 +77,13 @@ pub fn corpora() -> impl Iterator<Item = &'static str> {
     READERS.iter().map(|(name, _)| *name)
 }
 
-/// What the reader of `tokenizer` reads beside its own corpus.
+/// The corpus that the reader of `tokenizer` reads in addition to its own.
 const READ_WITH_ANOTHER: &str = "text";
 
-/// Returns the corpora of the data that no reader here reads, ascending.
+/// Returns the corpora in the data that have no reader here, in ascending order.
 ///
 /// # Errors
-/// The data cannot be listed.
+/// If the data cannot be listed.
 pub fn unread(corpus: &Corpus) -> Result<Vec<String>, String> {
     let mut names = corpus.names()?;
     names.retain(|name| name != READ_WITH_ANOTHER && corpora().all(|known| known != name));
@@ -93,7 +93,7 @@ pub fn unread(corpus: &Corpus) -> Result<Vec<String>, String> {
 /// Runs one corpus of [`corpora`]. Data that cannot be read are a failure in the report.
 ///
 /// # Errors
-/// No corpus has this name.
+/// If no corpus has this name.
 pub fn run(name: &str, corpus: &Corpus) -> Result<Report, String> {
     let Some((name, reader)) = READERS.iter().find(|(known, _)| *known == name) else {
         let known: Vec<&str> = corpora().collect();

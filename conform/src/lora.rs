@@ -1,5 +1,5 @@
-//! Corpus `lora`: adapters for models of the corpus `architectures`, and the logits that they must give. Each case is computed
-//! twice, as there. Scales of 0 must give the bits of the model alone.
+//! Corpus `lora`: adapters for models of the corpus `architectures`, and the logits that they must give. Each case is
+//! computed twice, as in that corpus. Scales of 0 must give the bits of the model alone.
 
 use crate::architectures::{PIECE, bits, error_of};
 use crate::data;
@@ -82,7 +82,8 @@ impl Prepared {
         Ok(Self { model: base.build()?, adapters: adapters.collect::<Result<_, _>>()? })
     }
 
-    /// The logits of all tokens, in one piece with the best kernels and in small pieces with scalar code.
+    /// Returns the logits of all tokens, computed in one piece with the best kernels, and in small pieces with scalar
+    /// code.
     fn both(&self, lora: &Lora, scales: Option<&[f32]>) -> Result<[Vec<Vec<f32>>; 2], String> {
         let n = lora.tokens.len();
         let mut best = Runner::best(&self.model, KvType::F32, n)?;
@@ -105,7 +106,7 @@ impl Prepared {
         Ok(nmse)
     }
 
-    /// With scales of 0 an adapter is not there.
+    /// Checks that adapters with scales of 0 change nothing.
     fn without(&self, lora: &Lora) -> Result<(), String> {
         let zeros = vec![0.0; self.adapters.len()];
         let [alone, _] = self.both(lora, None)?;

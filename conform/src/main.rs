@@ -1,4 +1,4 @@
-//! The overview of conformance: every corpus run in one go, as a table. The exit code is 1 if a case failed.
+//! The overview of conformance: runs every corpus and prints a table. The exit code is 1 if a case failed.
 
 #![forbid(unsafe_code)]
 
@@ -35,9 +35,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether no case failed.
+/// Returns whether no case failed.
 fn compare(cli: &Cli) -> Result<bool, String> {
-    // Unknown names are said before anything is run.
+    // Unknown names are reported before anything is run.
     if let Some(unknown) = cli.corpora.iter().find(|name| corpora().all(|known| known != **name)) {
         let known: Vec<&str> = corpora().collect();
         return Err(format!("unknown corpus `{unknown}`: expected some of {}", known.join(", ")));

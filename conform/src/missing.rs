@@ -1,7 +1,7 @@
-//! The architectures of the corpus that this program refuses, each with the block that it lacks. A row whose architecture
-//! loads, and an architecture without a row that doesn't, are failures: the table is true.
+//! The architectures of the corpus that this program refuses, each with the block that it lacks. A row whose
+//! architecture loads, and an architecture that doesn't load and has no row, are failures. So the table stays true.
 
-/// Why an architecture is refused: the block that is missing. Sorted by name.
+/// The missing block for which each architecture is refused. Sorted by name.
 pub(crate) const MISSING: &[(&str, &str)] = &[
     ("deepseek32", "attention indexer"),
     ("deepseek4", "experiment"),
@@ -21,12 +21,12 @@ pub(crate) const MISSING: &[(&str, &str)] = &[
     ("rnd1", "diffusion"),
 ];
 
-/// The block that an architecture lacks, if the table has it.
+/// Returns the block that an architecture lacks, if the table has it.
 pub(crate) fn block(architecture: &str) -> Option<&'static str> {
     MISSING.iter().find(|(name, _)| *name == architecture).map(|(_, block)| *block)
 }
 
-/// Recipes of `architectures` whose logits are wrong, each with the reason. Ours must differ from them.
+/// Recipes of `architectures` whose reference logits are wrong, each with the reason. Ours must differ from them.
 const WRONG: &[(&str, &str)] = &[
     ("arwkv7", WKV7),
     ("arwkv7-plain", WKV7),
@@ -35,15 +35,16 @@ const WRONG: &[(&str, &str)] = &[
     ("rwkv7", WKV7),
 ];
 
-/// What is right is in `crates/model/tests/oracle`, which computes RWKV-7 in float64, with heads of 16, 32 and 64.
+/// The right results come from `crates/model/tests/oracle`, which computes RWKV-7 in float64, with heads of 16, 32 and
+/// 64.
 const WKV7: &str =
     "llama.cpp's AVX-512 scan of RWKV-7 takes 64 elements at a time and reads past heads of 16 and 32";
 
-/// The oracle has GroveMoE as the original computes it, with two experts for each small one.
+/// The oracle computes GroveMoE like the original, with two experts for each small one.
 const GROVE: &str =
     "llama.cpp's small experts of GroveMoE read the sum of the large ones, not what these read";
 
-/// Why the logits of a recipe are wrong, if they are known to be.
+/// Returns why the reference logits of a recipe are wrong, if they are known to be.
 pub(crate) fn wrong_reference(recipe: &str) -> Option<&'static str> {
     WRONG.iter().find(|(name, _)| *name == recipe).map(|(_, why)| *why)
 }
@@ -51,7 +52,7 @@ pub(crate) fn wrong_reference(recipe: &str) -> Option<&'static str> {
 /// Recipes of `embeddings` that are refused although their architecture loads, each with what is missing.
 const EMBEDDINGS: &[(&str, &str)] = &[];
 
-/// The block that an embedding model lacks.
+/// Returns the block that an embedding model lacks.
 pub(crate) fn embedding(recipe: &str, architecture: &str) -> Option<&'static str> {
     let own = EMBEDDINGS.iter().find(|(name, _)| *name == recipe).map(|(_, block)| *block);
     own.or_else(|| block(architecture))
@@ -74,13 +75,13 @@ mod tests {
         assert_eq!(found, MISSING);
     }
 
-    /// Each name once, in the row of its kind.
+    /// Each name must occur once, in the row of its kind.
     #[test]
     fn the_readme_names_every_architecture_that_runs() {
         let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
         let section = readme.split("## What runs").nth(1).expect("a section of what runs");
         let rows = section.lines().skip_while(|line| !line.starts_with("| ---")).skip(1);
-        // after a semicolon are relatives of architectures that another row names
+        // After a semicolon come relatives of architectures that another row names.
         let cells = rows.take_while(|line| line.starts_with('|')).filter_map(|row| row.split('|').nth(2));
         let names = cells.flat_map(|cell| cell.split(';').next().unwrap_or("").split(", "));
         let mut found: Vec<&str> = names.filter_map(|name| name.split_whitespace().next()).collect();

@@ -1,6 +1,6 @@
-//! Corpus `quants`: block formats against the reference's bits, both ways, and the 16-bit floats; and the tensors of the files
-//! of corpus `gguf`, whose values are known too. The kernels' products are compared in happy-kernels' own tests, which reach
-//! each kernel alone.
+//! Corpus `quants`: compares block formats with the reference's bits, both ways, and the 16-bit floats. It also
+//! compares the tensors of the files of corpus `gguf`, whose values are known too. The kernels' products are compared
+//! in happy-kernels' own tests, which can call each kernel alone.
 
 use crate::data;
 use crate::report::{Report, Verdict};
@@ -21,7 +21,7 @@ struct Format {
 /// Entries of `index.json` that describe the other folders.
 const FOLDERS: &[&str] = &["_convert", "_quantise", "_vecdot"];
 
-/// Element types of GGUF files that are stored and never computed with.
+/// Element types of GGUF files that are stored but never computed with.
 const NOT_COMPUTED: &[&str] = &["F64", "I8", "I16", "I32", "I64"];
 
 pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
@@ -76,11 +76,12 @@ fn same_values(dtype: DType, encoded: &[u8], values: &[f32]) -> Verdict {
     }
 }
 
-/// Rows encoded as the reference does: the rows of `quantise/` for all formats, the weights of `vecdot/` for those that search.
+/// Compares encoded rows with the reference: the rows of `quantise/` for all formats, the weights of `vecdot/` for
+/// formats that search.
 fn encode(files: &Files, index: &BTreeMap<String, Json>, report: &mut Report) -> Result<(), String> {
     let (x, weights) =
         (data::f32_file(files, "quantise/x.f32")?, data::f32_file(files, "vecdot/weights.f32")?);
-    // Emulated, searching takes minutes, and it does nothing but compute with floats, which are the same on every machine.
+    // Under emulation, searching takes minutes. It only computes with floats, which are the same on every machine.
     let without_search = std::env::var_os("HAPPY_NO_SEARCH").is_some();
     for name in index.keys().filter(|name| !name.starts_with('_')) {
         // 16-bit floats have a folder of their own.
@@ -110,7 +111,7 @@ fn encode(files: &Files, index: &BTreeMap<String, Json>, report: &mut Report) ->
     Ok(())
 }
 
-/// Formats whose encoding searches: another search may find other bytes, but no worse ones.
+/// Returns whether encoding this format searches. Another search may find other bytes, but no worse ones.
 fn searches(name: &str) -> bool {
     name.ends_with("_K") && name != "Q8_K" || name.starts_with("IQ")
 }
@@ -155,7 +156,7 @@ fn converted(files: &Files, report: &mut Report) -> Result<(), String> {
     Ok(())
 }
 
-/// Tensor `w2` of each file that another writer made, where the index says that its bytes are.
+/// Compares tensor `w2` of each file that another writer made, at the place where the index says that its bytes are.
 fn tensors_of_files(files: &Files, report: &mut Report) -> Result<(), String> {
     for entry in data::json::<Vec<Json>>(files, "files/index.json")? {
         let Some(name) = entry["file"].as_str().and_then(|f| f.strip_prefix("type-")?.strip_suffix(".gguf"))

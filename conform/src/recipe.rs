@@ -29,12 +29,12 @@ pub(crate) struct Recipe {
     positions: Option<Vec<usize>>,
     #[serde(default)]
     logits_f32le_base64: String,
-    /// What embedding models give.
+    /// The vectors that embedding models must give.
     #[serde(default)]
     pub(crate) outputs: Vec<Vectors>,
 }
 
-/// What a text's tokens become by one pooling.
+/// The vectors of a text's tokens with one pooling.
 #[derive(Deserialize)]
 pub(crate) struct Vectors {
     pub(crate) pooling: String,
@@ -44,7 +44,7 @@ pub(crate) struct Vectors {
 }
 
 impl Vectors {
-    /// All values, row by row.
+    /// Returns all values, row by row.
     pub(crate) fn values(&self) -> Result<Vec<f32>, String> {
         let bytes = happy_testkit::base64(&self.embedding_f32le_base64).ok_or("bad base64 in the recipe")?;
         let expected = self.rows * self.width;
@@ -58,7 +58,7 @@ impl Vectors {
 #[derive(Deserialize)]
 pub(crate) struct Tensor {
     name: String,
-    /// Fastest dimension first.
+    /// The dimensions, the fastest first.
     shape: Vec<u64>,
     #[serde(rename = "type")]
     ty: String,
@@ -75,12 +75,12 @@ enum Fill {
 }
 
 impl Recipe {
-    /// The model's file.
+    /// Builds the model's file.
     pub(crate) fn build(&self) -> Result<GgufFile, String> {
         build(self.seed, &self.metadata, &self.tensors)
     }
 
-    /// The reference's logits: positions, each with its `n_vocab` logits.
+    /// Returns the reference's logits: positions, each with its `n_vocab` logits.
     pub(crate) fn logits(&self) -> Result<Vec<(usize, Vec<f32>)>, String> {
         logits(&self.logits_f32le_base64, self.positions.as_deref(), self.tokens.len(), self.n_vocab)
     }
@@ -89,7 +89,7 @@ impl Recipe {
 /// A metadata entry: key, type, value.
 pub(crate) type Entry = (String, String, Json);
 
-/// The file of this metadata and these tensors.
+/// Builds the file with this metadata and these tensors.
 pub(crate) fn build(seed: u64, metadata: &[Entry], tensors: &[Tensor]) -> Result<GgufFile, String> {
     let mut writer = GgufWriter::new();
     for (key, ty, value) in metadata {
@@ -104,7 +104,7 @@ pub(crate) fn build(seed: u64, metadata: &[Entry], tensors: &[Tensor]) -> Result
     GgufFile::from_shared(Arc::new(bytes), &Limits::default()).map_err(|e| e.to_string())
 }
 
-/// Positions, each with its `n_vocab` logits; all `n` positions if none are named.
+/// Returns positions, each with its `n_vocab` logits; all `n` positions if none are named.
 pub(crate) fn logits(
     base64: &str,
     positions: Option<&[usize]>,
@@ -143,7 +143,7 @@ impl Tensor {
     }
 }
 
-/// Element `i` of the tensor `name`, in [-1, 1).
+/// Returns element `i` of the tensor `name`, in [-1, 1).
 fn uniform(name: &str, seed: u64, i: u64) -> f32 {
     let fnv = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

@@ -9,7 +9,8 @@ use happy_model::KvType;
 use happy_testkit::Corpus;
 use serde::Deserialize;
 
-/// Tokens of each position in `M.truth.bin` and `M.peer.bin` of the full data; `shape.json` says others.
+/// Number of tokens of each position in `M.truth.bin` and `M.peer.bin` of the full data, unless `shape.json` says
+/// otherwise.
 const FULL: Shape = Shape { truth_tokens: 256, peer_tokens: 512 };
 
 #[derive(Deserialize)]
@@ -21,8 +22,8 @@ struct Shape {
 struct Reference {
     name: &'static str,
     file: &'static str,
-    /// The greatest mean divergence, as a multiple of llama.cpp's on the same positions and tokens: 1.1 of what it has with a
-    /// cache of the same type.
+    /// Maximum mean divergence, as a multiple of llama.cpp's on the same positions and tokens: 1.1 times what it has
+    /// with a cache of the same type.
     max_f32: f64,
     max_f16: f64,
 }
@@ -72,7 +73,7 @@ pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
     Ok(())
 }
 
-/// Each position's divergence, and whether the best token is the truth's.
+/// Each position's divergence, and whether its best token is that of the truth.
 type Divergences = Vec<(f64, bool)>;
 
 fn judge(
@@ -111,7 +112,8 @@ fn judge(
     }
 }
 
-/// The same measure on a file of reference logits; a token that it does not list counts with its lowest listed logit.
+/// Measures a file of reference logits in the same way. A token that it does not list counts with its lowest listed
+/// logit.
 fn divergences_of_file(truth: &[Vec<Position>], other: &[Vec<Position>]) -> Divergences {
     let pairs = truth.iter().flatten().zip(other.iter().flatten());
     pairs
@@ -141,9 +143,9 @@ fn summary(all: &Divergences) -> String {
     format!("mean KL {:.6}, 99th percentile {p99:.5}, same best token {same} / {}", mean(all), all.len())
 }
 
-/// How long greedy decoding follows the truth's 48 tokens after each case.
+/// Returns how long greedy decoding follows the truth's 48 tokens after each case.
 fn greedy_agreement(file: &GgufFile, cases: &[Vec<u32>], greedy: &[Vec<u32>]) -> Result<String, String> {
-    // The selection cuts the long text, of which it has no continuation.
+    // The selection shortens the long text, so it has no continuation.
     let continued = || cases.iter().zip(greedy).filter(|(_, greedy)| !greedy.is_empty());
     let longest = continued().map(|(c, g)| c.len() + g.len()).max().unwrap_or(1);
     let mut runner = Runner::best(file, KvType::F32, longest)?;

@@ -38,10 +38,10 @@ pub struct Report {
     pub cases: usize,
     /// Number of cases that passed.
     pub passed: usize,
-    /// Cases with another result.
+    /// Cases that failed.
     pub failed: Vec<Case>,
-    /// Cases of something that the crates do not have, that cannot be compared, or that differ on purpose: not run or not
-    /// counted as passed, each with the reason.
+    /// Cases of something that the crates do not support, that cannot be compared, or that differ on purpose. They are
+    /// not run or do not count as passed; each has the reason.
     pub unsupported: Vec<Case>,
     /// Measurements for information only.
     pub notes: Vec<String>,
@@ -67,7 +67,7 @@ impl Report {
         }
     }
 
-    /// Says that the data have `n` more cases, each of which must come to [`case`](Self::case).
+    /// Declares that the data have `n` more cases, each of which must be passed to [`case`](Self::case).
     pub(crate) fn holds(&mut self, n: usize) {
         self.cases += n;
     }
@@ -80,7 +80,7 @@ impl Report {
         }
     }
 
-    /// Runs one case; a panic in it is a failure like any other.
+    /// Runs one case. A panic counts as a failure.
     pub(crate) fn case(&mut self, name: &str, run: impl FnOnce() -> Verdict) {
         self.judged += 1;
         match catch_unwind(AssertUnwindSafe(run)) {
@@ -133,7 +133,7 @@ pub fn table(reports: &[Report]) -> String {
     text
 }
 
-/// Cases of the same reason together, in the order of first appearance.
+/// Groups cases by their reason, in the order of first appearance.
 fn by_reason(cases: &[Case]) -> Vec<(&str, Vec<&str>)> {
     let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
     for case in cases {

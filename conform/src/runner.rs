@@ -1,11 +1,11 @@
-//! A model with everything that a run needs: computes the logits of all tokens of one sequence.
+//! A model with everything that is needed to compute the logits of all tokens of one sequence.
 
 use happy_gguf::GgufFile;
 use happy_kernels::{Ctx, Kernels, Pool};
 use happy_model::{AdapterSet, Batch, KvCache, KvOptions, KvType, Model, NoHook, RunOptions, Scratch, Want};
 use std::sync::Arc;
 
-/// Tokens computed at once when all of them want logits: 64 rows of 262,144 logits are 64 MiB.
+/// Number of tokens that are computed at once if all of them want logits: 64 rows of 262,144 logits are 64 MiB.
 const BATCH: usize = 64;
 
 pub(crate) struct Runner {
@@ -20,12 +20,12 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
-    /// For sequences of at most `n_ctx` tokens, with the best kernels, on all cores.
+    /// Makes a runner for sequences of at most `n_ctx` tokens, with the best kernels, on all cores.
     pub(crate) fn best(file: &GgufFile, kind: KvType, n_ctx: usize) -> Result<Self, String> {
         Self::on_all_cores(file, Kernels::detect().map_err(|e| e.to_string())?, kind, n_ctx)
     }
 
-    /// On as many threads as the machine has cores (at least two, so that there is something to share).
+    /// Makes a runner with as many threads as the machine has cores (at least two, so that work is shared).
     pub(crate) fn on_all_cores(
         file: &GgufFile,
         kernels: Kernels,
@@ -36,7 +36,7 @@ impl Runner {
         Self::new(file, kernels, cores.clamp(2, Pool::MAX_THREADS), kind, n_ctx)
     }
 
-    /// The same with given kernels and threads.
+    /// Makes a runner with given kernels and threads.
     pub(crate) fn new(
         file: &GgufFile,
         kernels: Kernels,
@@ -83,7 +83,7 @@ impl Runner {
         Ok(rows)
     }
 
-    /// Computes `tokens` as the continuation of the sequence and hands the logits of each to `visit`.
+    /// Computes `tokens` as the continuation of the sequence and passes the logits of each to `visit`.
     pub(crate) fn logits(&mut self, tokens: &[u32], mut visit: impl FnMut(&[f32])) -> Result<(), String> {
         let cx = Ctx::new(&self.pool, &self.kernels);
         for chunk in tokens.chunks(BATCH) {
@@ -105,7 +105,7 @@ impl Runner {
     }
 }
 
-/// The greatest logit's id; the lower id of equals.
+/// Returns the id of the greatest logit; of equal logits, the lower id.
 pub(crate) fn best(logits: &[f32]) -> usize {
     let better = |best: usize, i: usize| if logits[i] > logits[best] { i } else { best };
     (0..logits.len()).reduce(better).unwrap_or(0)

@@ -1,4 +1,4 @@
-//! Corpus `sampling`: llama.cpp's own cases, its queue of truncations, and its results on random logits.
+//! Corpus `sampling`: llama.cpp's own cases, its queue of truncation steps, and its results on random logits.
 
 use crate::data;
 use crate::report::{Report, Verdict};
@@ -102,8 +102,9 @@ fn fill(logits: &[f32]) -> Result<Candidates, Verdict> {
     Ok(candidates)
 }
 
-/// The candidates after the steps, and whether the reference's result is undefined: its typical step computes p ln p as NaN
-/// where p is 0, and then what it keeps depends on how its sort permutes what cannot be compared.
+/// Returns the candidates after the steps, and whether the reference's result is undefined: its typical step computes p
+/// ln p as NaN if p is 0, and then the candidates that it keeps depend on how its sort orders values that cannot be
+/// compared.
 fn apply(logits: &[f32], steps: &[StepSpec], history: &[u32]) -> Result<(Candidates, bool), Verdict> {
     let mut candidates = fill(logits)?;
     let mut undefined = false;
@@ -125,16 +126,16 @@ fn near(a: f32, b: f32, tolerance: f32) -> bool {
     a == b || (a - b).abs() <= tolerance * b.abs().max(1.0)
 }
 
-/// Probabilities in llama.cpp's order.
+/// Checks probabilities in llama.cpp's order.
 fn upstream(case: &UpstreamCase) -> Result<Verdict, Verdict> {
     let logits: Vec<f32> = case.probs.iter().map(|p| f64::from(*p).ln() as f32).collect();
     let (mut candidates, _) = apply(&logits, &case.steps, &case.history)?;
-    // A step that computed no probabilities leaves the input's.
+    // If a step computed no probabilities, those of the input are compared.
     if case.softmax_after || candidates.as_slice().iter().all(|c| c.p == 0.0) {
         candidates.softmax();
     }
     let mut found: Vec<(u32, f32)> = candidates.as_slice().iter().map(|c| (c.id, c.p)).collect();
-    // llama.cpp leaves this list sorted in place of the ids; its own test compares values only.
+    // llama.cpp sorts this list in place of the ids; its own test compares only values.
     if case.sampler == "temp_ext" {
         found.sort_by_key(|(id, _)| *id);
     }
@@ -149,7 +150,7 @@ fn upstream(case: &UpstreamCase) -> Result<Verdict, Verdict> {
     Ok(Verdict::Failed(format!("{found:?}, expected {:?} {:?}", case.expect_ids, case.expect)))
 }
 
-/// Which ids are left after each step of a chain over logit(i) = ln(i).
+/// Checks which ids are left after each step of a chain over logit(i) = ln(i).
 fn queue(case: &QueueCase) -> Result<Verdict, Verdict> {
     let logits: Vec<f32> = (0..case.n_vocab).map(|i| f64::from(i).ln() as f32).collect();
     let mut candidates = fill(&logits)?;
@@ -169,7 +170,7 @@ fn queue(case: &QueueCase) -> Result<Verdict, Verdict> {
     Ok(Verdict::Passed)
 }
 
-/// Random logits: the tokens kept, their logits, their probabilities.
+/// Checks random logits: the tokens that are kept, their logits, their probabilities.
 fn oracle(case: &OracleCase) -> Result<Verdict, Verdict> {
     let logits: Vec<f32> = case.logits.iter().map(Number::value).collect();
     let (mut candidates, undefined) = apply(&logits, &case.steps, &case.history)?;
@@ -180,7 +181,7 @@ fn oracle(case: &OracleCase) -> Result<Verdict, Verdict> {
     let mut p: Vec<f32> = found.iter().map(|(.., p)| *p).collect();
     let mut expected_p = case.p.clone();
     let same_tokens = if case.ties {
-        // Which of equals survives is the implementation's choice.
+        // Which of several equal ones is kept depends on the implementation.
         p.sort_by(f32::total_cmp);
         expected_p.sort_by(f32::total_cmp);
         true

@@ -1,8 +1,9 @@
-//! Corpus `tokenizer`: texts to ids on real vocabularies, back again, as a stream and with ranges, and what is added at the ends;
-//! and the long texts of corpus `text`.
+//! Corpus `tokenizer`: encodes texts with real vocabularies, decodes them at once and as a stream, and checks ranges
+//! and the tokens added at the ends; also the long texts of corpus `text`.
 //!
-//! The reference is llama.cpp, except for [`DIFFERENCES`]. Nothing counts as passed that was not compared: a vocabulary without
-//! pairs, and a case without a vocabulary, are failures; a text of which only a part can be compared is listed.
+//! The reference is llama.cpp, except for [`DIFFERENCES`]. Nothing counts as passed that was not compared: a vocabulary
+//! without pairs and a case without a vocabulary are failures, and a text of which only a part can be compared is
+//! listed.
 
 mod differences;
 mod roles;
@@ -18,9 +19,9 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Failures listed of one vocabulary; the rest are counted in its last line.
+/// Maximum number of failures listed for one vocabulary. The rest are counted in its last line.
 const LISTED: usize = 5;
-/// The maximum bytes of tokenizers whose size was promised.
+/// Maximum heap size in bytes of tokenizers for which a size was promised.
 const HEAP: &[(&str, usize)] = &[("smollm2", 3 << 20), ("gemma3", 4 << 20)];
 
 #[derive(Deserialize)]
@@ -45,9 +46,9 @@ struct Pair {
     cat: String,
     text: String,
     ids: Vec<TokenId>,
-    /// Absent: equal to `ids`.
+    /// The ids with special tokens parsed; equal to `ids` if absent.
     ids_special: Option<Vec<TokenId>>,
-    /// The original tokenizer's, where they differ.
+    /// The ids of the original tokenizer, if they differ.
     hf: Option<Vec<TokenId>>,
     hf_special: Option<Vec<TokenId>>,
     detok: Option<String>,
@@ -70,7 +71,7 @@ struct Kitoken {
     line: u32,
     text: String,
     ids: Vec<TokenId>,
-    /// llama.cpp's, where they differ.
+    /// The ids of llama.cpp, if they differ.
     llamacpp: Option<Vec<TokenId>>,
 }
 
@@ -157,7 +158,8 @@ pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
     Ok(())
 }
 
-/// The cases of one vocabulary: many of one kind fail together, so only the first are listed with their reasons.
+/// The results of one vocabulary. Many cases of one kind fail together, so only the first are listed with their
+/// reasons.
 struct Tally<'a> {
     vocabulary: &'a str,
     failures: usize,
@@ -195,8 +197,8 @@ fn encode(
     tokenizer.encode(text, EncodeOptions { add_special, parse_special }).map_err(|e| e.to_string())
 }
 
-/// Plain and with special strings, with ranges, and back to text at once and token by token. Counts the texts of which
-/// llama.cpp's ids are not followed.
+/// Judges a text plain and with special strings, with ranges, and decoded at once and token by token. Counts the texts
+/// for which llama.cpp's ids are not followed.
 fn judge(tokenizer: &Tokenizer, difference: Option<&Difference>, pair: &Pair, others: &mut usize) -> Verdict {
     let right = difference.map(|difference| difference.right);
     let mut run = || -> Result<bool, String> {
@@ -223,7 +225,7 @@ fn judge(tokenizer: &Tokenizer, difference: Option<&Difference>, pair: &Pair, ot
     }
 }
 
-/// Ids back to text at once.
+/// Checks that ids decode to the text at once.
 fn decodes(tokenizer: &Tokenizer, pair: &Pair) -> Result<(), String> {
     let expected = match (&pair.detok, &pair.detok_b64) {
         (Some(text), _) => text.as_bytes().to_vec(),
@@ -238,7 +240,8 @@ fn decodes(tokenizer: &Tokenizer, pair: &Pair) -> Result<(), String> {
     Err(format!("decoded to {found:?}, expected {expected:?}"))
 }
 
-/// Ranges ascend and stay inside; where tokens are pieces of the text, they are the pieces that the ranges say.
+/// Checks that ranges ascend and stay inside the text and, if tokens are pieces of the text, that they are those of the
+/// ranges.
 fn ranges_and_count(tokenizer: &Tokenizer, text: &str, ids: &[TokenId]) -> Result<(), String> {
     let options = EncodeOptions { add_special: false, parse_special: true };
     let encoded = tokenizer.encode_with_ranges(text, options).map_err(|e| e.to_string())?;
@@ -247,7 +250,7 @@ fn ranges_and_count(tokenizer: &Tokenizer, text: &str, ids: &[TokenId]) -> Resul
     if encoded.ranges.len() != ids.len() || count != ids.len() {
         return Err(format!("{count} tokens and {} ranges, expected {}", encoded.ranges.len(), ids.len()));
     }
-    // Byte-level vocabularies cut the text and change nothing.
+    // Byte-level vocabularies cut the text without changing it.
     let cuts = tokenizer.token("Ġ").is_some() && tokenizer.token("▁").is_none();
     let mut before = 0;
     for (id, range) in ids.iter().zip(&encoded.ranges) {
@@ -262,7 +265,7 @@ fn ranges_and_count(tokenizer: &Tokenizer, text: &str, ids: &[TokenId]) -> Resul
     Ok(())
 }
 
-/// Decoding token by token gives the same text.
+/// Checks that decoding token by token gives the same text.
 fn stream(tokenizer: &Tokenizer, ids: &[TokenId]) -> Result<(), String> {
     let mut stream = DecodeStream::with_special(true);
     let (mut streamed, mut whole) = (String::new(), Vec::new());
@@ -275,7 +278,8 @@ fn stream(tokenizer: &Tokenizer, ids: &[TokenId]) -> Result<(), String> {
     if streamed == whole { Ok(()) } else { Err(format!("streamed {streamed:?}, expected {whole:?}")) }
 }
 
-/// A chat that grows by one text at a time gives the tokens of the whole, and keeps what is before the last special token.
+/// Checks that a chat that grows by one text at a time has the tokens of the whole, and keeps those before the last
+/// special token.
 fn growing(tokenizer: &Tokenizer, pairs: &[Pair]) -> Result<(), String> {
     let options = EncodeOptions::default();
     let end = tokenizer.eos().and_then(|id| tokenizer.piece(id).ok());
@@ -312,7 +316,7 @@ fn long(tokenizer: &Tokenizer, text: &str, expected: &Long) -> Result<(), String
     Err(format!("{} tokens with the hash {hash}, expected {}", found.len(), expected.tokens))
 }
 
-/// The first place where ids differ.
+/// Returns the first place where ids differ.
 fn same(mode: &str, found: &[TokenId], expected: &[TokenId]) -> Result<(), String> {
     if found == expected {
         return Ok(());
@@ -322,7 +326,7 @@ fn same(mode: &str, found: &[TokenId], expected: &[TokenId]) -> Result<(), Strin
     Err(format!("{mode}: id {at} on {:?}, expected {:?}", part(found), part(expected)))
 }
 
-/// A vocabulary-only file.
+/// Loads a file with only a vocabulary.
 fn load(files: &Files, path: &str) -> Result<GgufFile, String> {
     let bytes = files.unpacked(path)?;
     GgufFile::from_shared(Arc::new(bytes), &Limits::default()).map_err(|e| format!("{path}: {e}"))

@@ -1,6 +1,6 @@
-//! Vocabularies and chat templates under permissive licenses. They belong to the makers of the models, so each is here by name
-//! with its license; what is not listed is not selected: Llama, Gemma, Command-R, StarCoder, Refact, Falcon, Aquila, Baichuan,
-//! DeepSeek's older models, and whatever has terms of its own or terms that nobody looked up.
+//! Vocabularies and chat templates under permissive licenses. They belong to the makers of the models, so each is
+//! listed by name with its license. What is not listed is not selected: Llama, Gemma, Command-R, StarCoder, Refact,
+//! Falcon, Aquila, Baichuan, DeepSeek's older models, and others whose terms are special or were not looked up.
 
 /// Vocabularies of corpus `tokenizer`. (`qwen35` holds Qwen2's vocabulary with another split; `qwen2` is left out for size.)
 pub(super) const VOCABULARIES: &[(&str, &str)] = &[

@@ -19,17 +19,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// The most bytes that the whole selection may take in the repository.
+/// Maximum size in bytes of the whole selection in the repository.
 pub const MAX_BYTES: u64 = 16 << 20;
 
-/// What the manifest says of one corpus.
+/// The manifest's entry for one corpus.
 #[derive(Serialize, Deserialize)]
 pub struct Entry {
-    /// What is selected of the full data, in words.
+    /// What is selected from the full data, in words.
     pub rule: String,
     /// Where the data come from and under which licenses.
     pub licenses: String,
-    /// Numbers of what was selected, by kind.
+    /// How many items of each kind were selected.
     pub counts: BTreeMap<String, usize>,
     /// SHA-256 of the archive.
     pub archive_sha256: String,
@@ -40,7 +40,7 @@ pub struct Entry {
 /// The manifest: an entry per corpus.
 pub type Manifest = BTreeMap<String, Entry>;
 
-/// A corpus under selection.
+/// A corpus that is being selected.
 #[derive(Default)]
 struct Selection {
     counts: BTreeMap<String, usize>,
@@ -52,7 +52,8 @@ struct Selection {
 /// Writes the archives and `manifest.json` into `out`, and returns the manifest.
 ///
 /// # Errors
-/// A file of the full data is missing or has an unexpected form, the selection is too large, or a file cannot be written.
+/// If a file of the full data is missing or has an unexpected form, the selection is too large, or a file cannot be
+/// written.
 pub fn make(full: &Path, out: &Path) -> Result<Manifest, String> {
     let corpus = Corpus::at(full.to_owned());
     let mut manifest = Manifest::new();
@@ -64,7 +65,7 @@ pub fn make(full: &Path, out: &Path) -> Result<Manifest, String> {
         select(&corpus.open(name)?, &mut selection)?;
         let archive = pack::archive(&selection.files)?;
         total += archive.len() as u64;
-        // Written before the limit is checked: what is too large can be looked at.
+        // Written before the limit is checked, so that a selection that is too large can be examined.
         fs::write(out.join(format!("{name}.zip")), &archive).map_err(broken)?;
         let Selection { counts, full_sha256, .. } = selection;
         let entry = Entry {

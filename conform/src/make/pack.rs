@@ -1,4 +1,4 @@
-//! Archives and packed lines whose bytes depend on what is in them and on nothing else.
+//! Archives and packed lines whose bytes depend on nothing but their contents.
 
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -7,11 +7,11 @@ use std::io::{Cursor, Write};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
-/// A zip archive; what is packed already is stored.
+/// Makes a zip archive. Files that are compressed already are stored.
 pub(super) fn archive(files: &BTreeMap<String, Vec<u8>>) -> Result<Vec<u8>, String> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in files {
-        // The first moment that the format knows: 1980-01-01 00:00:00.
+        // The earliest time that the format can express: 1980-01-01 00:00:00.
         let options =
             SimpleFileOptions::default().last_modified_time(DateTime::default()).unix_permissions(0o644);
         let packed = name.ends_with(".gz") || name.ends_with(".zst");
@@ -27,7 +27,7 @@ pub(super) fn archive(files: &BTreeMap<String, Vec<u8>>) -> Result<Vec<u8>, Stri
     Ok(zip.finish().map_err(|e| format!("cannot finish an archive: {e}"))?.into_inner())
 }
 
-/// Lines of JSON in a gzip file.
+/// Packs lines of JSON into a gzip file.
 pub(super) fn lines(values: &[Json]) -> Result<Vec<u8>, String> {
     let mut text = String::new();
     for value in values {
@@ -38,7 +38,7 @@ pub(super) fn lines(values: &[Json]) -> Result<Vec<u8>, String> {
     packer.write_all(text.as_bytes()).and_then(|()| packer.finish()).map_err(|e| format!("cannot pack: {e}"))
 }
 
-/// Standard base64 with padding.
+/// Encodes as standard base64 with padding.
 pub(super) fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
@@ -68,7 +68,7 @@ mod tests {
     fn archives_depend_on_their_content_alone() {
         let files = BTreeMap::from([("b.gz".to_owned(), vec![1, 2]), ("a/x".to_owned(), vec![0; 1000])]);
         let first = archive(&files).expect("an archive");
-        // The format's clock ticks every two seconds.
+        // The format stores times in steps of two seconds.
         std::thread::sleep(std::time::Duration::from_millis(2100));
         assert!(first == archive(&files).expect("an archive"));
     }

@@ -1,4 +1,4 @@
-//! What is selected of each corpus.
+//! The selection from each corpus.
 
 use super::licenses::{TEMPLATES, VOCABULARIES};
 use super::{Selection, pack};
@@ -13,7 +13,7 @@ type Select = fn(&Files, &mut Selection) -> Result<(), String>;
 const LLAMA_CPP: &str = "test data of llama.cpp (MIT)";
 const MODELS_OWN: &str = "vocabularies of the models in `counts` (Apache-2.0 or MIT, see make/licenses.rs); inputs generated, or public domain, Faker (MIT), CLDR and Unicode data (Unicode license); kitoken's results (BSD-2-Clause); results otherwise facts";
 
-/// Name, rule in words, licenses, rule in code.
+/// Name, rule in words, licenses, and rule in code of each corpus.
 pub(super) const CORPORA: &[(&str, &str, &str, Select)] = &[
     ("architectures", "every recipe, its logits at four positions", "generated", architectures),
     (
@@ -60,17 +60,17 @@ pub(super) const CORPORA: &[(&str, &str, &str, Select)] = &[
     ),
 ];
 
-/// A folder of `quants`, as the full data spell it.
+/// A folder of `quants`, as it is spelled in the full data.
 const QUANTIZE_FOLDER: &str = concat!("quanti", "se");
-/// Positions of 48 that keep their logits: the ends, and both sides of the windows' size.
+/// The positions, out of 48, that keep their logits: the ends, and both sides of the windows' size.
 const POSITIONS: &[usize] = &[0, 15, 32, 47];
-/// Tokens of the long text of `reference-logits`: more than Gemma 3's window of 512.
+/// Number of tokens of the long text of `reference-logits`: more than Gemma 3's window of 512.
 const LONG: usize = 640;
-/// Best tokens of each position.
+/// Number of best tokens of each position.
 const BEST: usize = 32;
-/// One text in so many of each category.
+/// One of this many texts of each category is selected.
 const EVERY: usize = 4;
-/// The longest of kitoken's lines, in bytes.
+/// Maximum length of kitoken's lines in bytes.
 const LONGEST_LINE: usize = 2000;
 
 impl Selection {
@@ -82,7 +82,7 @@ impl Selection {
         self.files.insert(path.to_owned(), bytes);
     }
 
-    /// A file of the full data, which is written down.
+    /// Reads a file of the full data, and records its hash.
     fn read(&mut self, files: &Files, path: &str) -> Result<Vec<u8>, String> {
         let bytes = files.bytes(path)?;
         self.full_sha256.insert(path.to_owned(), data::sha256(&bytes));
@@ -139,7 +139,7 @@ fn architectures(files: &Files, selection: &mut Selection) -> Result<(), String>
     Ok(())
 }
 
-/// The logits of [`POSITIONS`] of all, in base64.
+/// Returns the logits of [`POSITIONS`] out of all, in base64.
 fn some_logits(all: &Json, n_vocab: &Json) -> Option<String> {
     let (logits, row) = (happy_testkit::base64(all.as_str()?)?, 4 * n_vocab.as_u64()? as usize);
     let rows = POSITIONS.iter().map(|p| logits.get(p * row..(p + 1) * row));
@@ -195,7 +195,7 @@ fn reference_logits(files: &Files, selection: &mut Selection) -> Result<(), Stri
             let words: Vec<&str> = case.split_whitespace().collect();
             if words.len() > LONG {
                 *case = words[..LONG].join(" ");
-                // What follows is the whole text's continuation.
+                // The rest is the continuation of the whole text.
                 greedy.clear();
             }
         }
@@ -213,7 +213,7 @@ fn reference_logits(files: &Files, selection: &mut Selection) -> Result<(), Stri
     Ok(())
 }
 
-/// Cuts every case to [`LONG`] positions and every position to its [`BEST`] tokens of `listed`.
+/// Cuts every case to [`LONG`] positions, and every position to the [`BEST`] tokens of the `listed` ones.
 fn best(bytes: &[u8], listed: usize) -> Option<Vec<u8>> {
     let mut rest = bytes;
     let mut take = |n: usize| -> Option<&[u8]> {
@@ -288,7 +288,7 @@ fn tokenizer(files: &Files, selection: &mut Selection) -> Result<(), String> {
     Ok(())
 }
 
-/// The first of each category, and one in [`EVERY`] after it.
+/// Returns the first of each category, and one in [`EVERY`] after it.
 fn one_in(pairs: Vec<Json>) -> Vec<Json> {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let mut keep = |pair: &Json| {

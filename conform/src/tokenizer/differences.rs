@@ -1,9 +1,10 @@
-//! Where llama.cpp's ids are not right, or not alone: each with the reason, and how ids are compared there.
+//! Vocabularies for which llama.cpp's ids are not right, or not the only right ones: each with the reason, and how ids
+//! are compared.
 
 use super::{Pair, encode, same};
 use happy_tokenizer::{TokenId, Tokenizer};
 
-/// A vocabulary of which not only llama.cpp's ids are right.
+/// A vocabulary for which not only llama.cpp's ids are right.
 pub(super) struct Difference {
     pub(super) vocabulary: &'static str,
     pub(super) right: Right,
@@ -12,13 +13,13 @@ pub(super) struct Difference {
 
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Right {
-    /// The original's, where there are any.
+    /// The original's ids, if there are any.
     Original,
-    /// The original's or llama.cpp's.
+    /// The original's ids or llama.cpp's.
     Either,
 }
 
-/// Where the ids of the original tokenizer are right too, or instead of llama.cpp's: the only known differences.
+/// The only known differences: the ids of the original tokenizer are right as well, or instead of llama.cpp's.
 pub(super) const DIFFERENCES: &[Difference] = &[
     Difference {
         vocabulary: "gpt-oss",
@@ -36,8 +37,8 @@ pub(super) const DIFFERENCES: &[Difference] = &[
 const USER_DEFINED: &[&str] = &["<|start|>", "<|message|>", "<|end|>", "<|channel|>"];
 /// and a letter since Unicode 16 is in neither llama.cpp's table nor ours.
 const UNKNOWN_LETTER: char = '\u{14092}';
-/// Punctuation of newer versions of Unicode than the original of `bert-bge` knows. Where it stands beside marks that
-/// llama.cpp drops, nobody's ids are right: only the words around it are compared, and the case is listed as not supported.
+/// Punctuation of newer versions of Unicode than the original of `bert-bge` supports. Beside marks that llama.cpp
+/// drops, neither's ids are right. Then only the words around it are compared, and the case is listed as not supported.
 const NEWER: &[char] = &['\u{2E43}', '\u{11B06}'];
 
 impl Pair {
@@ -45,7 +46,8 @@ impl Pair {
         self.ids_special.as_ref().filter(|_| special).unwrap_or(&self.ids)
     }
 
-    /// Compares ids, plain or with special tokens. True: only the words around characters that nobody has right.
+    /// Compares ids, plain or with special tokens. Returns true if only the words around characters that neither gets
+    /// right were compared.
     pub(super) fn compare(
         &self,
         tokenizer: &Tokenizer,
@@ -75,7 +77,8 @@ impl Pair {
     }
 }
 
-/// The words before the first of [`NEWER`] and those after the last, which a WordPiece vocabulary encodes alone.
+/// Returns the words before the first of [`NEWER`] and those after the last, which a WordPiece vocabulary encodes
+/// independently.
 fn around(text: &str) -> Option<(&str, &str)> {
     let (first, last) = (text.find(NEWER)?, text.rfind(NEWER)?);
     let before = text[..first].rfind(char::is_whitespace).unwrap_or(0);

@@ -3,7 +3,7 @@
 use happy_tokenizer::{TokenId, Tokenizer};
 use serde::Deserialize;
 
-/// llama.cpp's view of a vocabulary; ids of -1 are absent.
+/// llama.cpp's view of a vocabulary. Ids of -1 are absent.
 #[derive(Deserialize)]
 pub(super) struct Info {
     n_tokens: usize,
@@ -18,8 +18,8 @@ pub(super) struct Info {
 }
 
 impl Info {
-    /// Where a vocabulary has several tokens for the end of a turn, llama.cpp takes whichever its hash map has first: then it is
-    /// enough that both end the generation.
+    /// Compares with a tokenizer. If a vocabulary has several tokens for the end of a turn, llama.cpp takes whichever
+    /// comes first in its hash map. Then it is enough that both end the generation.
     pub(super) fn compare(&self, tokenizer: &Tokenizer) -> Result<(), String> {
         let id = |id: i64| TokenId::try_from(id).ok();
         let expected = (

@@ -16,7 +16,7 @@ pub struct Values {
 }
 
 impl Values {
-    /// A tensor of values that are different and small, and depend on the name.
+    /// Makes a tensor of small, different values that depend on the name.
     pub fn new(name: impl Into<String>, shape: &[usize]) -> Self {
         let name = name.into();
         let seed = name.bytes().fold(7u32, |n, b| n.wrapping_mul(31).wrapping_add(b.into()));
@@ -26,7 +26,7 @@ impl Values {
     }
 }
 
-/// A safetensors file of F32 tensors.
+/// Returns a safetensors file of F32 tensors.
 pub fn safetensors(tensors: &[Values]) -> Vec<u8> {
     let (mut header, mut data) = (String::from("{\"__metadata__\":{\"format\":\"pt\"}"), Vec::new());
     for t in tensors {
@@ -41,7 +41,7 @@ pub fn safetensors(tensors: &[Values]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &data].concat()
 }
 
-/// A BERT of two layers, with mean pooling and the tokens of [`BERT_TOKENS`]; returns its tensors.
+/// Writes a BERT with two layers, mean pooling and the tokens of [`BERT_TOKENS`] into `dir`. Returns its tensors.
 pub fn tiny_bert(dir: &Path) -> Vec<Values> {
     const WIDTH: usize = 32;
     const FF: usize = 64;
@@ -95,8 +95,8 @@ pub fn tiny_bert(dir: &Path) -> Vec<Values> {
 pub const BERT_TOKENS: [&str; 12] =
     ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##b", "c", "##c", "ab", ".", "e"];
 
-/// A llama of two layers with two heads of Q and one of K and V, tied embeddings, and a byte-level tokenizer with one merge;
-/// its tensors are in two files. Returns them.
+/// Writes a llama with two layers, two heads of Q and one of K and V, tied embeddings, and a byte-level tokenizer with
+/// one merge into `dir`. Its tensors are in two files. Returns them.
 pub fn tiny_llama(dir: &Path) -> Vec<Values> {
     const WIDTH: usize = 32;
     const FF: usize = 64;
@@ -137,7 +137,7 @@ pub fn tiny_llama(dir: &Path) -> Vec<Values> {
             "low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":32},
             "tie_word_embeddings":true,"vocab_size":258,"bos_token_id":257,"eos_token_id":257}"#,
     );
-    // GPT-2's alphabet: printable bytes stand for themselves, the others for what follows U+0100.
+    // GPT-2's alphabet: printable bytes stand for themselves, the others for characters from U+0100 on.
     let (mut vocab, mut next) = (String::new(), 256);
     for byte in 0..256u32 {
         let is_printable = matches!(byte, 33..=126 | 161..=172 | 174..=255);

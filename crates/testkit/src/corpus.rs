@@ -1,7 +1,7 @@
-//! The corpora: the selection in the repository and the full data, read alike.
+//! The corpora. The selection in the repository and the full data are read in the same way.
 //!
-//! The full data are a folder with a folder per corpus. The selection is an archive per corpus, `NAME.zip`, with the same
-//! paths in it; `cargo xtask make-corpus` writes it.
+//! The full data are a folder with one folder per corpus. The selection is one archive per corpus, `NAME.zip`, with the
+//! same paths; `cargo xtask make-corpus` writes it.
 
 use crate::variable;
 use std::collections::BTreeSet;
@@ -50,10 +50,10 @@ impl Corpus {
         if self.full { "full" } else { "selection" }
     }
 
-    /// Returns the names of the corpora that are there, ascending.
+    /// Returns the names of the corpora that exist, in ascending order.
     ///
     /// # Errors
-    /// The folder cannot be read.
+    /// If the folder cannot be read.
     pub fn names(&self) -> Result<Vec<String>, String> {
         let broken = |e: std::io::Error| format!("cannot read {}: {e}", self.folder.display());
         let mut names = Vec::new();
@@ -73,7 +73,7 @@ impl Corpus {
     /// Opens one corpus by its name, for example `gguf`.
     ///
     /// # Errors
-    /// It is not there or cannot be read. The message says what to do.
+    /// If it does not exist or cannot be read. The message says what to do.
     pub fn open(&self, name: &str) -> Result<Files, String> {
         let entries = if self.full {
             let folder = self.folder.join(name);
@@ -112,13 +112,13 @@ impl Files {
     /// Returns a file's bytes.
     ///
     /// # Errors
-    /// There is no such file, or it cannot be read.
+    /// If there is no such file, or it cannot be read.
     pub fn bytes(&self, path: &str) -> Result<Vec<u8>, String> {
         let broken = |e: &dyn std::fmt::Display| format!("cannot read {}/{path}: {e}", self.corpus);
         match &self.entries {
             Entries::Folder(folder) => fs::read(folder.join(path)).map_err(|e| broken(&e)),
             Entries::Archive(archive) => {
-                // Reading moves a position; a clone shares the bytes.
+                // Reading moves the position, so it reads from a clone, which shares the bytes.
                 let mut archive = archive.clone();
                 let mut entry = archive.by_name(path).map_err(|e| broken(&e))?;
                 let mut bytes = Vec::new();
@@ -171,7 +171,7 @@ impl Files {
     /// Returns the paths of the files directly in a folder (`""`: the corpus' own), ascending.
     ///
     /// # Errors
-    /// The folder cannot be read.
+    /// If the folder cannot be read.
     pub fn list(&self, folder: &str) -> Result<Vec<String>, String> {
         let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
         let mut found = BTreeSet::new();

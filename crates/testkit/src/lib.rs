@@ -1,4 +1,4 @@
-//! What the tests of all crates share. A development dependency only: nothing that is shipped knows this crate.
+//! What the tests of all crates share. It is a development dependency only: nothing that is shipped uses this crate.
 //!
 //! - [`Corpus`]: inputs with other people's results. A selection is in the repository (`fixtures/corpus`), so that every
 //!   test can run in a fresh clone; `HAPPY_CONFORMANCE` names the folder of the full data.
@@ -35,7 +35,7 @@ pub use models::{model, models_folder};
 pub use pages::{PageCommand, page_commands, pages};
 pub use skips::{skip, skip_without_root};
 
-/// A variable that is set and not empty.
+/// Returns the value of a variable that is set and not empty.
 fn variable(name: &str) -> Option<std::path::PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(Into::into)
 }

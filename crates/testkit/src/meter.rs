@@ -8,17 +8,18 @@ use std::cell::Cell;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// The system's allocator, counting and refusing. Without it all counts are 0 and nothing is refused.
+/// The system's allocator, which counts and refuses. If it is not installed, all counts are 0 and nothing is refused.
 pub struct Meter;
 
 /// What a piece of work allocated on its thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Used {
-    /// The most bytes that it held at any time. An allocation that grows counts twice while it may be in two places.
+    /// Maximum number of bytes that it held at any time. An allocation that grows counts twice while it may be in two
+    /// places.
     pub peak: u64,
-    /// The bytes that it held at its end, which its result takes.
+    /// Number of bytes that it held at its end, which belong to its result.
     pub held: u64,
-    /// How many allocations it made; one that grows is another.
+    /// Number of allocations that it made. Growing one counts as another.
     pub calls: usize,
 }
 
@@ -30,9 +31,9 @@ thread_local! {
     static PEAK: Cell<i64> = const { Cell::new(0) };
     static CALLS: Cell<usize> = const { Cell::new(0) };
     static REFUSAL: Cell<Refusal> = const { Cell::new(NONE) };
-    /// The latest allocation, if it is still there.
+    /// The latest allocation, if it was not freed.
     static LATEST: Cell<*mut u8> = const { Cell::new(null_mut()) };
-    /// Bytes of a block that was given back as soon as it was granted, which are still there.
+    /// Bytes of a block that was freed right after it was granted and are still unused.
     static FREE: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -42,18 +43,18 @@ static PROCESS_CALLS: AtomicUsize = AtomicUsize::new(0);
 struct Refusal {
     /// Allocations below this are not counted.
     least: usize,
-    /// Which of them are refused, counted from 1.
+    /// The first allocation that is refused, counted from 1.
     first: usize,
     last: usize,
-    /// How many there were.
+    /// Number of allocations so far.
     met: usize,
-    /// Whether the bytes of `FREE` are granted.
+    /// Whether allocations within the bytes of `FREE` are granted.
     keeps: bool,
 }
 
 const NONE: Refusal = Refusal { least: usize::MAX, first: 1, last: 0, met: 0, keeps: false };
 
-/// Takes note of an allocation of `size` bytes in place of `old`; false if it is refused.
+/// Records an allocation of `size` bytes that replaces one of `old` bytes. Returns false if it is refused.
 fn grant(size: usize, old: usize) -> bool {
     let mut refusal = REFUSAL.get();
     let free = FREE.get().checked_sub(size);
@@ -67,7 +68,7 @@ fn grant(size: usize, old: usize) -> bool {
     }
     PROCESS_CALLS.fetch_add(1, Relaxed);
     CALLS.set(CALLS.get() + 1);
-    // While it moves, old and new are both there.
+    // While it moves, both the old and the new block exist.
     NOW.set(NOW.get() + size as i64);
     PEAK.set(PEAK.get().max(NOW.get()));
     NOW.set(NOW.get() - old as i64);
@@ -136,16 +137,16 @@ pub fn refusing<T>(n: usize, work: impl FnOnce() -> T) -> (T, bool) {
     refusing_from(LARGE, n, work)
 }
 
-/// [`refusing`], with the size from which on allocations are refused.
+/// Does the same as [`refusing`], for allocations of at least `least` bytes.
 pub fn refusing_from<T>(least: usize, n: usize, work: impl FnOnce() -> T) -> (T, bool) {
     refused(Refusal { least, first: n, last: n, ..NONE }, work)
 }
 
-/// [`refusing_from`] for work whose small allocations count too; with `on`, those after the `n`-th are refused as well: memory
-/// that is gone stays gone.
+/// Does the same as [`refusing_from`] for work whose small allocations count too. With `on`, all allocations after the
+/// `n`-th are refused as well, as if memory stays exhausted.
 ///
-/// Work that asks for a block and gives it back at once makes sure of the memory before something takes it that can't fail. Any
-/// allocator still has that block, so as many bytes are granted after it without being counted.
+/// Some work allocates a block and frees it at once, to make sure that there is memory for something that cannot fail.
+/// Any allocator still has that block, so as many bytes are granted afterwards without being counted.
 pub fn refusing_after_probes<T>(least: usize, n: usize, on: bool, work: impl FnOnce() -> T) -> (T, bool) {
     let last = if on { usize::MAX } else { n };
     refused(Refusal { least, first: n, last, keeps: true, ..NONE }, work)
@@ -159,7 +160,8 @@ fn refused<T>(refusal: Refusal, work: impl FnOnce() -> T) -> (T, bool) {
     (result, met >= refusal.first)
 }
 
-/// Runs `work`, a part of what [`refusing`] runs, without refusals and uncounted by them: what a test itself allocates.
+/// Runs `work`, which is a part of what [`refusing`] runs, without refusing or counting its allocations: for what a
+/// test itself allocates.
 pub fn granted<T>(work: impl FnOnce() -> T) -> T {
     let refusal = REFUSAL.replace(NONE);
     let result = work();

@@ -3,8 +3,8 @@
 use crate::{skip, variable};
 use std::path::PathBuf;
 
-/// Returns the folder of the real models: `$HAPPY_MODELS`, or `happy-phone-llm/models` in the platform's data directory, where
-/// `cargo xtask fetch-models` puts them and `happy` looks for them. `None`: neither is known.
+/// Returns the folder of the real models: `$HAPPY_MODELS`, or `happy-phone-llm/models` in the platform's data
+/// directory, where `cargo xtask fetch-models` puts them and `happy` looks for them. `None` if neither is known.
 pub fn models_folder() -> Option<PathBuf> {
     if let Some(folder) = variable("HAPPY_MODELS") {
         return Some(folder);
@@ -14,7 +14,7 @@ pub fn models_folder() -> Option<PathBuf> {
     } else if cfg!(target_os = "macos") {
         variable("HOME").map(|home| home.join("Library/Application Support"))
     } else {
-        // The XDG specification: a relative path is to be ignored.
+        // As in the XDG specification, a relative path is ignored.
         variable("XDG_DATA_HOME")
             .filter(|folder| folder.is_absolute())
             .or_else(|| variable("HOME").map(|home| home.join(".local/share")))
@@ -22,7 +22,8 @@ pub fn models_folder() -> Option<PathBuf> {
     Some(data?.join("happy-phone-llm/models"))
 }
 
-/// Returns the path of a real model's file; skips the calling test (see [`skip`]) if it is not there.
+/// Returns the path of a real model's file. If it does not exist, skips the calling test (see [`skip`]) and returns
+/// `None`.
 pub fn model(file: &str) -> Option<PathBuf> {
     let found = models_folder().map(|folder| folder.join(file)).filter(|path| path.is_file());
     if found.is_none() {

@@ -19,8 +19,8 @@ pub struct PageCommand {
     pub words: Vec<String>,
 }
 
-/// The Markdown files of the repository outside `fixtures`, by their paths, with their texts. Empty on a machine without the source
-/// tree, such as a phone.
+/// Returns the Markdown files of the repository outside `fixtures`, by their paths, with their texts. Empty on a
+/// machine without the source tree, such as a phone.
 pub fn pages() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut found = Vec::new();
@@ -42,11 +42,11 @@ pub fn pages() -> Vec<(String, String)> {
     found
 }
 
-/// The commands in a page's blocks.
+/// Returns the commands in a page's blocks.
 pub fn page_commands(page: &str) -> Vec<PageCommand> {
     let mut found = Vec::new();
     let mut block = None;
-    // A command that goes on in the next line, and where it begins.
+    // A command that continues on the next line, and where it begins.
     let mut open: Option<(usize, String)> = None;
     for (number, line) in page.lines().enumerate() {
         if let Some(language) = line.trim_start().strip_prefix("```") {
@@ -75,7 +75,7 @@ pub fn page_commands(page: &str) -> Vec<PageCommand> {
     found
 }
 
-/// The simple commands of a line, in words.
+/// Returns the simple commands of a line, as words.
 fn commands(line: &str) -> Vec<Vec<String>> {
     let mut all = vec![Vec::new()];
     let (mut word, mut in_word, mut is_target) = (String::new(), false, false);
@@ -134,7 +134,7 @@ fn commands(line: &str) -> Vec<Vec<String>> {
     all
 }
 
-/// Whether a word sets a variable for the command after it.
+/// Returns whether a word sets a variable for the command after it.
 fn is_assignment(word: &str) -> bool {
     word.split_once('=').is_some_and(|(name, _)| {
         !name.is_empty() && name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric())

@@ -1,18 +1,19 @@
-//! Skips that nobody overlooks: printed, written to a file for the summary, and failures in CI.
+//! Skips that nobody overlooks: they are printed, written to a file for the summary, and are failures in CI.
 
 use crate::variable;
 use std::io::Write;
 
-/// Says that the calling test, or a part of it, does not run, and why. Then the test returns.
+/// Reports that the calling test, or a part of it, does not run, and why. The test must return then.
 ///
 /// # Panics
-/// With `CI=true` or `CI=1`: there, everything that needs no root is present.
+/// With `CI=true` or `CI=1`, where everything that needs no root must be installed.
 pub fn skip(why: &str) {
     report(why);
     assert!(!is_ci(), "CI=true allows no skips, but: {why}");
 }
 
-/// The same for what only root can install, such as a compiler of another language: reported, and no failure in CI.
+/// Does the same for tools that only root can install, such as a compiler of another language. The skip is reported,
+/// but is no failure in CI.
 pub fn skip_without_root(why: &str) {
     report(why);
 }
@@ -32,7 +33,7 @@ fn report(why: &str) {
     let line = format!("{program} {test}: {}", why.replace('\n', " "));
     println!("NOT RUN: {line}");
     let Some(path) = variable("HAPPY_SKIPS") else { return };
-    // One write a line: several processes append to the file.
+    // One write for each line, because several processes append to the file.
     let written = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
