@@ -1,4 +1,4 @@
-//! `cargo xtask book`: the documents as a site, by mdBook.
+//! `cargo xtask book`: builds the documents as a site with mdBook.
 
 use crate::tidy;
 use happy_tool_kit::{Result, paths, process};
@@ -6,11 +6,11 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Puts the pages into `target/book/src` and runs mdBook, which writes `target/book/html`.
+/// Writes the pages to `target/book/src` and runs mdBook, which writes `target/book/html`.
 pub(crate) fn run() -> Result<()> {
     let book = paths::target().join("book");
     let source = book.join("src");
-    // Chapters that are gone must not stay.
+    // Chapters that no longer exist must not stay.
     if source.exists() {
         fs::remove_dir_all(&source).map_err(|e| format!("cannot remove {}: {e}", source.display()))?;
     }

@@ -1,5 +1,6 @@
-//! `cargo xtask conform`: all corpora of other people's results, as a table; `cargo xtask make-corpus`: the selection of them in
-//! the repository. Both are the package `happy-conform`, so that xtask does not build the crates.
+//! `cargo xtask conform` runs all corpora of other people's results and prints a table. `cargo xtask make-corpus`
+//! writes the selection of them that is in the repository. Both are in the package `happy-conform`, so that xtask does
+//! not build the crates.
 
 use happy_tool_kit::{Result, fetch, models, paths, process};
 use std::path::{Path, PathBuf};
@@ -33,7 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     run_with(process::cargo(&["run", "--release", "--package", PROGRAM, "--"]), args)
 }
 
-/// The same with a program that is built.
+/// Does the same with a program that is already built.
 pub(crate) fn run_program(program: &Path, args: &Args) -> Result<()> {
     let mut command = Command::new(program);
     command.current_dir(paths::root());

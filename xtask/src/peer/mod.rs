@@ -1,7 +1,9 @@
-//! `cargo xtask bench-peer`: this project and llama.cpp on the same models and threads, alternating, medians over rounds.
+//! `cargo xtask bench-peer`: measures this project and llama.cpp with the same models and threads, alternating, and
+//! reports medians over rounds.
 //!
-//! Both sides run as processes of their own, one after the other, ours first in even rounds and second in odd ones, so that a
-//! machine that slows down slows both. Ours is `happy bench` and `happy run`, the peer's a C program on its library.
+//! Both sides run as processes of their own, one after the other: ours first in even rounds and second in odd ones, so
+//! that a machine that slows down slows both. Ours is `happy bench` and `happy run`; the peer's is a C program on its
+//! library.
 
 mod install;
 mod measure;
@@ -46,12 +48,12 @@ pub(crate) struct Args {
     peer_only: bool,
 }
 
-/// What is measured of one model.
+/// One measurement of a model.
 struct Case {
     what: &'static str,
     model: &'static str,
     kind: Kind,
-    /// The least ratio ours / peer (for times: the most) that the project promises.
+    /// Minimum ratio ours / peer that the project promises (maximum for times).
     wanted: f64,
 }
 
@@ -78,14 +80,15 @@ const CASES: &[Case] = &[
     Case { what: "start to first token", model: "gemma3", kind: Kind::FirstToken, wanted: 0.5 },
 ];
 
-/// The cases of each of a phone's models: (what, kind, the least ratio that the project promises with two threads).
+/// The cases of each model in the shapes of a phone's: name, kind, and the minimum ratio that the project promises with
+/// two threads.
 const PHONE_CASES: &[(&str, Kind, f64)] = &[
     ("prefill 512", Kind::Prefill(512), 1.5),
     ("decode 64", Kind::Decode { depth: 0 }, 1.0),
     ("decode 64 after 4096", Kind::Decode { depth: 4096 }, 1.2),
 ];
 
-/// What is promised of prefill in a format, at least; the integer kernels of these are far from the peer's.
+/// Returns the minimum ratio that is promised for prefill in a format.
 fn prefill_promise(format: &str) -> Option<f64> {
     const FAR: &[&str] = &["q4_0", "q4_1", "q5_0", "q8_0", "q4_k", "mxfp4"];
     match format {
@@ -97,14 +100,14 @@ fn prefill_promise(format: &str) -> Option<f64> {
     }
 }
 
-/// What `bench-peer` has at hand.
+/// The programs and settings of a run of `bench-peer`.
 struct Bench {
-    /// The peer; `None` where it doesn't know a format.
+    /// The peer; `None` if it doesn't know a format.
     peer: Option<Peer>,
     /// The release build of `happy`; `None` with --peer-only.
     happy: Option<PathBuf>,
     rounds: u32,
-    /// Whether decode after a long context is measured in one round alone.
+    /// Whether decode after a long context is measured in a single round.
     deep_once: bool,
 }
 
@@ -141,7 +144,7 @@ impl Bench {
         self.happy.iter().map(|happy| Side::Ours(happy)).chain(peer).collect()
     }
 
-    /// The sides in the order of one round.
+    /// Returns the sides in the order of one round.
     fn order(&self, round: u32) -> Vec<Side<'_>> {
         let mut sides = self.sides();
         if round % 2 == 1 {
@@ -150,7 +153,7 @@ impl Bench {
         sides
     }
 
-    /// The tables of the real models.
+    /// Measures the real models and returns their tables.
     fn real(&self, args: &Args) -> Result<Vec<report::Section>> {
         let (mut idle, mut busy) = (Vec::new(), Vec::new());
         for model in models::MODELS.iter().filter(|m| args.model.as_ref().is_none_or(|name| m.name == *name))
@@ -168,7 +171,8 @@ impl Bench {
         Ok(idle.into_iter().chain(busy).collect())
     }
 
-    /// A table of models that are made here: those in the shapes of a phone's, or in every format, or only one of them.
+    /// Measures models that are generated here and returns their table: those in the shapes of a phone's, or in every
+    /// format, or only one of them.
     fn made(&self, only: Option<&str>, formats: bool) -> Result<Vec<report::Section>> {
         let phones = Phones::build()?;
         match only {
@@ -194,7 +198,7 @@ impl Bench {
         }
     }
 
-    /// Models in the shapes of those that phones run.
+    /// Measures models in the shapes of those that phones run.
     fn phones(&self, phones: &Phones, names: &[String]) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
         for name in names {
@@ -211,7 +215,7 @@ impl Bench {
         Ok(rows)
     }
 
-    /// One model in each format. Of formats that the peer doesn't know, ours is measured alone.
+    /// Measures one model in each format. Only our side is measured in formats that the peer doesn't know.
     fn formats(&self, phones: &Phones, names: &[String]) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
         for name in names {
@@ -237,7 +241,7 @@ impl Bench {
         Ok(rows)
     }
 
-    /// One case, with the read loop over its file.
+    /// Measures one case, with the read loop over its file.
     fn beside_limit(
         &self,
         name: &str,
@@ -251,7 +255,7 @@ impl Bench {
         Ok(row)
     }
 
-    /// All cases of a model on an idle machine.
+    /// Measures all cases of a model on an idle machine.
     fn idle(&self, model: &Model, file: &Path) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
         for case in CASES.iter().filter(|case| case.model == model.name) {
@@ -264,7 +268,7 @@ impl Bench {
         Ok(rows)
     }
 
-    /// One case: both sides in turns.
+    /// Measures one case, with both sides in turn.
     fn row(
         &self,
         name: &str,
@@ -288,7 +292,8 @@ impl Bench {
         Ok(Row { model, what, threads, ours, peer, wanted, is_time, bytes_per_token, read_loop: None })
     }
 
-    /// Decode with two threads while a pinned loop takes a core, against decode with one thread on the idle machine.
+    /// Measures decode with two threads while a pinned loop takes a core, and compares it with decode with one thread
+    /// on the idle machine.
     fn under_load(&self, model: &Model, file: &Path) -> Result<Vec<Row>> {
         let kind = Kind::Decode { depth: 0 };
         let mut rows = Vec::new();

@@ -1,5 +1,5 @@
-//! The models that phones run, as files with random weights: their names, their place, and the programs of `happy-benches`
-//! that make and read them.
+//! Models in the shapes of those that phones run, as files with random weights: their names, their folder, and the
+//! programs of `happy-benches` that make and read them.
 
 use super::measure::number_of;
 use happy_tool_kit::{Result, paths, process};
@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The programs.
+/// The programs that make and read the models.
 pub(super) struct Phones {
     models: PathBuf,
     read_loop: PathBuf,
@@ -50,7 +50,7 @@ impl Phones {
         fs::remove_file(file).map_err(|e| format!("cannot remove {}: {e}", file.display()))
     }
 
-    /// GB that a plain loop reads of the mapped file in a second.
+    /// Returns how many GB of the mapped file a plain loop reads in a second.
     pub(super) fn read_loop(&self, file: &Path, threads: u32) -> Result<f64> {
         let mut command = Command::new(&self.read_loop);
         let text = process::output(command.arg(file).arg(threads.to_string()))?;
@@ -59,7 +59,7 @@ impl Phones {
     }
 }
 
-/// The first word of each line that a program prints.
+/// Returns the first word of each line that a program prints.
 fn names_of(program: &mut Command) -> Result<Vec<String>> {
     let list = process::output(program)?;
     Ok(list.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())

@@ -1,4 +1,4 @@
-//! The tables of `bench-peer`, in Markdown, and how they get into docs/benchmarks.md.
+//! The tables of `bench-peer` in Markdown, and how they are put into docs/benchmarks.md.
 
 use super::plot;
 use std::fmt::Write;
@@ -13,11 +13,11 @@ pub(super) struct Row {
     pub(super) peer: f64,
     /// The promised ratio, if there is a promise.
     pub(super) wanted: Option<f64>,
-    /// Seconds (less is better) instead of tokens per second.
+    /// Whether the values are seconds (less is better) instead of tokens per second.
     pub(super) is_time: bool,
     /// Bytes that a decoded token moves.
     pub(super) bytes_per_token: Option<f64>,
-    /// GB/s of a plain read loop over the file, of what is judged by it.
+    /// GB/s of a plain read loop over the file, for cases that are compared with it.
     pub(super) read_loop: Option<f64>,
 }
 
@@ -26,7 +26,7 @@ impl Row {
         self.ours / self.peer
     }
 
-    /// Whether the promise holds; false if a side was not measured.
+    /// Returns whether the promise holds; false if a side was not measured.
     fn holds(&self, wanted: f64) -> bool {
         if self.is_time { self.ratio() <= wanted } else { self.ratio() >= wanted }
     }
@@ -53,7 +53,7 @@ impl Row {
         }
     }
 
-    /// MB that a token moves, and the share of the read loop that this is: ours, then the peer's.
+    /// Returns the MB that a token moves, and what share of the read loop's speed that is: ours, then the peer's.
     fn bandwidth(&self) -> (String, String) {
         let (Some(bytes), Some(limit)) = (self.bytes_per_token, self.read_loop) else {
             return (String::new(), String::new());
@@ -69,14 +69,14 @@ impl Row {
 
 /// A part of docs/benchmarks.md.
 pub(super) struct Section {
-    /// Its heading, by which the old one is found.
+    /// Its heading, by which the old section is found.
     pub(super) heading: &'static str,
     pub(super) text: String,
     /// A picture that the text shows, by its name in docs.
     pub(super) plot: Option<(&'static str, String)>,
 }
 
-/// `old` with these sections replaced, or added at the end.
+/// Returns `old` with these sections replaced, or appended if they are new.
 pub(super) fn document(old: &str, sections: &[Section]) -> String {
     let mut text = old.to_owned();
     for section in sections {
@@ -93,7 +93,7 @@ pub(super) fn document(old: &str, sections: &[Section]) -> String {
     text
 }
 
-/// Ours beside the peer's on an idle machine.
+/// Returns the table of both sides on an idle machine.
 pub(super) fn idle(rows: &[Row], rounds: u32) -> Section {
     Section { heading: "An idle machine", text: idle_table(rows, rounds), plot: None }
 }
@@ -107,13 +107,13 @@ fn idle_table(rows: &[Row], rounds: u32) -> String {
     text
 }
 
-/// What the idle table and the phones' have in common.
+/// Returns the columns that the idle table and the phones' have in common.
 fn columns(row: &Row) -> String {
     let (ours, peer) = (row.value(row.ours), row.value(row.peer));
     format!("{} | {} | {} | {ours} | {peer} | {}", row.model, row.what, row.threads, ratio(row))
 }
 
-/// A line of progress, before the table.
+/// Returns a line of progress, which is printed before the table.
 pub(super) fn line(row: &Row) -> String {
     let (bytes, share) = row.bandwidth();
     format!("{} | {} | {} | {bytes} | {share}", columns(row), row.promise(), row.verdict())
@@ -128,7 +128,7 @@ the same mapped file (`read_loop` in `benches/`) with as many threads, ours and,
 
 ";
 
-/// The models that phones run.
+/// Returns the table of models in the shapes of those that phones run.
 pub(super) fn phones(rows: &[Row], rounds: u32) -> Section {
     let text = format!(
         "{PHONES}{}, medians of {rounds} alternating rounds; after 4,096 tokens one round\n\n",
@@ -145,7 +145,7 @@ doesn't run the format.
 
 ";
 
-/// One model in every format.
+/// Returns the table of one model in every format.
 pub(super) fn formats(rows: &[Row], rounds: u32) -> Section {
     let text = format!("{FORMATS}{}, medians of {rounds} alternating rounds\n\n", machine());
     plotted("Every format", text, rows, "benchmarks-formats.svg")
@@ -157,7 +157,7 @@ fn plotted(heading: &'static str, text: String, rows: &[Row], file: &'static str
     Section { heading, text, plot: Some((file, plot::ratios(heading, rows))) }
 }
 
-/// A table with the share of the read loop.
+/// Returns a table with the share of the read loop.
 fn limited(rows: &[Row]) -> String {
     let mut text = String::new();
     text += "| model | what | threads | happy | llama.cpp | ratio | promised | holds | a token moves | of the read loop |\n";
@@ -171,7 +171,7 @@ fn limited(rows: &[Row]) -> String {
 /// What the busy table means.
 const BUSY: &str = "A busy loop is pinned to the last core while two threads decode.\n\n";
 
-/// Two threads with one core taken, beside one thread alone.
+/// Returns the table of two threads with one core taken, compared with one thread alone.
 pub(super) fn busy(rows: &[Row], rounds: u32) -> Section {
     let mut text =
         format!("{BUSY}{}, medians of {rounds} alternating rounds; decode of 64 tokens\n\n", machine());
@@ -196,7 +196,7 @@ fn ratio(row: &Row) -> String {
     if row.ratio().is_nan() { "-".into() } else { format!("{:.2}", row.ratio()) }
 }
 
-/// The processor and its cores, as far as the system tells.
+/// Returns the processor and its cores, as far as the system tells.
 fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

@@ -1,4 +1,5 @@
-//! The second lane: `cargo xtask test NAME.. --report FILE` in a process of its own, whose output follows when it has ended.
+//! The second lane: runs `cargo xtask test NAME.. --report FILE` in a process of its own, whose output is printed after
+//! it has ended.
 
 use super::steps::Step;
 use super::tally::Tally;
@@ -8,7 +9,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-/// Steps that run beside those of this process.
+/// Steps that run at the same time as those of this process.
 pub(super) struct Beside {
     child: Child,
     names: String,
@@ -17,7 +18,7 @@ pub(super) struct Beside {
 }
 
 impl Beside {
-    /// Starts the steps, unless there are no steps.
+    /// Starts the steps, if there are any.
     pub(super) fn start(steps: &[&Step]) -> Result<Option<Self>> {
         if steps.is_empty() {
             return Ok(None);
@@ -34,7 +35,7 @@ impl Beside {
             command.arg("test").args(&names).arg("--report").arg(&report).stdin(Stdio::null());
             command.stdout(output.try_clone()?).stderr(output.try_clone()?).spawn()
         };
-        // These take the cores that the other steps leave idle: many tests use one core only.
+        // These use the cores that the other steps leave idle, since many tests use only one core.
         let child = match start(Command::new("nice").args(["-n", "10"]).arg(&program)) {
             // Not every system has this program.
             Err(e) if e.kind() == io::ErrorKind::NotFound => start(&mut Command::new(&program)),
@@ -46,12 +47,12 @@ impl Beside {
         Ok(Some(Self { child, names, log, report }))
     }
 
-    /// Waits for the steps, prints what they printed, and returns what they came to.
+    /// Waits for the steps, prints their output, and returns their results.
     pub(super) fn finish(mut self) -> Result<Tally> {
         let status =
             self.child.wait().map_err(|e| format!("cannot wait for the steps {}: {e}", self.names))?;
         if let Ok(mut log) = File::open(&self.log) {
-            // A terminal that is gone is not a failure of a test.
+            // A terminal that was closed is not a failure of a test.
             let _ = io::copy(&mut log, &mut io::stderr());
             let _ = io::stderr().flush();
         }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// Runs since a step began.
+/// A clock that runs since a step began.
 pub(super) struct Clock {
     start: Instant,
     cpu: Option<Duration>,
@@ -13,14 +13,15 @@ impl Clock {
         Clock { start: Instant::now(), cpu: cpu_time() }
     }
 
-    /// Elapsed and CPU time since the start, as columns.
+    /// Returns elapsed and CPU time since the start, as columns.
     pub(super) fn columns(&self) -> String {
         let cpu = cpu_time().zip(self.cpu).map(|(now, before)| seconds(now.saturating_sub(before)));
         format!("{:>10}{:>10}", seconds(self.start.elapsed()), cpu.as_deref().unwrap_or("unknown"))
     }
 }
 
-/// CPU time of this process and of the programs that it has waited for, theirs included; `None` if the system does not tell.
+/// Returns the CPU time of this process and of all programs that it has waited for, including their children; `None` if
+/// the system does not report it.
 fn cpu_time() -> Option<Duration> {
     #[cfg(unix)]
     {

@@ -5,9 +5,9 @@
 //! cargo xtask test --all     the long steps: the tools' own tests, emulated machines, Android, packaging
 //! cargo xtask test NAME..    the named steps, long or not
 //! ```
-//! A step is one or the other ([`When`]), so that CI, which runs the first and then the second, runs each once. Where a machine
-//! has two cores or more, a run without names has two lanes: the steps that only compile and check run beside the others
-//! ([`Beside`]).
+//! Each step belongs to one of the two kinds ([`When`]), so that CI, which runs the first and then the second, runs
+//! each step once. If a machine has two cores or more, a run without names has two lanes: the steps that only compile
+//! and check run at the same time as the others ([`Beside`]).
 
 mod beside;
 mod clock;
@@ -77,7 +77,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 const ONE: NonZero<usize> = NonZero::<usize>::MIN;
 
-/// The steps that are asked for, in the usual order.
+/// Returns the requested steps, in the usual order.
 fn chosen(args: &Args) -> Result<Vec<&'static Step>> {
     if let Some(unknown) = args.steps.iter().find(|name| STEPS.iter().all(|step| step.name != **name)) {
         let known: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
@@ -91,7 +91,7 @@ fn chosen(args: &Args) -> Result<Vec<&'static Step>> {
         .collect())
 }
 
-/// The steps that this process runs, and those that run beside it.
+/// Returns the steps that this process runs, and those that run beside it.
 fn lanes(steps: Vec<&'static Step>, two: bool) -> (Vec<&'static Step>, Vec<&'static Step>) {
     steps.into_iter().partition(|step| !(two && step.beside))
 }

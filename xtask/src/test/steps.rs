@@ -10,13 +10,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// When a step runs.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum When {
-    /// Unless other steps are asked for.
+    /// Always, unless other steps are requested.
     Always,
-    /// With `--all`, or by its name.
+    /// With `--all`, or if it is named.
     Long,
 }
 
-/// This package, and what it shares with the tools.
+/// This package, and the one that it shares with the tools.
 const XTASK: &[&str] = &["xtask", "happy-tool-kit"];
 
 pub(super) struct Step {
@@ -25,12 +25,13 @@ pub(super) struct Step {
     pub(super) what: &'static str,
     /// What to do when it fails.
     pub(super) advice: &'static str,
-    /// Compiles and checks, and needs nothing of the steps before it: it may run while others do.
+    /// Whether it only compiles and checks, and needs nothing of the steps before it. Then it may run at the same time
+    /// as others.
     pub(super) beside: bool,
     pub(super) run: fn() -> Result<Outcome>,
 }
 
-/// In this order: the cheap ones that fail most often first.
+/// All steps in order: cheap ones that fail often come first.
 pub(super) const STEPS: &[Step] = &[
     Step {
         when: Always,
@@ -203,13 +204,15 @@ fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Outcome> {
     process::run(process::cargo(arguments).envs(environment.iter().copied())).map(|()| Outcome::Passed)
 }
 
-/// Arguments of a cargo command for all crates and the packages of tests; xtask and the tools have steps of their own. Clippy and doc
-/// use the profile of the tests too, so that build scripts and derive macros are compiled once for all three.
+/// Returns the arguments of a cargo command for all crates and the packages of tests. xtask and the tools have steps of
+/// their own. Clippy and doc also use the profile of the tests, so that build scripts and derive macros are compiled
+/// once for all three.
 fn crates<'a>(command: &[&'a str], further: &[&'a str]) -> Vec<&'a str> {
     [command, TESTED, further].concat()
 }
 
-/// On the selection of the conformance data; the step `conform` uses the full data if they are there.
+/// Runs the tests on the selection of the conformance data. The step `conform` uses the full data if they are
+/// available.
 fn tests() -> Result<Outcome> {
     eprintln!("compiling the workspace's tests: the first time takes minutes; then a line per test program");
     // The step `conform` runs the corpora and prints their table.
@@ -225,7 +228,8 @@ fn tests() -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// What the step `tests` runs with some recipes. It has compiled the programs, unless only this step was asked for.
+/// Runs with all recipes what the step `tests` runs with some. That step has compiled the programs, unless only this
+/// one was requested.
 fn sweeps() -> Result<Outcome> {
     let programs = ["--test", "memory", "--test", "recipes_memory", "--test", "recipes_same_bits"];
     let mut command = process::cargo(&crates(&["test", "--release", "--no-fail-fast"], &programs));
@@ -239,7 +243,8 @@ fn sweeps() -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// Clippy, doc and tests of these packages, in the profile in which they run: most of it is compiled already.
+/// Runs clippy, doc and the tests of these packages in the profile in which they run, since most of it is compiled
+/// already.
 fn in_xtask_profile(packages: &[&str]) -> Result<Outcome> {
     let packages: Vec<&str> = packages.iter().flat_map(|name| ["--package", *name]).collect();
     let with = |command: &[&'static str], further: &[&'static str]| [command, &packages, further].concat();
@@ -251,32 +256,33 @@ fn in_xtask_profile(packages: &[&str]) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// Cargo unpacks the packages that others depend on into a cache that is named after the target directory, and takes
-/// what it finds there for a version that it has seen: so each run has a directory of its own.
+/// Packages the crates. Cargo unpacks packages that others depend on into a cache named after the target directory, and
+/// assumes that what it finds there is the same version. So each run has a target directory of its own.
 fn package() -> Result<Outcome> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
     let folder = paths::target().join(format!("package-{now}"));
-    // Verifying means compiling: the cheapest profile does.
+    // Verifying compiles the packages, so it uses the cheapest profile.
     let environment = [
         ("CARGO_TARGET_DIR", &*folder.to_string_lossy()),
         ("CARGO_PROFILE_DEV_OPT_LEVEL", "0"),
         ("CARGO_PROFILE_DEV_DEBUG", "0"),
     ];
-    // What is not published is not packaged: it depends on packages that no registry has.
+    // Packages that are not published are left out, because they depend on packages that no registry has.
     let metadata = process::metadata(&["--no-deps"])?;
     let unpublished = metadata.packages.iter().filter(|package| package.publish.as_deref() == Some(&[]));
     let unpublished = unpublished.flat_map(|package| ["--exclude", package.name.as_str()]);
     let arguments: Vec<&str> =
         ["package", "--workspace", "--allow-dirty", "--quiet"].into_iter().chain(unpublished).collect();
     let done = cargo(&arguments, &environment);
-    // Were it to stay, it would take room and nothing else.
+    // It is not needed any more.
     let _ = std::fs::remove_dir_all(&folder);
     done
 }
 
-/// The selection in the repository, and the full data if they are there.
+/// Runs the corpora on the selection in the repository, and on the full data if they are available.
 fn conform_step() -> Result<Outcome> {
-    // The program that the step `tests` has compiled: with the crates' tests, else cargo would compile most of it for other features.
+    // The program that the step `tests` has compiled. It is built together with the crates' tests; otherwise cargo
+    // would compile most of it with other features.
     let mut build = process::cargo(&crates(&["test", "--release", "--no-run"], &["--test", "corpora"]));
     let built = process::build(build.envs(TEST_PROFILE.iter().copied()))?;
     let program = built.into_iter().find(|built| built.target == conform::PROGRAM);

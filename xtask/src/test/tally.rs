@@ -1,4 +1,4 @@
-//! What the steps of a run came to, and the summary of it.
+//! The results of the steps of a run, and their summary.
 
 use super::clock::Clock;
 use super::steps::{STEPS, Step};
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;
 
-/// Of one process; [`Tally::add`] joins those of two.
+/// The results of one process. [`Tally::add`] joins those of two.
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct Tally {
     /// A step's name, and its line in the summary.
@@ -46,7 +46,7 @@ impl Tally {
         self.failures.extend(failure);
     }
 
-    /// What other steps came to.
+    /// Adds the results of other steps.
     pub(super) fn add(&mut self, other: Tally) {
         self.lines.extend(other.lines);
         let place = |name: &str| STEPS.iter().position(|step| step.name == name);
@@ -61,7 +61,7 @@ impl Tally {
         !self.failures.is_empty()
     }
 
-    /// The failures, and the summary.
+    /// Prints the failures, and the summary.
     pub(super) fn print(&self, clock: &Clock) {
         for failure in &self.failures {
             eprintln!("{failure}");
@@ -91,7 +91,7 @@ impl Tally {
     }
 }
 
-/// The summary's text for a step's result, and the error if it counts as a failure.
+/// Returns the summary's text for a step's result, and the error if it counts as a failure.
 fn judge(step: &Step, result: Result<Outcome>, ci: bool) -> (String, Option<String>) {
     match result {
         Ok(Outcome::Passed) => ("passed".into(), None),

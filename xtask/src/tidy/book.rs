@@ -8,7 +8,7 @@
 //! link to a picture                  the same; the picture comes along
 //! link to any other file or folder   its address in the repository
 //! ```
-//! The pages in the repository work without it. [`complete`] holds that every page is in it.
+//! The pages in the repository work without the book. [`complete`] checks that every page is in it.
 
 use super::links::{self, join};
 use super::{Tree, Violation};
@@ -17,13 +17,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const SUMMARY: &str = "docs/SUMMARY.md";
 
-/// Where the code of the pages is compiled.
+/// The file that compiles the code of the pages.
 const DOCTESTS: &str = "benches/src/lib.rs";
 
-/// A file of the book is a picture if its name ends so.
+/// A file of the book is a picture if its name ends with one of these.
 const PICTURES: &[&str] = &[".svg", ".png"];
 
-/// Every page in `docs` is a chapter, once, and its Rust code is compiled.
+/// Checks that every page in `docs` is a chapter, once, and that its Rust code is compiled.
 pub(super) fn complete(tree: &Tree) -> Vec<Violation> {
     let Some(summary) = tree.text(SUMMARY) else { return vec![format!("{SUMMARY}: missing")] };
     let mut found = Vec::new();
@@ -47,13 +47,13 @@ pub(super) fn complete(tree: &Tree) -> Vec<Violation> {
     found
 }
 
-/// Whether a page has Rust code that is meant to be compiled.
+/// Returns whether a page has Rust code that should be compiled.
 fn has_rust(page: &str) -> bool {
     let mut languages = page.lines().filter_map(|line| line.trim_start().strip_prefix("```"));
     languages.any(|language| language.starts_with("rust") && !language.contains("ignore"))
 }
 
-/// The files of the book by their paths in its source folder.
+/// Returns the files of the book by their paths in its source folder.
 pub(crate) fn stage(tree: &Tree) -> Result<BTreeMap<String, Vec<u8>>> {
     let summary = tree.text(SUMMARY).ok_or_else(|| format!("{SUMMARY} is missing"))?;
     let cargo = tree.text("Cargo.toml").unwrap_or_default();
@@ -86,7 +86,7 @@ struct Book<'a> {
 }
 
 impl Book<'_> {
-    /// Where a link on the page `from` leads in the book; `None` if it stays as it is.
+    /// Returns where a link on the page `from` leads in the book; `None` if it is unchanged.
     fn target(&self, from: &str, link: &str, pictures: &mut BTreeSet<String>) -> Option<String> {
         if links::is_elsewhere(link) || link.starts_with('#') {
             return None;
@@ -108,7 +108,7 @@ impl Book<'_> {
     }
 }
 
-/// A page's path in the book. mdBook names the first page of a folder `index`.
+/// Returns a page's path in the book. mdBook names the first page of a folder `index`.
 fn place(path: &str) -> String {
     match path.strip_suffix("README.md") {
         Some(folder) => format!("{folder}index.md"),
@@ -116,7 +116,7 @@ fn place(path: &str) -> String {
     }
 }
 
-/// The link from one file to another, both from the root.
+/// Returns the link from one file to another; both are given from the root.
 fn relative(from: &str, to: &str) -> String {
     "../".repeat(from.matches('/').count()) + to
 }

@@ -1,15 +1,16 @@
-//! `cargo xtask tidy --counts`: lines of code per package, neither blank, comment nor test.
+//! `cargo xtask tidy --counts`: counts the lines of code per package that are neither blank, nor comment, nor test.
 //!
-//! Counted is Rust under a package's `src`. Left out are lines that are blank or begin a comment, items under `#[cfg(test)]`, and
-//! the files of modules that are declared so. Indentation tells where an item ends, because rustfmt has indented all of them.
+//! It counts Rust files under a package's `src`. It leaves out lines that are blank or begin a comment, items under
+//! `#[cfg(test)]`, and the files of modules that are declared so. Indentation shows where an item ends, because rustfmt
+//! has formatted all files.
 
 use super::{Tree, Violation};
 use std::collections::BTreeMap;
 
-/// What a package must not outgrow: xtask is what everybody compiles first.
+/// Maximum lines of code of a package: xtask is what everybody compiles first.
 const LIMITS: &[(&str, usize)] = &[("xtask", 4_000)];
 
-/// Packages stay within [`LIMITS`].
+/// Checks that packages stay within [`LIMITS`].
 pub(super) fn limits(tree: &Tree) -> Vec<Violation> {
     let counts = counts(tree);
     let over = |(name, limit): &(&str, usize)| {
@@ -20,14 +21,14 @@ pub(super) fn limits(tree: &Tree) -> Vec<Violation> {
     LIMITS.iter().filter_map(over).collect()
 }
 
-/// The table for a person.
+/// Returns the table for a person.
 pub(super) fn table(tree: &Tree) -> String {
     let counts = counts(tree);
     let lines = counts.iter().map(|(name, n)| format!("{n:>8}  {name}\n"));
     format!("{}{:>8}  total\n", lines.collect::<String>(), counts.values().sum::<usize>())
 }
 
-/// Lines of code by package.
+/// Returns the lines of code by package.
 fn counts(tree: &Tree) -> BTreeMap<&str, usize> {
     let tests: Vec<String> = tree.texts(".rs").flat_map(|(path, text)| test_modules(path, text)).collect();
     let is_test = |path: &str| tests.iter().any(|module| path.starts_with(module.as_str()));
@@ -39,7 +40,7 @@ fn counts(tree: &Tree) -> BTreeMap<&str, usize> {
     tree.packages.iter().map(|package| (package.name.as_str(), of(package))).collect()
 }
 
-/// The beginnings of the paths of modules that are declared under `#[cfg(test)]` in files of their own.
+/// Returns path prefixes of modules that are declared under `#[cfg(test)]` in files of their own.
 fn test_modules(path: &str, text: &str) -> Vec<String> {
     let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
     let folder = match file {
@@ -56,7 +57,7 @@ fn test_modules(path: &str, text: &str) -> Vec<String> {
         for line in lines.by_ref() {
             let named = line.strip_prefix("#[path = \"").and_then(|rest| rest.strip_suffix("\"]"));
             match named {
-                // A path counts from the file's own folder.
+                // A path is relative to the file's own folder.
                 Some(name) => place = Some(format!("{}{name}", &path[..path.len() - file.len()])),
                 None if line.starts_with("#[") => {}
                 None => {
@@ -78,7 +79,7 @@ fn is_for_tests(line: &str) -> bool {
     ["#[cfg(test)]", "#[cfg(all(test,"].iter().any(|start| line.starts_with(start))
 }
 
-/// Lines of a file that are neither blank, comment nor test.
+/// Returns the number of lines of a file that are neither blank, nor comment, nor test.
 fn code_lines(text: &str) -> usize {
     let mut lines = text.lines();
     let mut count = 0;
@@ -97,7 +98,7 @@ fn code_lines(text: &str) -> usize {
     count
 }
 
-/// Passes over further attributes and one item, which ends on its first line or where its indentation returns.
+/// Skips further attributes and one item, which ends on its first line or where its indentation returns.
 fn skip_item<'a>(lines: &mut impl Iterator<Item = &'a str>, indent: &str) {
     let mut lines =
         lines.skip_while(|line| line.trim_start().starts_with("#[") || line.trim_start().starts_with("//"));

@@ -1,10 +1,11 @@
-//! Checks on packages: who may depend on whom, and what each crate owes its users.
+//! Checks on packages: which may depend on which, and what each crate must have.
 
 use super::{Tree, Violation};
 
-/// What each of our packages may depend on (all kinds of dependency), among our packages.
+/// The packages among ours on which each of our packages may depend (all kinds of dependency).
 ///
-/// The library crates point down only: `gguf, tensor, tokenizer, sampler, grammar` -> `kernels` -> `model` -> `engine` -> `cli, ffi`.
+/// Dependencies of library crates point down only: `gguf, tensor, tokenizer, sampler, grammar` -> `kernels` -> `model`
+/// -> `engine` -> `cli, ffi`.
 const LAYERS: &[(&str, &[&str])] = &[
     ("happy-gguf", &[]),
     ("happy-tensor", &[]),
@@ -68,14 +69,15 @@ const LIBRARIES: &[&str] = &[
     "happy-server",
 ];
 
-/// What any package's tests may depend on, and what these two packages, which are nothing but tests, do.
+/// The package on which any package's tests may depend, and on which these two packages, which are nothing but tests,
+/// depend.
 const TESTKIT: &str = "happy-testkit";
 const TESTS_ALONE: &[&str] = &["happy-conform", "happy-benches"];
 
-/// Dependencies that must be optional: the crate is useful without.
+/// Dependencies that must be optional, because the crate is useful without them.
 const OPTIONAL: &[(&str, &str)] = &[("happy-tokenizer", "happy-gguf")];
 
-/// Dependencies among our packages follow [`LAYERS`].
+/// Checks that dependencies among our packages follow [`LAYERS`].
 pub(super) fn layering(tree: &Tree) -> Vec<Violation> {
     let ours = |name: &str| tree.packages.iter().any(|package| package.name == name);
     let mut found = Vec::new();
@@ -114,7 +116,7 @@ pub(super) fn layering(tree: &Tree) -> Vec<Violation> {
     found
 }
 
-/// A published crate has a README and a description, and an example if it is a library.
+/// Checks that a published crate has a README and a description, and an example if it is a library.
 pub(super) fn completeness(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
     for package in tree.packages.iter().filter(|package| package.published) {

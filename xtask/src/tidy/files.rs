@@ -1,17 +1,17 @@
-//! Checks on all files: text only, no registry hosts, the documents that a project owes.
+//! Checks on all files: text only, no registry hosts, and the documents that a project must have.
 
 use super::{Tree, Violation};
 
-/// Generated models and goldens may be binary, and only there.
+/// The folder of generated models and goldens, which may be binary. Other files may not.
 const BINARY_FOLDER: &str = "fixtures/";
 
-/// A binary fixture stays small, but for the selection of the conformance data, which is bounded as a whole.
+/// Maximum size of a binary fixture, except for the selection of the conformance data, whose total size is limited.
 const MAX_FIXTURE: usize = 256 << 10;
 const CORPUS_FOLDER: &str = "fixtures/corpus/";
 const MAX_CORPUS: usize = 16 << 20;
 
-/// Hosts of package registries: a name in the tree ties users to one, and mirrors exist. Written in two halves, so that
-/// this file does not name them either.
+/// Hosts of package registries. A name in the tree would tie users to one, although there are mirrors. They are written
+/// in two halves, so that this file does not name them either.
 const REGISTRY_HOSTS: &[&str] = &[
     concat!("crates", ".io"),
     concat!("pypi", ".org"),
@@ -24,13 +24,13 @@ const REGISTRY_HOSTS: &[&str] = &[
     concat!("maven", ".org"),
 ];
 
-/// What git writes around the two sides of a merge.
+/// The markers that git writes around the two sides of a merge.
 const CONFLICT: &[&str] = &["<<<<<<< ", ">>>>>>> "];
 
-/// Written by cargo, which names the registry in it.
+/// Files that cargo writes with the registry's name.
 const NAMES_REGISTRY: &[&str] = &["Cargo.lock"];
 
-/// What must stand in the root.
+/// Files that must be in the root.
 const DOCUMENTS: &[&str] = &[
     "README.md",
     "ARCHITECTURE.md",
@@ -43,10 +43,10 @@ const DOCUMENTS: &[&str] = &[
     ".ci/run",
 ];
 
-/// Files that are one text: each pair stands in two crates that must not depend on each other.
+/// Pairs of files with equal text, in two crates that must not depend on each other.
 const TWINS: &[(&str, &str)] = &[("crates/chat/src/json/read.rs", "crates/grammar/src/json.rs")];
 
-/// Every file is UTF-8 without NUL bytes, except small fixtures and the selection of the conformance data.
+/// Checks that every file is UTF-8 without NUL bytes, except small fixtures and the selection of the conformance data.
 pub(super) fn text_only(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut corpus = 0;
@@ -69,7 +69,7 @@ pub(super) fn text_only(tree: &Tree) -> Vec<Violation> {
     found
 }
 
-/// No file names a package registry's host.
+/// Checks that no file names a package registry's host.
 pub(super) fn registry_hosts(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
     for (path, text) in tree.texts("") {
@@ -85,7 +85,7 @@ pub(super) fn registry_hosts(tree: &Tree) -> Vec<Violation> {
     found
 }
 
-/// No file has both sides of a merge in it.
+/// Checks that no file contains both sides of a merge.
 pub(super) fn conflicts(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
     for (path, text) in tree.texts("") {
@@ -98,7 +98,7 @@ pub(super) fn conflicts(tree: &Tree) -> Vec<Violation> {
     found
 }
 
-/// The root has its documents, and the change log has an entry.
+/// Checks that the root has its documents, and that the change log has an entry.
 pub(super) fn documents(tree: &Tree) -> Vec<Violation> {
     let mut found: Vec<Violation> = DOCUMENTS
         .iter()
@@ -111,7 +111,7 @@ pub(super) fn documents(tree: &Tree) -> Vec<Violation> {
     found
 }
 
-/// The files of [`TWINS`] are equal.
+/// Checks that the files of [`TWINS`] are equal.
 pub(super) fn twins(tree: &Tree) -> Vec<Violation> {
     let differ = |(a, b): &&(&str, &str)| tree.files.get(*a) != tree.files.get(*b);
     let tell =

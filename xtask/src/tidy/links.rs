@@ -1,8 +1,8 @@
-//! Links in Markdown files: the file is there, and so is the heading.
+//! Checks links in Markdown files: the file exists, and so does the heading.
 
 use super::{Tree, Violation};
 
-/// Every relative link in a `.md` file names a file or folder of the tree, and a heading if it has a `#`.
+/// Checks that every relative link in a `.md` file names a file or folder of the tree, and a heading if it has a `#`.
 pub(super) fn resolve(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
     for (path, text) in tree.texts(".md") {
@@ -38,13 +38,13 @@ fn follow(tree: &Tree, from: &str, link: &str) -> Result<(), String> {
     }
 }
 
-/// Whether a link leads to another site, to a mail address, or is rustdoc's path to an item (`crate::Model`).
+/// Returns whether a link leads to another site or to a mail address, or is rustdoc's path of an item (`crate::Model`).
 pub(super) fn is_elsewhere(link: &str) -> bool {
     let scheme = link.split([':', '/', '#']).next().unwrap_or_default();
     link[scheme.len()..].starts_with(':')
 }
 
-/// `link` as seen from the file `from`; `None` if it climbs out of the tree.
+/// Resolves `link` from the file `from`; `None` if it leaves the tree.
 pub(super) fn join(from: &str, link: &str) -> Option<String> {
     let mut parts: Vec<&str> = if link.starts_with('/') { Vec::new() } else { from.split('/').collect() };
     parts.pop();
@@ -60,7 +60,7 @@ pub(super) fn join(from: &str, link: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
-/// The anchor that a heading gets on code hosting sites: lower case, spaces to hyphens, punctuation dropped.
+/// Returns the anchor of a heading on code hosting sites: lower case, spaces become hyphens, punctuation is dropped.
 fn anchor(heading: &str) -> String {
     heading
         .trim_start_matches('#')
@@ -75,7 +75,7 @@ fn anchor(heading: &str) -> String {
         .collect()
 }
 
-/// The lines outside code blocks, with their 1-based numbers and with code spans removed.
+/// Returns the lines outside code blocks, with their numbers from 1, and without code spans.
 fn prose(text: &str) -> impl Iterator<Item = (usize, String)> {
     let mut in_code = false;
     text.lines().enumerate().filter_map(move |(i, line)| {
@@ -89,7 +89,7 @@ fn prose(text: &str) -> impl Iterator<Item = (usize, String)> {
     })
 }
 
-/// The targets of `[text](target)`, `[text](target "title")` and `[label]: target`, with their lines.
+/// Returns the targets of `[text](target)`, `[text](target "title")` and `[label]: target`, with their lines.
 pub(super) fn links(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for (number, line) in prose(text) {
@@ -111,7 +111,7 @@ pub(super) fn links(text: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// The text with other targets for its links outside code: what `target` returns, if anything.
+/// Replaces the targets of the links outside code by what `target` returns, if anything.
 pub(super) fn rewrite(text: &str, mut target: impl FnMut(&str) -> Option<String>) -> String {
     let (mut out, mut in_code) = (String::new(), false);
     for line in text.split_inclusive('\n') {
@@ -127,7 +127,7 @@ pub(super) fn rewrite(text: &str, mut target: impl FnMut(&str) -> Option<String>
             }
             let is_code = i % 2 == 1;
             let mut rest = part;
-            // `[label]: target` stands at the beginning of a line, which has no code before it.
+            // `[label]: target` is at the beginning of a line, so there is no code before it.
             if let Some((label, link)) = part.split_once("]: ").filter(|_| i == 0 && part.starts_with('[')) {
                 let end = link.find(char::is_whitespace).unwrap_or(link.len());
                 out += &format!("{label}]: {}", target(&link[..end]).as_deref().unwrap_or(&link[..end]));

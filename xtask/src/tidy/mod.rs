@@ -1,7 +1,7 @@
 //! `cargo xtask tidy`: the project's conventions, each as a check with a name.
 //!
-//! The checks look at a [`Tree`]: the files that git knows or would add, and the packages as cargo sees them. A tree can be
-//! made up, which is how the tests at the bottom of each file prove that every violation is caught.
+//! The checks look at a [`Tree`]: the files that git tracks or would add, and the packages from cargo's metadata. Tests
+//! can make up a tree. So the tests at the bottom of each file prove that every violation is found.
 
 mod book;
 mod counts;
@@ -15,25 +15,25 @@ use happy_tool_kit::{Result, paths, process};
 use std::collections::BTreeMap;
 use std::process::Command;
 
-/// What is checked.
+/// The files and packages that are checked.
 #[derive(Default)]
 pub(crate) struct Tree {
-    /// Path relative to the root, with `/`, to the file's bytes.
+    /// The bytes of each file by its path, which is relative to the root and uses `/`.
     files: BTreeMap<String, Vec<u8>>,
     /// The workspace's packages.
     packages: Vec<Package>,
 }
 
-/// A workspace member, as far as the checks care.
+/// The properties of a workspace member that the checks use.
 #[derive(Default)]
 struct Package {
     name: String,
     /// The folder relative to the root.
     dir: String,
     description: Option<String>,
-    /// `publish = false` packages owe no README, description or example.
+    /// Whether it is published. Packages with `publish = false` need no README, description or example.
     published: bool,
-    /// A package with a library owes an example.
+    /// Whether it has a library; then it needs an example.
     has_lib: bool,
     dependencies: Vec<Dependency>,
 }
@@ -45,10 +45,10 @@ struct Dependency {
     optional: bool,
 }
 
-/// A place and what is wrong there.
+/// A place, and what is wrong there.
 type Violation = String;
 
-/// A check's name, what it holds, and the check.
+/// A check's name and the check.
 type Check = (&'static str, fn(&Tree) -> Vec<Violation>);
 
 const CHECKS: &[Check] = &[
@@ -87,7 +87,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     check()
 }
 
-/// The files of the book, by their paths in its source folder.
+/// Returns the files of the book by their paths in its source folder.
 pub(crate) fn book() -> Result<BTreeMap<String, Vec<u8>>> {
     book::stage(&read_tree()?)
 }
@@ -112,7 +112,7 @@ pub(crate) fn check() -> Result<()> {
     if total == 0 { Ok(()) } else { Err(format!("tidy found {total} violation(s)")) }
 }
 
-/// The files that git tracks or would add, and cargo's view of the workspace.
+/// Reads the files that git tracks or would add, and cargo's metadata of the workspace.
 fn read_tree() -> Result<Tree> {
     let root = paths::root();
     let mut git = Command::new("git");
@@ -126,7 +126,7 @@ fn read_tree() -> Result<Tree> {
             Ok(bytes) => {
                 files.insert(name.to_owned(), bytes);
             }
-            // Deleted in the work tree, still in the index.
+            // Deleted in the work tree, but still in the index.
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
             Err(e) => return Err(format!("cannot read {name}: {e}")),
         }
@@ -157,12 +157,12 @@ impl Package {
 }
 
 impl Tree {
-    /// The file's text, if it is text.
+    /// Returns the file's text, if it is text.
     fn text(&self, path: &str) -> Option<&str> {
         std::str::from_utf8(self.files.get(path)?).ok()
     }
 
-    /// All text files whose name ends with `suffix`.
+    /// Returns all text files whose name ends with `suffix`.
     fn texts<'a>(&'a self, suffix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.files
             .iter()
@@ -170,7 +170,7 @@ impl Tree {
             .filter_map(|(path, bytes)| Some((path.as_str(), std::str::from_utf8(bytes).ok()?)))
     }
 
-    /// Whether the tree has this file or folder.
+    /// Returns whether the tree has this file or folder.
     fn has(&self, path: &str) -> bool {
         let folder = format!("{path}/");
         path.is_empty()
@@ -183,7 +183,7 @@ impl Tree {
 mod tests {
     use super::*;
 
-    /// A tree of these files and no packages.
+    /// Makes a tree of these files, without packages.
     pub(super) fn tree(files: &[(&str, &str)]) -> Tree {
         let files = files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect();
         Tree { files, packages: Vec::new() }

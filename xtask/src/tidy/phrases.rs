@@ -1,14 +1,15 @@
 //! Phrases that are hard to read, and what to write instead.
 //!
-//! A pattern is a sequence of words: `word`, `one|other`, `begin*` for every word that begins so, `?` for any word. It is looked
-//! for, in any case, in what people read: Markdown, comments and text in double quotes, without what stands in backticks.
+//! A pattern is a sequence of words: `word`, `one|other`, `begin*` for every word with this beginning, `?` for any
+//! word. It is searched for, ignoring case, in what people read: Markdown, comments, and text in double quotes. Text
+//! between backticks is left out.
 
 use super::{Tree, Violation};
 
 /// A phrase.
 struct Phrase {
     pattern: &'static str,
-    /// A line that holds one of these too is fine.
+    /// A line that also contains one of these is accepted.
     unless: &'static [&'static str],
     instead: &'static str,
     /// Examples of what is caught and of what is not, for the test.
@@ -143,7 +144,7 @@ const PHRASES: &[Phrase] = &[
     phrase("unauthoris*", "unauthorized", "The phone is unauthorised.", "The phone is unauthorized."),
 ];
 
-/// What is read by people in files with these endings, and what begins a comment there.
+/// What people read in files with these endings, and what begins a comment there.
 const LANGUAGES: &[(&str, &str)] = &[
     (".rs", "//"),
     (".md", ""),
@@ -162,10 +163,10 @@ const LANGUAGES: &[(&str, &str)] = &[
 /// The table itself, other people's texts, and texts made for tests.
 const LEFT_OUT: &[&str] = &["xtask/src/tidy/phrases.rs", "fixtures/", "LICENSE"];
 
-/// In the first lines of what is made from other files: its phrases are corrected there.
+/// A marker in the first lines of generated files, whose phrases must be corrected in their sources.
 const GENERATED: &str = "Made by `cargo xtask";
 
-/// No file has one of [`PHRASES`].
+/// Checks that no file has one of [`PHRASES`].
 pub(super) fn wording(tree: &Tree) -> Vec<Violation> {
     readable(tree).flat_map(|(path, text)| violations(path, text)).collect()
 }
@@ -193,7 +194,8 @@ fn violations(path: &str, text: &str) -> Vec<Violation> {
     found
 }
 
-/// What a person reads in a line of a file whose comments begin with `comment`; all of it where that is empty.
+/// Returns what a person reads in a line of a file whose comments begin with `comment`, or the whole line if that is
+/// empty.
 fn prose(line: &str, comment: &str) -> String {
     let trimmed = line.trim_start();
     let is_inside_comment = comment == "//" && (trimmed.starts_with("* ") || trimmed.starts_with("/*"));
@@ -201,7 +203,7 @@ fn prose(line: &str, comment: &str) -> String {
     text.split('`').step_by(2).collect::<Vec<_>>().join(".")
 }
 
-/// The texts in double quotes of a line of code, and its comment.
+/// Returns the texts in double quotes of a line of code, and its comment.
 fn quoted(line: &str, comment: &str) -> String {
     let (mut rest, mut text) = (line, String::new());
     loop {
@@ -225,7 +227,7 @@ impl Phrase {
     }
 }
 
-/// Whether the words of `pattern` follow one another in `text`, with nothing but spaces between them.
+/// Returns whether the words of `pattern` follow one another in `text`, separated only by spaces.
 fn holds(text: &str, pattern: &str) -> bool {
     let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '\'';
     let mut sentences = text.split(|c: char| !is_word(c) && !c.is_whitespace());

@@ -2,8 +2,8 @@
 
 use super::{Tree, Violation};
 
-/// Where unsafe code may be allowed (path prefixes), each with why. The compiler finds all other places: the lint `unsafe_code` is
-/// denied for every package, by its manifest.
+/// Path prefixes where unsafe code may be allowed, with the reason for each. The compiler finds it everywhere else:
+/// every manifest denies the lint `unsafe_code`.
 const UNSAFE_PLACES: &[(&str, &str)] = &[
     ("crates/kernels/src/arch/", "vector loads and stores, and the one dispatch call"),
     ("crates/kernels/src/pool/", "lending borrowed work to threads that outlive the borrow"),
@@ -20,10 +20,10 @@ const UNSAFE_PLACES: &[(&str, &str)] = &[
     ("benches/peers-grammar/src/memory.rs", "a global allocator that counts"),
 ];
 
-/// A file longer than this is split; about 400 is the aim.
+/// A longer file must be split. The aim is about 400 lines.
 const MAX_LINES: usize = 600;
 
-/// Every manifest denies unsafe code, and it is allowed again only in [`UNSAFE_PLACES`].
+/// Checks that every manifest denies unsafe code, and that it is allowed again only in [`UNSAFE_PLACES`].
 pub(super) fn unsafe_places(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
     for (path, text) in tree.texts("Cargo.toml") {
@@ -53,7 +53,7 @@ pub(super) fn unsafe_places(tree: &Tree) -> Vec<Violation> {
     found
 }
 
-/// Every crate root says `forbid(unsafe_code)`, or `deny` if the crate has an allowed place.
+/// Checks that every crate root has `forbid(unsafe_code)`, or `deny` if a place in the crate may allow it.
 pub(super) fn unsafe_lints(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
     for package in &tree.packages {
@@ -75,7 +75,8 @@ pub(super) fn unsafe_lints(tree: &Tree) -> Vec<Violation> {
     found
 }
 
-/// The first line that is neither blank nor an inner attribute is a `//!` comment (or includes the README as one).
+/// Checks that the first line that is neither blank nor an inner attribute is a `//!` comment, or includes the README
+/// as one.
 pub(super) fn headers(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
     for (path, text) in tree.texts(".rs") {
@@ -94,7 +95,7 @@ pub(super) fn headers(tree: &Tree) -> Vec<Violation> {
     found
 }
 
-/// No file has more than [`MAX_LINES`] lines, except files of tables.
+/// Checks that no file has more than [`MAX_LINES`] lines, except files of tables.
 pub(super) fn length(tree: &Tree) -> Vec<Violation> {
     let is_table = |path: &str| {
         let stem = path.rsplit('/').next().unwrap_or(path).trim_end_matches(".rs");
@@ -114,10 +115,10 @@ pub(super) fn length(tree: &Tree) -> Vec<Violation> {
         .collect()
 }
 
-/// The tests of these checks spell what the checks look for.
+/// The folder of these checks, whose tests contain what the checks look for.
 const THESE_CHECKS: &str = "xtask/src/tidy/";
 
-/// No macro that stands for missing code, no debug print, no test that is switched off.
+/// Checks that there is no macro for missing code, no debug print, and no test that is switched off.
 pub(super) fn unfinished(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
     for (path, text) in tree.texts(".rs").filter(|(path, _)| !path.starts_with(THESE_CHECKS)) {
@@ -145,7 +146,7 @@ pub(super) fn unfinished(tree: &Tree) -> Vec<Violation> {
     found
 }
 
-/// Code blocks that rustdoc is told to pass over.
+/// Returns the code blocks that rustdoc should ignore.
 fn ignored_doctests(path: &str, text: &str) -> Vec<Violation> {
     let is_ignored = |line: &str| {
         let line = line.trim_start().trim_start_matches("//!").trim_start_matches("///").trim_start();
