@@ -1,4 +1,4 @@
-//! Zip archives whose bytes depend on what is in them and on nothing else: no times, no owners, names in order.
+//! Zip archives whose bytes depend on nothing but their contents: no times, no owners, names in order.
 
 use happy_tool_kit::Result;
 use std::collections::BTreeMap;
@@ -11,7 +11,8 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 pub(crate) enum Packing {
     /// Deflated.
     Small,
-    /// As it is, its first byte at a multiple of this many bytes of the archive: what Android maps without unpacking.
+    /// Uncompressed, with its first byte at a multiple of this many bytes in the archive, so that Android can map it
+    /// without unpacking.
     Mapped(u16),
 }
 
@@ -20,19 +21,19 @@ pub(crate) enum Packing {
 pub(crate) struct Archive(BTreeMap<String, (Vec<u8>, Packing)>);
 
 impl Archive {
-    /// Adds a file; a second one of the same name takes the first one's place.
+    /// Adds a file, which replaces one with the same name.
     pub(crate) fn add(&mut self, name: impl Into<String>, bytes: impl Into<Vec<u8>>, packing: Packing) {
         self.0.insert(name.into(), (bytes.into(), packing));
     }
 
-    /// The archive's bytes.
+    /// Returns the archive's bytes.
     ///
     /// # Errors
-    /// An entry is larger than an archive of the old format holds (4 GiB).
+    /// If an entry is larger than the old archive format allows (4 GiB).
     pub(crate) fn write(&self) -> Result<Vec<u8>> {
         let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
         for (name, (bytes, packing)) in &self.0 {
-            // The first moment that the format knows: 1980-01-01 00:00:00.
+            // The earliest time that the format can express: 1980-01-01 00:00:00.
             let options =
                 SimpleFileOptions::default().last_modified_time(DateTime::default()).unix_permissions(0o644);
             let options = match packing {
@@ -50,10 +51,10 @@ impl Archive {
     }
 }
 
-/// Where the data of each entry that is stored as it is starts in the archive, with its name.
+/// Returns where the data of each uncompressed entry starts in the archive, with its name.
 ///
 /// # Errors
-/// `bytes` are not a zip archive.
+/// If `bytes` are not a zip archive.
 pub(crate) fn stored(bytes: &[u8]) -> Result<Vec<(String, u64)>> {
     let broken = |e: zip::result::ZipError| format!("not a whole zip archive: {e}");
     let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).map_err(broken)?;
@@ -93,7 +94,7 @@ mod tests {
     #[test]
     fn the_same_input_gives_the_same_bytes() {
         let first = sample(false).write().expect("written");
-        // The format's clock ticks every two seconds.
+        // The format stores times in steps of two seconds.
         std::thread::sleep(std::time::Duration::from_millis(2100));
         assert!(first == sample(true).write().expect("written"));
     }

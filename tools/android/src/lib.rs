@@ -2,9 +2,9 @@
 //!
 //! | module | what it knows |
 //! |---|---|
-//! | `link` | the NDK ([`ndk`]), or stand-ins for it; what cargo is told |
-//! | `elf` | what Android's loader asks of a file (`cargo xtask elf-check`) |
-//! | `dist`, `apk` | the folder that an app takes, and a whole app |
+//! | `link` | the NDK ([`ndk`]), or stand-ins for it; the variables and flags for cargo |
+//! | `elf` | the rules of Android's loader (`cargo xtask elf-check`) |
+//! | `dist`, `apk` | the folder of files for an app, and a whole app |
 //! | `archive` | zip archives with the same bytes for the same content |
 
 #![forbid(unsafe_code)]
@@ -49,7 +49,7 @@ enum Step {
     Apk,
 }
 
-/// The program: reads the arguments of this process.
+/// Runs the program with the arguments of this process.
 pub fn main() -> ExitCode {
     outcome::exit(match Cli::parse().command {
         Task::Dist(args) => dist::run(&args),

@@ -1,4 +1,5 @@
-//! `cargo xtask header`: the C header of `crates/ffi`, made by cbindgen from its sources; `--check` compares.
+//! `cargo xtask header`: generates the C header of `crates/ffi` from its sources with cbindgen. `--check` only compares
+//! it.
 
 use happy_tool_kit::{Result, paths};
 use std::path::PathBuf;
@@ -11,10 +12,11 @@ pub(crate) struct Args {
     check: bool,
 }
 
-/// Where the header stands, from the root.
+/// The path of the header, from the root.
 const HEADER: &str = "crates/ffi/include/happy.h";
 
-/// The sources that it is made of, in its order, without `.rs`: none with submodules, which would come twice.
+/// The sources from which it is generated, in order and without `.rs`. None of them has submodules, which would be
+/// included twice.
 const SOURCES: &[&str] = &[
     "status",
     "log_level",
@@ -41,7 +43,7 @@ const ENUMS: &[(&str, &str)] = &[
     ("TrimLevel", "HappyTrimLevel"),
 ];
 
-/// Prefixes of enum values as cbindgen makes them, and as C programs want to write them.
+/// Prefixes of enum values as cbindgen writes them, and as C programs use them.
 const VALUES: &[(&str, &str)] = &[
     ("HAPPY_STATUS_", "HAPPY_"),
     ("HAPPY_KV_TYPE_", "HAPPY_KV_"),
@@ -104,7 +106,7 @@ fn generate() -> Result<String> {
     config.enumeration.prefix_with_name = true;
     config.enumeration.rename_variants = cbindgen::RenameRule::ScreamingSnakeCase;
     config.export.rename = ENUMS.iter().map(|(rust, c)| ((*rust).to_owned(), (*c).to_owned())).collect();
-    // No function names these types: their fields are plain numbers, so that any number may come in.
+    // No function refers to these types: their values are passed as plain numbers, so that any number may come in.
     config.export.include = ["KvType", "LogLevel", "EventKind", "FinishReason", "PoolingKind", "TrimLevel"]
         .map(str::to_owned)
         .to_vec();
@@ -121,7 +123,7 @@ fn generate() -> Result<String> {
     Ok(tidied(&text))
 }
 
-/// The text with C's names of enum values, and without the sections that are for callers in Rust.
+/// Returns the text with C's names of enum values, and without the sections for callers in Rust.
 fn tidied(text: &str) -> String {
     let mut text = text.to_owned();
     for (rust, c) in VALUES {
@@ -132,7 +134,7 @@ fn tidied(text: &str) -> String {
     for line in text.lines() {
         in_safety = (in_safety || line.trim() == "* # Safety") && line.trim() != "*/";
         if in_safety {
-            // The blank line before the section goes too.
+            // The blank line before the section is removed, too.
             if line.trim() == "* # Safety" && out.ends_with(" *\n") {
                 out.truncate(out.len() - 3);
             }

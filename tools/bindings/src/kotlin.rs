@@ -1,5 +1,6 @@
-//! Whether the Kotlin sources compile: JetBrains' compiler, which npm fetches with the standard library and kotlinx-coroutines, takes
-//! them with warnings as errors, after javac has taken the Java sources that they use.
+//! Checks that the Kotlin sources compile. npm fetches JetBrains' compiler with the standard library and
+//! kotlinx-coroutines. javac compiles the Java sources that they use, then the Kotlin sources must compile without
+//! warnings.
 
 use happy_tool_kit::outcome::Outcome;
 use happy_tool_kit::{Result, paths, process};
@@ -10,7 +11,7 @@ use std::time::Duration;
 /// The compiler and its version.
 const PACKAGE: &str = "kotlin-compiler@2.4.20";
 
-/// What the compiler itself needs, of the package's `lib`, and what the sources do.
+/// The files of the package's `lib` that the compiler needs, and those that the sources need.
 const COMPILER: &[&str] = &[
     "kotlin-compiler",
     "kotlin-stdlib",
@@ -22,15 +23,15 @@ const COMPILER: &[&str] = &[
 const LIBRARIES: &[&str] = &["kotlin-stdlib", "kotlinx-coroutines-core-jvm"];
 
 const JAVA: &[&str] = &["bindings/android/src/main/java/dev/happyllm", "crates/ffi/tests/java/dev/happyllm"];
-/// `ChatActivity.kt` of the sample names Android's classes: it is left out.
+/// `ChatActivity.kt` of the sample is left out, because it uses Android's classes.
 const KOTLIN: &[&str] = &["bindings/android/src/main/kotlin/dev/happyllm", "crates/ffi/tests/kotlin"];
 const SAMPLES: &[&str] = &["bindings/android/sample/Chat.kt", "bindings/android/sample/Search.kt"];
 
-/// A package of 90 MB.
+/// The package has 90 MB.
 const INSTALL_LIMIT: Duration = Duration::from_secs(600);
 const COMPILE_LIMIT: Duration = Duration::from_secs(600);
 
-/// Compiles the sources. Without npm, a JDK or the package, that is not run, and says why.
+/// Compiles the sources. Without npm, a JDK or the package, the step is skipped and says why.
 pub(crate) fn step() -> Result<Outcome> {
     for program in ["npm", "java", "javac"] {
         if !process::succeeds(Command::new("sh").args(["-c", "command -v $0", program])) {
@@ -43,20 +44,20 @@ pub(crate) fn step() -> Result<Outcome> {
     };
     let out = paths::target().join("kotlin").join(format!("classes-{}", std::process::id()));
     let compiled = try_out(&library, &out).and_then(|()| compile(&library, &out));
-    // What is left of it would only take room.
+    // It is not needed any more.
     let _ = std::fs::remove_dir_all(&out);
     println!("{} Kotlin files compiled with {PACKAGE}, warnings as errors", compiled?);
     Ok(Outcome::Passed)
 }
 
-/// The folder of the jars; or, if npm cannot fetch them, why.
+/// Returns the folder of the jars or, if npm cannot fetch them, the reason.
 fn install() -> Result<std::result::Result<PathBuf, String>> {
     let folder = paths::target().join("kotlin").join(PACKAGE.replace('@', "-"));
     let library = folder.join("node_modules/kotlin-compiler/lib");
     if library.is_dir() {
         return Ok(Ok(library));
     }
-    // Under another name until it is whole; another process may be doing the same.
+    // It has another name until it is complete, since another process may be doing the same.
     let partial = folder.with_extension(format!("partial-{}", std::process::id()));
     std::fs::create_dir_all(&partial).map_err(|e| format!("cannot create {}: {e}", partial.display()))?;
     let mut npm = Command::new("npm");
@@ -76,7 +77,7 @@ fn install() -> Result<std::result::Result<PathBuf, String>> {
     Ok(Ok(library))
 }
 
-/// A file that is not Kotlin must be refused: a compiler that takes it says nothing about others.
+/// Checks that a file that is not Kotlin is refused. A compiler that accepts it proves nothing about others.
 fn try_out(library: &Path, out: &Path) -> Result<()> {
     std::fs::create_dir_all(out).map_err(|e| format!("cannot create {}: {e}", out.display()))?;
     let wrong = out.join("Wrong.kt");
@@ -88,7 +89,7 @@ fn try_out(library: &Path, out: &Path) -> Result<()> {
     }
 }
 
-/// Compiles Java, then Kotlin, and returns how many files of it there are.
+/// Compiles Java, then Kotlin, and returns the number of Kotlin files.
 fn compile(library: &Path, out: &Path) -> Result<usize> {
     let mut javac = Command::new("javac");
     javac.args(["-nowarn", "--release", "8", "-Xlint:-options", "-encoding", "UTF-8", "-d"]).arg(out);
@@ -116,7 +117,7 @@ fn kotlinc(library: &Path, out: &Path, files: &[PathBuf]) -> Result<()> {
     Err(format!("not every Kotlin file compiles ({}):\n{}{}", done.ending, done.stdout, done.stderr))
 }
 
-/// The files with this ending in folders of the repository.
+/// Returns the files with this extension in folders of the repository.
 fn sources(folders: &[&str], ending: &str) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for folder in folders.iter().map(|folder| paths::root().join(folder)) {

@@ -1,5 +1,5 @@
-//! Texts that are made from other texts: the C header from Rust, the Dart bindings from the C header, and the option
-//! classes and enums of Java and Dart from the list of options and the C header. And whether the Kotlin sources compile.
+//! Generated sources: the C header from Rust, the Dart bindings from the C header, and the option classes and enums of
+//! Java and Dart from the list of options and the C header. It also checks that the Kotlin sources compile.
 
 #![forbid(unsafe_code)]
 

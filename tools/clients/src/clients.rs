@@ -1,4 +1,4 @@
-//! Installing the clients and running their scripts.
+//! Installs the clients and runs their scripts.
 
 use crate::server::Server;
 use happy_tool_kit::outcome::Outcome;
@@ -6,7 +6,7 @@ use happy_tool_kit::{Result, fetch, models, paths, process};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Runs the clients of all languages whose tools are here.
+/// Runs the clients of all languages whose tools are installed.
 pub(crate) fn run() -> Result<Outcome> {
     let own = paths::root().join("tools/clients");
     let folder = paths::target().join("clients");
@@ -21,7 +21,7 @@ pub(crate) fn run() -> Result<Outcome> {
     let name = model.file_stem().unwrap_or_default();
     let mut failed = Vec::new();
     for mut command in [python, node] {
-        // The scripts print a line for each test; no client may ask elsewhere.
+        // The scripts print a line for each test. No client may connect to another server.
         let command = command
             .arg(&server.url)
             .arg(name)
@@ -55,12 +55,12 @@ pub(crate) fn run() -> Result<Outcome> {
 /// Browsers in which the page is tested.
 const BROWSERS: [&str; 2] = ["chromium", "google-chrome"];
 
-/// The path of a program, as the shell finds it.
+/// Returns the path of a program, as the shell finds it.
 fn path_of(program: &str) -> Result<String> {
     Ok(process::output(Command::new("sh").args(["-c", "command -v $0", program]))?.trim().to_owned())
 }
 
-/// The script of the Python clients, in an environment of their own.
+/// Returns the command for the script of the Python clients, in an environment of its own.
 fn python(own: &Path, folder: &Path) -> Result<Command> {
     let environment = folder.join("python");
     let python = environment.join("bin/python");
@@ -75,7 +75,7 @@ fn python(own: &Path, folder: &Path) -> Result<Command> {
     Ok(command)
 }
 
-/// The script of the npm clients, beside their packages, where node looks for them.
+/// Returns the command for the script of the npm clients, which is beside their packages, where node looks for them.
 fn node(own: &Path, folder: &Path) -> Result<Command> {
     let folder: PathBuf = folder.join("node");
     std::fs::create_dir_all(&folder).map_err(|e| format!("cannot make {}: {e}", folder.display()))?;

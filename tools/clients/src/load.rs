@@ -1,8 +1,10 @@
-//! Many clients at once against a server, for a time: throughput, time to the first token, and whether streams get mixed up.
+//! Runs many clients against a server for a while and measures throughput, the time to the first token, and whether
+//! streams get mixed up.
 //!
-//! Each client sends one request after the other: a prompt of token ids of its own, answered greedily with exactly so many tokens.
-//! Prompts come again after a while, and the same prompt must have the same text. Any server with OpenAI's `/v1/completions` that takes
-//! token ids and `ignore_eos` will do, so that others can be measured by the same generator.
+//! Each client sends one request after the other: a prompt of token ids of its own, answered greedily with a fixed
+//! number of tokens. Prompts repeat after a while, and the same prompt must get the same text. Any server with OpenAI's
+//! `/v1/completions` that accepts token ids and `ignore_eos` can be used, so that other servers can be measured in the
+//! same way.
 
 use crate::server::Server;
 use clap::Args;
@@ -42,7 +44,7 @@ pub(crate) struct LoadArgs {
     prompts: u64,
 }
 
-/// What all clients found.
+/// The results of all clients.
 #[derive(Default)]
 struct Found {
     answers: u64,
@@ -50,12 +52,12 @@ struct Found {
     /// Times to the first token in milliseconds.
     first: Vec<f64>,
     errors: Vec<String>,
-    /// What the answer to each prompt was.
+    /// The hash of the answer to each prompt.
     texts: HashMap<u64, u64>,
     different: u64,
 }
 
-/// Runs it.
+/// Runs the load test.
 pub(crate) fn run(args: &LoadArgs) -> Result<()> {
     let server = match &args.address {
         Some(_) => None,
@@ -68,7 +70,7 @@ pub(crate) fn run(args: &LoadArgs) -> Result<()> {
     let started = server.as_ref().map(|server| server.url.trim_start_matches("http://").to_owned());
     let address = args.address.clone().or(started).unwrap_or_default();
     let pid = args.pid.or(server.as_ref().map(Server::pid));
-    // The first answer brings in what every server loads late.
+    // The first answer loads what servers load late.
     ask(&address, args, u64::MAX)?;
     let idle = resident(pid);
     let (found, next) = (Mutex::new(Found::default()), AtomicU64::new(0));
@@ -136,7 +138,7 @@ struct Answer {
 /// Sends a request and reads its stream.
 fn ask(address: &str, args: &LoadArgs, seed: u64) -> Result<Answer> {
     let failed = |e: std::io::Error| format!("{address}: {e}");
-    // Ids that SmolLM2's vocabulary has and that are not control tokens.
+    // Ids of SmolLM2's vocabulary that are not control tokens.
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let id = |_| {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
@@ -182,7 +184,7 @@ fn ask(address: &str, args: &LoadArgs, seed: u64) -> Result<Answer> {
     Ok(answer)
 }
 
-/// Resident memory of a process in KiB.
+/// Returns the resident memory of a process in KiB.
 fn resident(pid: Option<u32>) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", pid?)).ok()?;
     status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.split_whitespace().next()?.parse().ok()

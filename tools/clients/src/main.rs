@@ -1,4 +1,4 @@
-//! Unmodified clients from PyPI and npm against `happy serve` with a real model, and many clients at once.
+//! Tests `happy serve` with unmodified clients from PyPI and npm and a real model, and with many clients at once.
 
 #![forbid(unsafe_code)]
 

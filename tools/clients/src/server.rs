@@ -1,4 +1,4 @@
-//! A `happy serve` that ends with this process's interest in it.
+//! A running `happy serve`, which ends when it is dropped.
 
 use happy_tool_kit::Result;
 use std::io::{BufRead, BufReader};
@@ -43,7 +43,7 @@ impl Server {
 }
 
 impl Server {
-    /// Its process.
+    /// Returns the id of its process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -51,7 +51,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended by itself, which its clients have noticed.
+        // It may have ended by itself; its clients have noticed that then.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

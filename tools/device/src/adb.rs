@@ -1,4 +1,4 @@
-//! Every call of `adb`: each has a time limit, and each complaint becomes one sentence.
+//! Calls of `adb`. Each has a time limit, and each complaint becomes one sentence.
 
 use crate::marker::Output;
 use crate::{complaint, interrupt, marker};
@@ -12,10 +12,10 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Small commands take well under a second; starting adb's server takes some.
+/// Small commands take well under a second, but starting adb's server takes some seconds.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Far less than a slow cable carries.
+/// Far less than a slow cable transfers.
 const PUSH_BYTES_PER_SECOND: u64 = 500_000;
 
 /// The client program.
@@ -24,7 +24,7 @@ pub(crate) struct Adb(PathBuf);
 /// A line of `adb devices`.
 pub(crate) struct Listed {
     pub(crate) serial: String,
-    /// `device` when it is ready.
+    /// `device` if it is ready.
     pub(crate) state: String,
 }
 
@@ -42,7 +42,7 @@ pub(crate) enum Ending {
     TimedOut(Duration),
 }
 
-/// Where a piece of output came from.
+/// The pipe from which a piece of output came.
 #[derive(Clone, Copy, PartialEq)]
 enum Pipe {
     Stdout,
@@ -50,7 +50,7 @@ enum Pipe {
 }
 
 impl Adb {
-    /// `platform-tools/adb` of the SDK that ANDROID_HOME or ANDROID_SDK_ROOT names, or `adb` of the path.
+    /// Finds `platform-tools/adb` of the SDK that ANDROID_HOME or ANDROID_SDK_ROOT names, or `adb` in the search path.
     pub(crate) fn find() -> Result<Self> {
         let sdks = ["ANDROID_HOME", "ANDROID_SDK_ROOT"].into_iter().filter_map(env::var_os);
         let mut programs = sdks.map(|sdk| Path::new(&sdk).join("platform-tools/adb")).collect::<Vec<_>>();
@@ -64,7 +64,7 @@ impl Adb {
             })
     }
 
-    /// All devices that adb knows, in whatever state.
+    /// Returns all devices that adb knows, in any state.
     pub(crate) fn devices(&self) -> Result<Vec<Listed>> {
         self.start_server()?;
         let (status, said) = gather(Command::new(&self.0).arg("devices"), LIMIT)?;
@@ -75,16 +75,17 @@ impl Adb {
         Ok(parse_devices(&said))
     }
 
-    /// The server outlives the call that starts it, and would keep the pipes of any other open: this one has none.
+    /// Starts adb's server by a call without pipes. The server outlives the call that starts it, and would keep the
+    /// pipes of any other call open.
     fn start_server(&self) -> Result<()> {
         let mut command = Command::new(&self.0);
         command.arg("start-server").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().map_err(|e| format!("cannot start adb: {e}"))?;
         if wait(&mut child, Instant::now() + LIMIT)?.is_some() {
-            // It fails where another program starts one at the same time, which is as good.
+            // It fails if another program starts one at the same time, which serves as well.
             return Ok(());
         }
-        // One that has just ended cannot be killed, and need not be.
+        // A process that has just ended cannot be killed, and need not be.
         let _ = child.kill();
         let _ = child.wait();
         Err(format!(
@@ -96,7 +97,7 @@ impl Adb {
     /// Connects to a device that listens on TCP.
     pub(crate) fn connect(&self, serial: &str) -> Result<()> {
         let (_, said) = gather(Command::new(&self.0).args(["connect", serial]), LIMIT)?;
-        // "connected to" and "already connected to"; all else is a complaint, whatever the exit code.
+        // "connected to" and "already connected to". Everything else is a complaint, whatever the exit code.
         if said.contains("connected to") {
             return Ok(());
         }
@@ -109,7 +110,7 @@ impl Adb {
 }
 
 impl Device {
-    /// Runs a few commands of the device's shell and hands back what they print; an exit code other than 0 is an error.
+    /// Runs a few commands in the device's shell and returns their output. An exit code other than 0 is an error.
     pub(crate) fn shell(&self, script: &str) -> Result<String> {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let ending = self.run(script, LIMIT, &mut stdout, &mut stderr)?;
@@ -126,7 +127,7 @@ impl Device {
         }
     }
 
-    /// Copies files and folders into the folder `to`, which exists.
+    /// Copies files and folders into the folder `to`, which must exist.
     pub(crate) fn push(&self, files: &[PathBuf], to: &str, bytes: u64) -> Result<()> {
         let mut command = self.command(&["push"]);
         command.args(files).arg(to);
@@ -140,10 +141,10 @@ impl Device {
         }
     }
 
-    /// Runs a script, passes on its output as it comes, and hands back how it ended.
+    /// Runs a script, passes on its output as it comes, and returns how it ended.
     ///
     /// # Errors
-    /// When the device goes away before the script has ended, and when Ctrl-C is pressed.
+    /// If the device disappears before the script has ended, or Ctrl-C is pressed.
     pub(crate) fn run(
         &self,
         script: &str,
@@ -170,7 +171,7 @@ impl Device {
                 known.unwrap_or_else(|| format!("device {} went away: was it unplugged?", self.serial))
             );
         };
-        // A device without exit codes of its own lets adb say 0.
+        // A device that does not report exit codes makes adb exit with 0.
         if let Some(other) = status.code().filter(|other| *other != 0 && *other != code) {
             return Err(format!(
                 "device {}: the program ended with exit code {code}, but adb says {other}",
@@ -188,7 +189,7 @@ impl Device {
 }
 
 impl Ending {
-    /// Shells report a signal as 128 and its number.
+    /// Converts an exit code. Shells report a signal as 128 plus its number.
     fn of(code: i32) -> Self {
         if (129..=192).contains(&code) { Self::Signalled(code - 128) } else { Self::Exited(code) }
     }
@@ -213,7 +214,7 @@ impl fmt::Display for Ending {
     }
 }
 
-/// The lines `SERIAL<tab>STATE` below the heading; the state may have more words.
+/// Reads the lines `SERIAL<tab>STATE` below the heading. The state may have several words.
 fn parse_devices(listing: &str) -> Vec<Listed> {
     let lines = listing.lines().filter_map(|line| line.split_once('\t'));
     lines
@@ -221,7 +222,7 @@ fn parse_devices(listing: &str) -> Vec<Listed> {
         .collect()
 }
 
-/// Runs a call of which all output counts, standard output first. The status is `None` when the time ran out.
+/// Runs a call and collects all its output, standard output first. The status is `None` if it took too long.
 fn gather(command: &mut Command, limit: Duration) -> Result<(Option<ExitStatus>, String)> {
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let status = call(command, limit, &mut |pipe, bytes| {
@@ -233,7 +234,7 @@ fn gather(command: &mut Command, limit: Duration) -> Result<(Option<ExitStatus>,
     Ok((status, String::from_utf8_lossy(&stdout).into_owned()))
 }
 
-/// Runs `adb` until it ends, the time is over (`None`) or Ctrl-C is pressed; output is handed over as it comes.
+/// Runs `adb` until it ends, the time is over (`None`) or Ctrl-C is pressed. Output is passed on as it comes.
 fn call(
     command: &mut Command,
     limit: Duration,
@@ -249,7 +250,7 @@ fn call(
     let ended = follow(&pieces, deadline, on_piece)
         .and_then(|open| if open { Ok(None) } else { wait(&mut child, deadline) });
     if !matches!(ended, Ok(Some(_))) {
-        // One that has just ended cannot be killed, and need not be.
+        // A process that has just ended cannot be killed, and need not be.
         let _ = child.kill();
         let _ = child.wait();
     }
@@ -258,7 +259,7 @@ fn call(
     ended
 }
 
-/// Hands pieces over until both pipes are closed; `true` when one is still open at the deadline.
+/// Passes on pieces until both pipes are closed. Returns `true` if one is still open at the deadline.
 fn follow(
     pieces: &Receiver<(Pipe, Vec<u8>)>,
     deadline: Instant,

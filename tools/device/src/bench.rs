@@ -1,6 +1,6 @@
 //! `--bench`: `happy bench` on the device, between two readings of its cores and thermal zones.
 //!
-//! A phone that is warm, or whose big cores are taken, gives other figures: without the readings a table says little.
+//! A phone that is warm, or whose big cores are busy, gives other figures: without the readings a table says little.
 
 use crate::checks::push_model;
 use crate::environment::environment;
@@ -10,7 +10,8 @@ use happy_tool_kit::Result;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// One line a core (number, capacity, highest and current frequency in kHz) and one a thermal zone (kind, millidegrees).
+/// Prints one line for each core (number, capacity, highest and current frequency in kHz) and one for each thermal zone
+/// (kind, millidegrees).
 const READINGS: &str = "for c in /sys/devices/system/cpu/cpu[0-9]*; do
 echo \"cpu ${c##*/cpu} $(cat $c/cpu_capacity 2>/dev/null || echo -) $(cat $c/cpufreq/cpuinfo_max_freq 2>/dev/null || echo -) $(cat $c/cpufreq/scaling_cur_freq 2>/dev/null || echo -)\"
 done
@@ -19,7 +20,7 @@ for z in /sys/class/thermal/thermal_zone*; do
 done
 true";
 
-/// What a device says of its cores and its heat.
+/// What a device reports about its cores and its heat.
 #[derive(Debug, Default, PartialEq)]
 struct Readings {
     cores: Vec<Core>,
@@ -77,7 +78,7 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// Powers of two up to the number of cores.
+/// Returns the powers of two up to the number of cores.
 fn thread_counts(cores: usize) -> String {
     let counts = [1, 2, 4, 8].into_iter().filter(|n| *n <= cores.max(1));
     counts.map(|n| n.to_string()).collect::<Vec<_>>().join(",")
@@ -99,7 +100,7 @@ fn parse(text: &str) -> Readings {
                     });
                 }
             }
-            // A zone's kind may have spaces; one that is switched off reads as nothing, or as far below zero.
+            // A zone's kind may contain spaces. A zone that is switched off reads as nothing, or as far below zero.
             ["zone", kind @ .., temperature] => {
                 if let Some(millidegrees) = temperature.parse::<f64>().ok().filter(|t| *t > -50_000.0) {
                     readings.zones.push((kind.join(" "), millidegrees / 1000.0));
@@ -133,7 +134,7 @@ fn table(before: &Readings, after: &Readings) -> String {
         return text + "no thermal zone can be read\n";
     }
     for (i, (name, celsius)) in before.zones.iter().enumerate() {
-        // Names repeat, places do not.
+        // Names may repeat, so zones are matched by their index, too.
         let later = after.zones.get(i).filter(|(other, _)| other == name);
         let later = later.map_or("-".into(), |(_, celsius)| format!("{celsius:.1}"));
         text += &format!("{name}: {celsius:.1} °C before, {later} after\n");

@@ -1,5 +1,5 @@
-//! The checks beside the packages' tests: all corpora of other people's results, and the real models: the hashes of their
-//! logits and `happy verify` must find what other machines have written down.
+//! The checks besides the packages' tests: all corpora of other people's results, and the real models, whose hashes of
+//! logits and `happy verify` must agree with what other machines have recorded.
 
 use crate::adb::Ending;
 use crate::environment::environment;
@@ -10,7 +10,7 @@ use happy_tool_kit::{Result, fetch, fixtures, paths, process};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The corpora that need no real model, as `happy-conform` calls them and as their archives are named.
+/// The corpora that need no real model, by their names in `happy-conform`, which are also the names of their archives.
 const CORPORA: &[&str] =
     &["gguf", "quants", "sampling", "grammar", "chat-templates", "tokenizer", "architectures"];
 /// An archive that belongs to `tokenizer`.
@@ -99,7 +99,7 @@ fn note(row: &mut Row, (check, model): (&str, &str), good: &str, failure: Option
     }
 }
 
-/// The first difference that `happy verify` finds, or why it found nothing out; an error when the device failed.
+/// Returns the first difference that `happy verify` finds, or why it could not compare; an error if the device failed.
 fn verify(folder: &Folder, model: &str, reference: &Path, limit: Duration) -> Result<Option<String>> {
     let file = reference.file_name().unwrap_or_default().to_string_lossy();
     let arguments = ["verify", model, "--against", &format!("fixtures/{file}"), "--json"].map(str::to_owned);
@@ -120,7 +120,7 @@ fn happy(folder: &Folder, arguments: &[String], limit: Duration) -> Result<(Endi
     Ok((ending, text(&stdout), text(&stderr)))
 }
 
-/// The hash of a model's logits, or why the program gave none; an error when the device failed.
+/// Returns the hash of a model's logits, or why the program gave none; an error if the device failed.
 fn hash(folder: &Folder, model: &str, limit: Duration) -> Result<Result<String>> {
     let arguments =
         ["logits", "--full", "--sha256", "-m", model, "--tokens", "fixtures/prompt.txt"].map(str::to_owned);
@@ -131,7 +131,7 @@ fn hash(folder: &Folder, model: &str, limit: Duration) -> Result<Result<String>>
     Ok(fixtures::find_hash(&stdout).ok_or_else(|| format!("no sha256 in: {}", stdout.trim())))
 }
 
-/// Pushes a model and hands back its name in the folder.
+/// Pushes a model and returns its name in the folder.
 pub(crate) fn push_model(folder: &Folder, file: &Path) -> Result<String> {
     let name = file
         .file_name()

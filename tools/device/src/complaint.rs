@@ -1,8 +1,8 @@
-//! What `adb` complains of, in one sentence that says what to do.
+//! Turns complaints of `adb` into one sentence that says what to do.
 
 /// Words of `adb` (in its messages, and its names of states), and what they mean.
 ///
-/// The first one that is found counts, so special cases stand first.
+/// The first match counts, so special cases come first.
 const COMPLAINTS: &[(&[&str], &str)] = &[
     (
         &["unauthorized", "failed to authenticate", "authorizing"],
@@ -18,20 +18,20 @@ const COMPLAINTS: &[(&[&str], &str)] = &[
         &["not found", "no devices", "Connection refused", "No route to host", "timed out", "resolve host"],
         "is not there: `adb devices` lists what is connected",
     ),
-    // A device that takes the connection and says nothing is a failure to connect without a reason.
+    // A device that accepts the connection and sends nothing causes a failure to connect without a reason.
     (&["offline", "failed to connect"], "is offline: plug it in again, or run `adb reconnect offline`"),
     (&["Read-only file system", "Permission denied"], "does not let adb write to /data/local/tmp"),
     (&["closed", "protocol fault", "Connection reset", "Broken pipe", "EOF"], "went away: was it unplugged?"),
 ];
 
-/// What is wrong with the device `serial`, from what `adb` said; `None` for words that are not known.
+/// Returns what is wrong with the device `serial`, from what `adb` said; `None` for unknown words.
 pub(crate) fn explain(serial: &str, said: &str) -> Option<String> {
     let known = |words: &&[&str]| words.iter().any(|word| said.contains(word));
     let (_, meaning) = COMPLAINTS.iter().find(|(words, _)| known(words))?;
     Some(format!("device {serial} {meaning}"))
 }
 
-/// The same, with `adb`'s own words if these are not known.
+/// Does the same, but uses `adb`'s own words if they are not known.
 pub(crate) fn sentence(serial: &str, action: &str, said: &str) -> String {
     explain(serial, said).unwrap_or_else(|| {
         let last = said.lines().rev().find(|line| !line.trim().is_empty());
@@ -43,7 +43,7 @@ pub(crate) fn sentence(serial: &str, action: &str, said: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Messages of adb 29 to 36, and what they must be taken for.
+    /// Messages of adb 29 to 36, and how they must be understood.
     const CASES: &[(&str, &str)] = &[
         ("error: device unauthorized.\nThis adb server's $ADB_VENDOR_KEYS is not set", "does not trust"),
         ("failed to authenticate to 127.0.0.1:5555", "does not trust"),

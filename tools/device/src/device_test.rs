@@ -22,7 +22,7 @@ use happy_tool_kit::{Result, process};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The checks that `--filter` knows beside packages.
+/// The checks that `--filter` accepts besides packages.
 const CHECKS: &[&str] = &["conform", "logits", "bench"];
 
 /// Arguments of `device-test`.
@@ -63,11 +63,11 @@ pub(crate) struct Args {
     arguments: Vec<String>,
 }
 
-/// What `--filter` lets through.
+/// What `--filter` selects.
 struct Choice<'a> {
-    /// None of them: everything.
+    /// The names; if empty, everything is selected.
     names: &'a [String],
-    /// The workspace is ours, so that there are checks.
+    /// Whether the workspace is ours, so that there are checks.
     ours: bool,
 }
 
@@ -81,7 +81,7 @@ impl Choice<'_> {
         self.ours && (self.names.is_empty() || self.names.iter().any(|name| name == check))
     }
 
-    /// A name that lets nothing through.
+    /// Returns a name that selects nothing.
     fn unknown(&self, packages: &[&str]) -> Option<&str> {
         let known = |name: &str| {
             self.ours && CHECKS.contains(&name) || packages.iter().any(|package| package.contains(name))
@@ -90,7 +90,7 @@ impl Choice<'_> {
     }
 }
 
-/// What is run, once it is built.
+/// What is run, after it is built.
 struct Plan<'a> {
     suite: Suite<'a>,
     conform: Option<PathBuf>,
@@ -108,7 +108,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let adb = Adb::find()?;
     let (target, toolchain) = target::toolchain(args.target, args.ndk.as_deref(), args.platform)?;
-    // Devices are looked at before anything is built, which takes minutes.
+    // Devices are checked before anything is built, which takes minutes.
     let mut devices = Vec::new();
     let mut failures = Vec::new();
     for device in select::select(&adb, args.serial.as_deref())? {
@@ -137,7 +137,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
 }
 
-/// The step of `cargo xtask test`: the tests of this command, with phones of software.
+/// Runs the step of `cargo xtask test`: the tests of this command, with simulated phones.
 pub(crate) fn step() -> Result<Outcome> {
     if Adb::find().is_err() || Toolchain::find().is_err() {
         if let Err(reason) = toolchain::can_install() {
@@ -171,7 +171,7 @@ fn plan<'a>(args: &'a Args, workspace: &'a Workspace, toolchain: &Toolchain) -> 
     let conform = check("conform").then(|| toolchain.build_conform()).transpose()?;
     let model = args.model.clone().filter(|_| args.bench && check("bench"));
     let happy = match (&model, check("logits")) {
-        // Measured is what is shipped; the bits are the same.
+        // What is shipped is measured; the bits are the same.
         (Some(_), _) => Some(toolchain.build_fast_happy()?),
         (None, true) => Some(toolchain.build_happy()?),
         (None, false) => None,
@@ -191,12 +191,12 @@ fn plan<'a>(args: &'a Args, workspace: &'a Workspace, toolchain: &Toolchain) -> 
     })
 }
 
-/// Runs the plan on one device, prints the table, and hands back what failed.
+/// Runs the plan on one device, prints the table, and returns what failed.
 fn test_on(device: &Device, plan: &Plan) -> Result<()> {
     let folder = Folder::create(device)?;
     let mut report = Report::default();
     let done = run_all(&folder, plan, &mut report);
-    // What ran before an error is worth seeing.
+    // What ran before an error is worth showing.
     println!("{}", report.text(&device.serial));
     done?;
     report.verdict(&device.serial)
@@ -221,7 +221,7 @@ fn run_all(folder: &Folder, plan: &Plan, report: &mut Report) -> Result<()> {
 mod tests {
     use super::*;
 
-    /// Names given to `--filter`, then what of the packages and checks they let through.
+    /// Names for `--filter`, and the packages and checks that they select.
     const CASES: &[(&[&str], &str)] = &[
         (&[], "happy-gguf happy-ggml happy-cli conform logits bench"),
         (&["gguf"], "happy-gguf"),

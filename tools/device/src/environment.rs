@@ -1,4 +1,4 @@
-//! What a program on the device is told, and words for the device's shell.
+//! The environment of a program on the device, and quoting for the device's shell.
 
 use crate::folder::Folder;
 use std::env;
@@ -6,7 +6,7 @@ use std::env;
 /// The folder of the corpora on the device.
 pub(crate) const CORPUS: &str = "corpus";
 
-/// Variables of a program: the caller's that tests know, and where its data are on the device.
+/// Returns the variables of a program: those of the caller that tests use, and where its data are on the device.
 pub(crate) fn environment(folder: &Folder, place: &str) -> Vec<(String, String)> {
     const OF_THIS_MACHINE: &[&str] =
         &["HAPPY_CONFORMANCE", "HAPPY_CORPUS", "HAPPY_MODELS", "HAPPY_ARM", "HAPPY_SKIPS", "HAPPY_OUTCOME"];
@@ -20,7 +20,7 @@ pub(crate) fn environment(folder: &Folder, place: &str) -> Vec<(String, String)>
     variables
 }
 
-/// A word for the device's shell.
+/// Quotes a word for the device's shell.
 pub(crate) fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }

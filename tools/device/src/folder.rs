@@ -1,4 +1,4 @@
-//! The folder on the device that everything of a run is in, and that is gone after it.
+//! The folder on the device that holds everything of a run and is removed after it.
 //!
 //! ```text
 //! /data/local/tmp/happy-phone-llm.NONCE/
@@ -8,8 +8,8 @@
 //!   corpus/        corpora
 //! ```
 //!
-//! The folder of a run that could not clean up (a cable was pulled) is removed by the next run, which kills what it left
-//! running. So a device serves one run at a time; a second one on this machine is refused.
+//! If a run could not clean up (a cable was pulled), the next run removes its folder and kills what it left running. So
+//! a device serves one run at a time, and a second one on this machine is refused.
 
 use crate::adb::{Device, Ending};
 use crate::environment::quote;
@@ -23,7 +23,7 @@ use std::time::Duration;
 /// Where adb may write and run programs.
 const BASE: &str = "/data/local/tmp";
 
-/// The beginning of the folders' names.
+/// The prefix of the folders' names.
 const PREFIX: &str = "happy-phone-llm.";
 
 /// A folder on the device; dropping it removes it.
@@ -34,7 +34,7 @@ pub(crate) struct Folder<'a> {
     _lock: Option<File>,
 }
 
-/// A program on the device and what it is started with.
+/// A program on the device, and its arguments and environment.
 pub(crate) struct Program<'a> {
     /// The file's name in `bin/`.
     pub(crate) name: &'a str,
@@ -48,7 +48,7 @@ impl<'a> Folder<'a> {
     /// Removes what earlier runs left behind, and makes a new folder.
     ///
     /// # Errors
-    /// Another run on this machine uses the device, or the device does not do it.
+    /// If another run on this machine uses the device, or a command on the device fails.
     pub(crate) fn create(device: &'a Device) -> Result<Self> {
         let lock = lock(&device.serial)?;
         let nonce = &crate::marker::nonce()[..8];
@@ -63,12 +63,12 @@ impl<'a> Folder<'a> {
         Ok(Self { device, path, _lock: lock })
     }
 
-    /// The device's name of a file in the folder, or of the folder, which is called ``.
+    /// Returns the device's path of a file in the folder, or of the folder itself if `file` is empty.
     pub(crate) fn path(&self, file: &str) -> String {
         if file.is_empty() { self.path.clone() } else { format!("{}/{file}", self.path) }
     }
 
-    /// Copies files and folders of this machine into `to`, a folder in this one; hands back how many bytes they have.
+    /// Copies files and folders of this machine into `to`, a folder in this one. Returns the number of their bytes.
     pub(crate) fn push(&self, files: &[PathBuf], to: &str) -> Result<u64> {
         let bytes = files.iter().map(|file| size(file)).sum::<Result<u64>>()?;
         let free = self.free()?;
@@ -89,7 +89,7 @@ impl<'a> Folder<'a> {
     /// Copies programs into `bin/`.
     pub(crate) fn push_programs(&self, programs: &[PathBuf]) -> Result<u64> {
         let bytes = self.push(programs, "bin")?;
-        // Not every system that adb runs on knows of the mode.
+        // Not every system that adb runs on has file modes.
         self.device.shell(&format!("chmod 755 {}/*", self.path("bin")))?;
         Ok(bytes)
     }
@@ -99,7 +99,7 @@ impl<'a> Folder<'a> {
         self.device.shell(&format!("rm -rf {}", quote(&self.path(file)))).map(drop)
     }
 
-    /// Runs a program, which is killed when it takes longer than `limit`.
+    /// Runs a program, which is killed if it takes longer than `limit`.
     pub(crate) fn run(
         &self,
         program: &Program,
@@ -114,7 +114,7 @@ impl<'a> Folder<'a> {
         Ok(ending)
     }
 
-    /// The program runs beside the shell, so that its id is known when it must be killed.
+    /// Returns a script that runs the program in the background, so that its id is known if it must be killed.
     fn script(&self, program: &Program) -> String {
         let mut script = format!(
             "cd {} || exit 97\nexport TMPDIR={}\n",
@@ -131,7 +131,7 @@ impl<'a> Folder<'a> {
         script + &format!(" </dev/null &\np=$!\necho $p >{}\nwait $p", self.path("pid"))
     }
 
-    /// Free bytes where the folder is.
+    /// Returns the number of free bytes where the folder is.
     fn free(&self) -> Result<u64> {
         let table = self.device.shell(&format!("df -k {BASE}"))?;
         parse_free(&table).ok_or_else(|| {
@@ -140,8 +140,8 @@ impl<'a> Folder<'a> {
     }
 }
 
-/// Keeps other runs on this machine, from any checkout, off the device; the system lets go of it however this one ends. `None`
-/// if the system locks no files.
+/// Locks the device against other runs on this machine, from any checkout. The system releases the lock however this
+/// process ends. `None` if the system cannot lock files.
 fn lock(serial: &str) -> Result<Option<File>> {
     let name = serial.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     let Ok(file) = File::create(std::env::temp_dir().join(format!("happy-device-{name}.lock"))) else {
@@ -165,7 +165,8 @@ impl Drop for Folder<'_> {
     }
 }
 
-/// Kills the program that a folder says is running, if that id is still a program of the folder.
+/// Returns a script that kills the program whose id is in a folder, if that id still belongs to a program of the
+/// folder.
 fn kill_script(folder: &str) -> String {
     format!(
         "p=$(cat {folder}/pid 2>/dev/null) && grep -qF {folder}/bin/ /proc/$p/cmdline 2>/dev/null && kill -9 $p\ntrue"
@@ -176,7 +177,7 @@ fn remove_script(folder: &str) -> String {
     format!("{}\nrm -rf {folder}", kill_script(folder))
 }
 
-/// The fourth column of df's table, which stands before the percentage; a long first column has a line of its own.
+/// Returns the fourth column of df's table, which precedes the percentage. A long first column has a line of its own.
 fn parse_free(table: &str) -> Option<u64> {
     let words: Vec<&str> = table.split_whitespace().collect();
     // The heading has a `%` too, in `Use%`.
@@ -187,7 +188,7 @@ fn parse_free(table: &str) -> Option<u64> {
     words.get(at.checked_sub(1)?)?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// Bytes of a file, or of all files in a folder.
+/// Returns the bytes of a file, or of all files in a folder.
 fn size(path: &Path) -> Result<u64> {
     let unreadable = |e: std::io::Error| format!("cannot read {}: {e}", path.display());
     let about = path.metadata().map_err(unreadable)?;
@@ -201,7 +202,7 @@ fn size(path: &Path) -> Result<u64> {
     Ok(sum)
 }
 
-/// Bytes for a person.
+/// Formats a number of bytes for a person.
 pub(crate) fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }

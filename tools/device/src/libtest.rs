@@ -1,4 +1,5 @@
-//! What a test program of Rust prints, read: each test's result, the failures' output, what said that it did not run.
+//! Reads what a Rust test program prints: each test's result, the output of failures, and which tests said that they
+//! did not run.
 
 use std::collections::BTreeSet;
 

@@ -3,12 +3,12 @@
 //! | module | what it knows |
 //! |---|---|
 //! | `device_test` | the run as a whole |
-//! | `adb`, `complaint` | calls of adb under time limits; its complaints as sentences |
-//! | `marker`, `folder`, `environment` | programs' exit codes; the folder on the device; what a program there is told |
-//! | `select` | which devices, and whether they fit |
+//! | `adb`, `complaint` | calls of adb with time limits; its complaints as sentences |
+//! | `marker`, `folder`, `environment` | exit codes of programs; the folder on the device; the environment of a program there |
+//! | `select` | which devices to use, and whether they are suitable |
 //! | `target` | what is built, with which linker |
 //! | `packages`, `suite`, `libtest`, `report` | the packages' tests |
-//! | `checks`, `bench` | what is run beside them |
+//! | `checks`, `bench` | the checks besides them |
 //! | `runner` | `cargo xtask device-run`: one program, for cargo |
 //! | `interrupt` | Ctrl-C: the device is left clean |
 

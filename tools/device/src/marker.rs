@@ -1,26 +1,26 @@
 //! The end marker of a program on a device: its exit code, after a word that the program cannot print by accident.
 //!
-//! `adb shell` hands back an exit code, but not on every device, and a connection that breaks can look like an end. So the
-//! shell prints a word that is drawn anew for each run, and the exit code, after the program; output without that word did
-//! not come to its end.
+//! `adb shell` returns an exit code, but not on every device, and a broken connection can look like a normal end. So
+//! the shell prints a word that is random for each run, and the exit code, after the program. Output without that word
+//! is incomplete.
 
 use happy_tool_kit::Result;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::io::Write;
 
-/// 128 random bits in hexadecimal digits.
+/// Returns 128 random bits in hexadecimal digits.
 pub(crate) fn nonce() -> String {
-    // The standard library's only source of random numbers: each state has keys of its own.
+    // The standard library's only source of random numbers: each state has random keys.
     let word = || RandomState::new().build_hasher().finish();
     format!("{:016x}{:016x}", word(), word())
 }
 
-/// Passes output on as it comes, and keeps the marker out of it.
+/// Passes on output as it comes, without the marker.
 pub(crate) struct Output<'a> {
     /// What precedes the exit code: the nonce and a space.
     pattern: Vec<u8>,
-    /// What may be the beginning of the marker, or is the marker.
+    /// Output that may be the beginning of the marker, or is the marker.
     held: Vec<u8>,
     sink: &'a mut dyn Write,
 }
@@ -35,7 +35,7 @@ impl<'a> Output<'a> {
         self.held.extend(bytes);
         let keep = match self.find() {
             Some(at) => self.held.len() - at,
-            // The longest end that could become the marker.
+            // The longest suffix that could become the marker.
             None => (0..self.pattern.len().min(self.held.len() + 1))
                 .rev()
                 .find(|n| self.held.ends_with(&self.pattern[..*n]))
@@ -48,7 +48,7 @@ impl<'a> Output<'a> {
             .map_err(|e| format!("cannot write the program's output: {e}"))
     }
 
-    /// The exit code, when all output has been fed; `None` if the marker is missing.
+    /// Returns the exit code after all output has been fed; `None` if the marker is missing.
     pub(crate) fn code(&self) -> Option<i32> {
         let digits = self.held.get(self.find()? + self.pattern.len()..)?;
         std::str::from_utf8(digits).ok()?.trim().parse().ok()

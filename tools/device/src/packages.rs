@@ -1,10 +1,10 @@
-//! The workspace's packages, as far as testing them on a device goes, and the test data that each needs.
+//! The workspace's packages, as far as tests on a device need them, and the test data of each.
 
 use cargo_metadata::Target;
 use happy_tool_kit::{Result, paths, process};
 use std::path::{Path, PathBuf};
 
-/// The corpora that the tests of a package read, archives of the selection in the repository.
+/// The corpora that the tests of a package read, which are archives of the selection in the repository.
 const CORPORA: &[(&str, &[&str])] = &[
     ("happy-gguf", &["gguf"]),
     ("happy-kernels", &["quants"]),
@@ -23,7 +23,7 @@ pub(crate) struct Package {
     has_bin: bool,
     /// The names of its integration tests.
     tests: Vec<String>,
-    /// Those of them that its `[package.metadata.device-test]` leaves out.
+    /// The ones that its `[package.metadata.device-test]` leaves out.
     needs_host: Vec<String>,
 }
 
@@ -36,7 +36,7 @@ impl Package {
             folder: package.manifest_path.as_std_path().parent().unwrap_or(Path::new("")).to_owned(),
             has_lib: targets.iter().any(|t| t.is_lib() || t.is_rlib() || t.is_cdylib() || t.is_staticlib()),
             has_bin: targets.iter().any(Target::is_bin),
-            // Those that plain `cargo test` builds.
+            // The ones that plain `cargo test` builds.
             tests: targets
                 .iter()
                 .filter(|t| t.is_test() && t.test && t.required_features.is_empty())
@@ -46,10 +46,10 @@ impl Package {
         }
     }
 
-    /// The target selection for `cargo test --no-run`.
+    /// Returns the target selection for `cargo test --no-run`.
     ///
     /// Integration tests of a package with a program start it by its path on the machine that built it, so they are not
-    /// built; [`Package::left_out`] names them.
+    /// built. [`Package::left_out`] returns them.
     pub(crate) fn selection(&self) -> Vec<&str> {
         match (self.has_lib, self.has_bin) {
             (true, true) => vec!["--lib", "--bins"],
@@ -64,39 +64,39 @@ impl Package {
         }
     }
 
-    /// The integration tests that cannot run on a device.
+    /// Returns the integration tests that cannot run on a device.
     pub(crate) fn left_out(&self) -> &[String] {
         if self.has_bin { &self.tests } else { &self.needs_host }
     }
 
-    /// The names of its corpora.
+    /// Returns the names of its corpora.
     pub(crate) fn corpora(&self) -> &'static [&'static str] {
         corpora(&self.name)
     }
 
-    /// Its folder relative to the workspace's, with `/`.
+    /// Returns its folder relative to the workspace's, with `/`.
     pub(crate) fn place(&self, workspace: &Path) -> String {
         place(&self.folder, workspace)
     }
 }
 
-/// The names of a package's corpora.
+/// Returns the names of a package's corpora.
 pub(crate) fn corpora(package: &str) -> &'static [&'static str] {
     CORPORA.iter().find(|(name, _)| *name == package).map_or(&[], |(_, corpora)| corpora)
 }
 
-/// `folder` relative to `workspace`, with `/`.
+/// Returns `folder` relative to `workspace`, with `/`.
 pub(crate) fn place(folder: &Path, workspace: &Path) -> String {
     let relative = folder.strip_prefix(workspace).unwrap_or(folder);
     relative.to_string_lossy().replace('\\', "/").trim_matches('/').to_owned()
 }
 
-/// A path that cargo, which runs in the workspace's root, understands as the caller does.
+/// Makes a path absolute, because cargo runs in the workspace's root and would resolve it differently from the caller.
 pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-/// A workspace, as `cargo metadata` tells it.
+/// A workspace, from `cargo metadata`.
 pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
     /// Its default members: here the crates, not the tools.
@@ -104,7 +104,7 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// The workspace of `manifest`, or ours.
+    /// Reads the workspace of `manifest`, or ours.
     pub(crate) fn read(manifest: Option<&Path>) -> Result<Self> {
         let manifest =
             manifest.map(|path| absolute(path).map(|path| path.display().to_string())).transpose()?;
@@ -116,7 +116,7 @@ impl Workspace {
     }
 }
 
-/// The archive of a corpus on this machine.
+/// Returns the archive of a corpus on this machine.
 pub(crate) fn corpus(name: &str) -> PathBuf {
     paths::corpus().join(format!("{name}.zip"))
 }
@@ -144,7 +144,7 @@ mod tests {
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
-    /// Whether a file below `folder` has this word.
+    /// Returns whether a file below `folder` contains this word.
     fn mentions(folder: &Path, word: &str) -> bool {
         let Ok(entries) = fs::read_dir(folder) else { return false };
         entries.filter_map(|entry| Some(entry.ok()?.path())).any(|path| {

@@ -4,14 +4,14 @@ use crate::libtest::Results;
 use happy_tool_emulated::isa::Coverage;
 use happy_tool_kit::Result;
 
-/// A package, or a check beside them.
+/// A package, or one of the other checks.
 #[derive(Default)]
 pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) results: Results,
     pub(crate) programs: usize,
     pub(crate) seconds: f64,
-    /// What failed, a line each.
+    /// What failed, one line for each failure.
     pub(crate) failures: Vec<String>,
     pub(crate) coverage: Coverage,
 }
@@ -25,7 +25,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// The table.
+    /// Returns the table.
     pub(crate) fn text(&self, device: &str) -> String {
         let width = self.rows.iter().map(|row| row.name.len()).max().unwrap_or(0).max(7);
         let mut text = format!(
@@ -63,7 +63,7 @@ impl Report {
         text
     }
 
-    /// An error that names what failed; a run in which no test ran has failed too.
+    /// Returns an error that names what failed. A run without any tests is a failure, too.
     pub(crate) fn verdict(&self, device: &str) -> Result<()> {
         let failures: Vec<&str> =
             self.rows.iter().flat_map(|row| &row.failures).map(String::as_str).collect();

@@ -1,11 +1,11 @@
-//! `cargo xtask device-run`: one program on a device, as a runner for cargo.
+//! `cargo xtask device-run`: runs one program on a device, as a runner for cargo.
 //!
 //! ```text
 //! CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUNNER="cargo xtask device-run" cargo test --target aarch64-unknown-linux-musl ...
 //! ```
 //!
-//! Cargo starts it in the package's folder, which says what data to push. Output comes as it is printed, and the exit code is
-//! the program's. With several devices, `ANDROID_SERIAL` says which, as for adb itself.
+//! Cargo starts it in the package's folder, from which it finds the data to push. Output is printed as it comes, and
+//! the exit code is that of the program. If there are several devices, `ANDROID_SERIAL` selects one, as for adb itself.
 
 use crate::adb::{Adb, Ending};
 use crate::environment::environment;

@@ -1,15 +1,16 @@
-//! Which devices a run is for, and whether they can run what is built.
+//! Selects the devices of a run, and checks that they can run what is built.
 
 use crate::adb::{Adb, Device, Listed};
 use crate::complaint;
 use happy_tool_kit::Result;
 
-/// The processor that everything is built for, as Android calls it.
+/// The processor for which everything is built, by Android's name.
 const ABI: &str = "arm64-v8a";
 
-/// The device of this serial number, or all that are connected. Each that cannot be used has its reason.
+/// Returns the device with this serial number, or all that are connected. A device that cannot be used has a reason
+/// instead.
 ///
-/// A serial number with a port (`192.168.0.5:5555`) is connected to when adb does not know it.
+/// If adb does not know a serial number with a port (`192.168.0.5:5555`), it is connected to first.
 pub(crate) fn select(adb: &Adb, serial: Option<&str>) -> Result<Vec<Result<Device>>> {
     let mut listed = adb.devices()?;
     if let Some(serial) = serial {
@@ -43,7 +44,8 @@ fn absent(serial: &str, listed: &[Listed]) -> String {
     format!("no device {serial}: connected are {}", names.join(", "))
 }
 
-/// What the device is, for a person; an error when it cannot run programs for [`ABI`], or not those for Android API `platform`.
+/// Describes the device for a person. Returns an error if it cannot run programs for [`ABI`] or for Android API
+/// `platform`.
 pub(crate) fn examine(device: &Device, platform: Option<u32>) -> Result<String> {
     let properties =
         ["ro.product.cpu.abilist", "ro.product.model", "ro.build.version.release", "ro.build.version.sdk"];

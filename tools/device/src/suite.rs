@@ -1,4 +1,5 @@
-//! The packages' tests on one device: pushed package by package, run one program at a time, told as cargo tells them.
+//! The packages' tests on one device. They are pushed package by package, run one program at a time, and reported as
+//! cargo does.
 
 use crate::environment::environment;
 use crate::folder::{Folder, Program, megabytes};
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// What is run on every device.
+/// The tests that run on every device.
 pub(crate) struct Suite<'a> {
     pub(crate) workspace: &'a Workspace,
     pub(crate) packages: Vec<&'a Package>,
@@ -20,7 +21,7 @@ pub(crate) struct Suite<'a> {
     pub(crate) programs: BTreeMap<String, Vec<Built>>,
     /// More arguments of the test programs.
     pub(crate) arguments: &'a [String],
-    /// A program that runs longer is killed.
+    /// The time after which a program is killed.
     pub(crate) limit: Duration,
 }
 
@@ -31,7 +32,7 @@ pub(crate) fn build(
     workspace: &Workspace,
     members: &[&Package],
 ) -> Result<BTreeMap<String, Vec<Built>>> {
-    // Packages with the same kinds of targets are built at once.
+    // Packages with the same kinds of targets are built together.
     let mut groups: BTreeMap<Vec<&str>, Vec<&Package>> = BTreeMap::new();
     for package in members {
         groups.entry(package.selection()).or_default().push(package);
@@ -42,7 +43,7 @@ pub(crate) fn build(
         command.arg("--no-run").args(selection);
         if let Some(manifest) = manifest {
             command.arg("--manifest-path").arg(packages::absolute(manifest)?);
-            // Another workspace builds into its own folder, and waits for nobody here.
+            // Another workspace has its own target folder, so it need not wait for a build here.
             command.env("CARGO_TARGET_DIR", workspace.root.join("target"));
         }
         for package in &members {
@@ -57,7 +58,7 @@ pub(crate) fn build(
 }
 
 impl Suite<'_> {
-    /// Runs everything on one device; the rows of the table go to `report` as they come.
+    /// Runs everything on one device. The rows of the table are added to `report` as they come.
     pub(crate) fn run(&self, folder: &Folder, report: &mut Report) -> Result<()> {
         for package in &self.packages {
             let programs = self.programs.get(&package.name).map_or(&[][..], Vec::as_slice);
@@ -97,7 +98,7 @@ impl Suite<'_> {
         Ok(row)
     }
 
-    /// Runs one test program and prints what cargo would.
+    /// Runs one test program and prints what cargo would print.
     fn program(&self, folder: &Folder, package: &Package, program: &Built, row: &mut Row) -> Result<()> {
         let file = program.executable.file_name().unwrap_or_default().to_string_lossy();
         println!("     Running {} of {} on {}\n", program.target, package.name, folder.device.serial);
@@ -131,7 +132,7 @@ impl Suite<'_> {
         }
         match output.summary {
             Some(summary) => println!("\n{summary}\n"),
-            // A program that was killed, or crashed: whatever it said last is the best that there is.
+            // A program that was killed or crashed: its last output is the best information.
             None => {
                 println!("{}\n", process::tail(&format!("{text}{}", String::from_utf8_lossy(&stderr)), 20))
             }
@@ -148,7 +149,8 @@ impl Suite<'_> {
     }
 }
 
-/// A package's `tests` folder, where proptest looks for cases that failed once, and the folder that its tests run in.
+/// Pushes a package's `tests` folder, where proptest looks for cases that failed before, and the folder in which its
+/// tests run.
 pub(crate) fn push_data(folder: &Folder, package: &Path, workspace: &Path) -> Result<u64> {
     let place = packages::place(package, workspace);
     let tests = package.join("tests");
@@ -158,7 +160,7 @@ pub(crate) fn push_data(folder: &Folder, package: &Path, workspace: &Path) -> Re
     folder.push(&[package.join("Cargo.toml")], &place)
 }
 
-/// Archives of the selection in the repository.
+/// Pushes archives of the selection in the repository.
 pub(crate) fn push_corpora(folder: &Folder, names: &[&str]) -> Result<u64> {
     let corpora: Vec<_> = names.iter().map(|name| packages::corpus(name)).collect();
     if corpora.is_empty() { Ok(0) } else { folder.push(&corpora, crate::environment::CORPUS) }

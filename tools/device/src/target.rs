@@ -1,11 +1,11 @@
-//! What is built for a device: for Android with an NDK, else a static program, which every phone runs.
+//! The target to build for a device: Android if there is an NDK, else a static program, which every phone can run.
 
 use happy_tool_android::ndk;
 use happy_tool_emulated::toolchain::Toolchain;
 use happy_tool_kit::Result;
 use std::path::Path;
 
-/// What `--target` takes.
+/// The values of `--target`.
 #[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
 pub(crate) enum Target {
     /// aarch64-linux-android: bionic, as in an app; needs an NDK
@@ -17,13 +17,14 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// The oldest Android API that its programs run on, for those that have one.
+    /// Returns the oldest Android API on which its programs run, for targets that have one.
     pub(crate) fn needs_platform(self, platform: u32) -> Option<u32> {
         (self == Self::Android).then_some(platform)
     }
 }
 
-/// The wanted target, or the best one that this machine can build for; says why it is not the one for Android.
+/// Returns the toolchain for the requested target, or the best one for which this machine can build. Prints why it is
+/// not the one for Android.
 pub(crate) fn toolchain(
     wanted: Option<Target>,
     ndk: Option<&Path>,
@@ -44,7 +45,7 @@ pub(crate) fn toolchain(
                 }
                 return Ok((target, toolchain));
             }
-            // A folder that was named is meant.
+            // A folder that was named must be used.
             Err(why) if ndk.is_some() => return Err(why),
             Err(why) => reasons.push(why),
         }

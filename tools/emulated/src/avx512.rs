@@ -1,9 +1,9 @@
-//! `cargo xtask test-avx512`: the code for AVX-512 on machines without it.
+//! `cargo xtask test-avx512`: tests the code for AVX-512 on machines without it.
 //!
-//! With `--cfg emulate_avx512` the kernels for AVX-512 are compiled against intrinsics written with AVX2
-//! (`crates/kernels/src/arch/x86_64/emulated512.rs`). Their tests must give the bits of scalar code, and so must whole models, in the
-//! tests of happy-model. What this cannot show is that the compiler turns the real intrinsics into the right instructions; a
-//! machine with AVX-512 does, where the ordinary tests run them, with real models too.
+//! With `--cfg emulate_avx512` the kernels for AVX-512 are compiled with intrinsics that are written with AVX2
+//! (`crates/kernels/src/arch/x86_64/emulated512.rs`). Their tests must give the bits of scalar code, and so must whole
+//! models, in the tests of happy-model. This cannot show that the compiler turns the real intrinsics into the right
+//! instructions. A machine with AVX-512 shows that in the ordinary tests, with real models too.
 
 use crate::suites;
 use happy_tool_kit::outcome::Outcome;
@@ -11,7 +11,7 @@ use happy_tool_kit::process::TEST_PROFILE;
 use happy_tool_kit::{Result, paths, process, progress};
 use std::process::Command;
 
-/// What computes.
+/// The packages that compute.
 const PACKAGES: &[&str] = &["happy-kernels", "happy-model"];
 
 /// The step of `cargo xtask test`, in which the kernels' unit tests run. With AVX-512 in the machine, its kernels have run in the step `tests`,
@@ -32,13 +32,13 @@ pub(crate) fn step() -> Result<Outcome> {
 
 /// `cargo xtask test-avx512`.
 pub(crate) fn run() -> Result<()> {
-    // Together: the kernels are compiled with their unit tests and without them at the same time.
+    // In one command, so that the kernels are compiled with and without their unit tests at the same time.
     let mut tests = process::cargo(&["test", "--release", "--lib"]);
     println!("{}", progress::run(emulating(tests.args(suites::arguments(PACKAGES)?)))?);
     Ok(())
 }
 
-/// The emulating build, in a target directory of its own.
+/// Sets up a build with emulation, in a target directory of its own.
 fn emulating(command: &mut Command) -> &mut Command {
     command
         .envs(TEST_PROFILE.iter().copied())

@@ -1,8 +1,9 @@
-//! Machines unlike the usual ones: the tests of happy-gguf and happy-tensor with 32-bit addresses (i686), where sizes of
-//! files do not fit a `usize`, and with the other byte order (s390x), where every number of a file must be byte-swapped.
+//! Tests on unusual machines: the tests of happy-gguf and happy-tensor with 32-bit addresses (i686), where sizes of
+//! files do not fit a `usize`, and with the other byte order (s390x), where every number of a file must be
+//! byte-swapped.
 //!
-//! `setup-foreign` fetches the standard libraries through rustup and, on Debian, a linker and the emulators; `test-foreign`
-//! builds the tests and runs them. i686 runs without an emulator if the kernel takes its programs.
+//! `setup-foreign` fetches the standard libraries through rustup and, on Debian, a linker and the emulators.
+//! `test-foreign` builds the tests and runs them. i686 runs without an emulator if the kernel can run its programs.
 
 use crate::arm::passed_tests;
 use crate::suites;
@@ -12,20 +13,20 @@ use happy_tool_kit::{Result, paths, process};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// A kind of machine, and what building for it and running on it needs.
+/// A kind of machine, and what is needed to build for it and to run its programs.
 struct Machine {
     name: &'static str,
     target: &'static str,
-    /// What cargo's variables call the target.
+    /// The target's name in cargo's variables.
     variable: &'static str,
     linker: &'static str,
     emulator: &'static str,
-    /// Debian's packages of linker and emulator.
+    /// Debian's packages of the linker and the emulator.
     packages: &'static [&'static str],
 }
 
 const MACHINES: &[Machine] = &[
-    // musl: rustup's target has all that a static program needs, and the linker is Rust's own.
+    // musl: rustup's target includes all that a static program needs, and the linker is Rust's own.
     Machine {
         name: "i686",
         target: "i686-unknown-linux-musl",
@@ -44,10 +45,10 @@ const MACHINES: &[Machine] = &[
     },
 ];
 
-/// The packages that read and write numbers of files.
+/// The packages that read and write numbers in files.
 const PACKAGES: &[&str] = &["happy-gguf", "happy-tensor"];
 
-/// The selection of the tests of corpora `gguf` and `quants`, with no other crate than those.
+/// Selects the tests of the corpora `gguf` and `quants`, with no other crate than those.
 const CORPORA: &[&str] =
     &["--package", "happy-conform", "--no-default-features", "--features", "files", "--test", "corpora"];
 
@@ -89,8 +90,8 @@ pub(crate) fn setup() -> Result<()> {
     }
 }
 
-/// The step of `cargo xtask test`: sets up what is missing. Standard libraries come through rustup alone, which not every
-/// machine has or lets through; there the step has not run, and says so.
+/// Runs the step of `cargo xtask test`: sets up what is missing. Standard libraries come only through rustup, which not
+/// every machine has or can reach. Then the step reports that it did not run.
 pub(crate) fn step() -> Result<Outcome> {
     if MACHINES.iter().any(|machine| machine.missing().is_some())
         && let Err(reason) = setup()
@@ -108,7 +109,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let known: Vec<&str> = MACHINES.iter().map(|machine| machine.name).collect();
         return Err(format!("unknown machine: expected one of {}", known.join(", ")));
     }
-    // Said before anything is built.
+    // Reported before anything is built.
     if let Some(missing) = machines.iter().find_map(|machine| machine.missing()) {
         return Err(missing);
     }
@@ -123,7 +124,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 impl Machine {
-    /// What this computer lacks to test for the machine, if anything.
+    /// Returns what this computer lacks to test for the machine, if anything.
     fn missing(&self) -> Option<String> {
         let mut rustc = Command::new("rustc");
         rustc.args(["--print", "target-libdir", "--target", self.target]);
@@ -135,7 +136,7 @@ impl Machine {
             ));
         }
         let programs = [self.linker, self.emulator];
-        // Rust's own linker lies where only rustc looks.
+        // Rust's own linker is where only rustc looks for it.
         let absent = programs.into_iter().find(|program| {
             *program != "rust-lld" && !process::succeeds(Command::new(program).arg("--version"))
         })?;
@@ -146,7 +147,7 @@ impl Machine {
         ))
     }
 
-    /// Builds and runs all tests, prints how many passed, hands back the failures.
+    /// Builds and runs all tests, prints how many passed, and returns the failures.
     fn test(&self) -> Result<Vec<String>> {
         let start = Instant::now();
         let binaries = self.build()?;
@@ -197,7 +198,7 @@ impl Machine {
         Ok(failures)
     }
 
-    /// The tests of the packages, and the corpora of files.
+    /// Builds the tests of the packages, and the corpora of files.
     fn build(&self) -> Result<Vec<Built>> {
         let packages = PACKAGES.iter().flat_map(|package| ["--package", *package]);
         let mut built = self.build_these(&packages.chain(["--lib", "--tests"]).collect::<Vec<_>>())?;
@@ -205,7 +206,7 @@ impl Machine {
         Ok(built)
     }
 
-    /// Static programs, so that the emulator needs no foreign system.
+    /// Builds static programs, so that the emulator needs no foreign system.
     fn build_these(&self, selection: &[&str]) -> Result<Vec<Built>> {
         let mut command = process::cargo(&["test", "--no-run", "--release", "--target", self.target]);
         command.args(selection);

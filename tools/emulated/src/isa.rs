@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The kernel tests' own account, collected over binaries.
+/// What the kernel tests reported, collected over all binaries.
 #[derive(Default)]
 pub struct Coverage {
-    /// ISA name to whether any test ran on it.
+    /// For the name of each instruction set, whether any test ran on it.
     seen: BTreeMap<String, bool>,
 }
 
 impl Coverage {
-    /// Adds what a test binary printed. An ISA that ran anywhere has run.
+    /// Adds what a test binary printed. An instruction set counts as covered if any test ran on it.
     pub fn read(&mut self, stdout: &str) {
         for line in stdout.lines() {
-            // With several tests at once, a line may follow another test's text: `test a ... isa: neon ran`.
+            // If several tests run at once, a line may follow another test's text: `test a ... isa: neon ran`.
             let Some((_, report)) = line.split_once("isa: ") else { continue };
             let mut words = report.split_whitespace();
             let (Some(name), Some(state)) = (words.next(), words.next()) else { continue };
@@ -27,12 +27,12 @@ impl Coverage {
         }
     }
 
-    /// Whether any test said something.
+    /// Returns whether any test reported an instruction set.
     pub fn any(&self) -> bool {
         !self.seen.is_empty()
     }
 
-    /// Whether a test ran on this ISA.
+    /// Returns whether a test ran on this instruction set.
     pub fn ran(&self, isa: &str) -> bool {
         self.seen.get(isa).copied().unwrap_or(false)
     }

@@ -1,6 +1,7 @@
-//! The tests on machines that are not this one: aarch64 under qemu, AVX-512 by emulated intrinsics, 32-bit and big-endian systems.
+//! The tests on machines other than this one: aarch64 under qemu, AVX-512 with emulated intrinsics, 32-bit and
+//! big-endian systems.
 //!
-//! [`toolchain`] builds for aarch64, for phones too; [`isa`] reads which instruction sets a test program covered.
+//! [`toolchain`] builds for aarch64, including phones. [`isa`] reads which instruction sets a test program covered.
 
 #![forbid(unsafe_code)]
 
@@ -49,7 +50,7 @@ enum Step {
     TestForeign,
 }
 
-/// The program: reads the arguments of this process.
+/// Runs the program with the arguments of this process.
 pub fn main() -> ExitCode {
     outcome::exit(match Cli::parse().command {
         Task::SetupArm => arm::setup(),

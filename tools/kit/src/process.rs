@@ -9,35 +9,35 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The profile of all that runs in `cargo xtask test`, so that the libraries are compiled once: optimized, because real models
-/// run; with overflow checks, because these are tests; without link-time optimization, which would cost more than it gives for
-/// some forty test programs. The bits of a result depend on none of this.
+/// The profile of everything that runs in `cargo xtask test`, so that the libraries are compiled once: optimized,
+/// because real models run; with overflow checks, because these are tests; without link-time optimization, which would
+/// cost more than it gives for some forty test programs. The bits of results depend on none of this.
 pub const TEST_PROFILE: &[(&str, &str)] = &[
     ("CARGO_PROFILE_RELEASE_LTO", "off"),
     ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
     ("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true"),
 ];
 
-/// The packages and features of all that runs in `cargo xtask test`: with others, cargo would compile the kernels once more. xtask and
-/// the tools are compiled in a profile of their own. The native methods of `bindings/android` are the one feature without which
-/// code would stay unchecked.
+/// The packages and features of everything that runs in `cargo xtask test`. With others, cargo would compile the
+/// kernels again. xtask and the tools are compiled in a profile of their own. The native methods of `bindings/android`
+/// are the only feature without which code would not be checked.
 pub const TESTED: &[&str] =
     &["--workspace", "--exclude", "xtask", "--exclude", "happy-tool-*", "--features=happy-ffi/jni"];
 
-/// The cargo that runs this program, in the workspace's root.
+/// Returns the command of the cargo that runs this program, in the workspace's root.
 pub fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(paths::root());
     command
 }
 
-/// The last `lines` lines of `text`.
+/// Returns the last `lines` lines of `text`.
 pub fn tail(text: &str, lines: usize) -> String {
     let all: Vec<&str> = text.lines().collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }
 
-/// The command as a person would type it, for messages.
+/// Returns the command as a person would type it, for messages.
 pub fn display(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let name = program.file_name().unwrap_or(program.as_os_str());
@@ -54,13 +54,13 @@ pub fn display(command: &Command) -> String {
     text
 }
 
-/// Runs `command` with its output shown; an exit code other than 0 is an error.
+/// Runs `command` and shows its output. An exit code other than 0 is an error.
 pub fn run(command: &mut Command) -> Result<()> {
     let status = command.status().map_err(|e| cannot_start(command, &e))?;
     if status.success() { Ok(()) } else { Err(format!("`{}` failed ({status})", display(command))) }
 }
 
-/// Runs `command` and hands back its standard output as text; its standard error is shown.
+/// Runs `command` and returns its standard output as text. Its standard error is shown.
 pub fn output(command: &mut Command) -> Result<String> {
     let out = command.stderr(Stdio::inherit()).output().map_err(|e| cannot_start(command, &e))?;
     if !out.status.success() {
@@ -70,7 +70,7 @@ pub fn output(command: &mut Command) -> Result<String> {
         .map_err(|_| format!("`{}` wrote bytes that are not UTF-8", display(command)))
 }
 
-/// Whether `command` starts and ends with exit code 0; nothing is shown.
+/// Returns whether `command` starts and exits with 0. Nothing is shown.
 pub fn succeeds(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())
@@ -80,19 +80,19 @@ pub fn succeeds(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// What a program did within its time.
+/// The result of a program with a time limit.
 pub struct Finished {
-    /// Standard output, bytes that are not UTF-8 replaced.
+    /// Standard output, with bytes that are not UTF-8 replaced.
     pub stdout: String,
     /// Standard error, likewise.
     pub stderr: String,
-    /// Exit code 0.
+    /// Whether the exit code is 0.
     pub success: bool,
     /// The exit code or signal, or that the time ran out, in words.
     pub ending: String,
 }
 
-/// Runs `command` with its output captured and kills it after `limit`.
+/// Runs `command`, captures its output, and kills it after `limit`.
 pub fn run_within(command: &mut Command, limit: Duration) -> Result<Finished> {
     let mut child = command
         .stdin(Stdio::null())
@@ -116,7 +116,7 @@ pub fn run_within(command: &mut Command, limit: Duration) -> Result<Finished> {
     })
 }
 
-/// The exit status, or `None` after killing a child that outlived `deadline`.
+/// Returns the exit status, or `None` after killing a child that runs past `deadline`.
 fn wait_until(child: &mut Child, deadline: Instant) -> std::io::Result<Option<std::process::ExitStatus>> {
     loop {
         if let Some(status) = child.try_wait()? {
@@ -135,7 +135,7 @@ fn collect(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Strin
     thread::spawn(move || {
         let mut bytes = Vec::new();
         if let Some(mut pipe) = pipe {
-            // A broken pipe ends the text early; what was read is still worth showing.
+            // A broken pipe ends the text early. What was read is still worth showing.
             let _ = pipe.read_to_end(&mut bytes);
         }
         String::from_utf8_lossy(&bytes).into_owned()
@@ -154,7 +154,7 @@ pub struct Built {
     pub package_dir: PathBuf,
     /// The file to run.
     pub executable: PathBuf,
-    /// A test program; else a program that integration tests may start.
+    /// Whether it is a test program; otherwise it is a program that integration tests may start.
     is_test: bool,
 }
 
@@ -174,17 +174,17 @@ pub fn build(command: &mut Command) -> Result<Vec<Built>> {
     Ok(programs.collect())
 }
 
-/// What cargo's messages (`--message-format=json-render-diagnostics`) say that it made, crate by crate.
+/// Returns what cargo's messages (`--message-format=json-render-diagnostics`) say that it built, crate by crate.
 pub fn artifacts(messages: &str) -> Vec<Artifact> {
     let messages = Message::parse_stream(messages.as_bytes()).flatten();
     let artifact = |message| if let Message::CompilerArtifact(made) = message { Some(made) } else { None };
     messages.filter_map(artifact).collect()
 }
 
-/// Cargo's view of a workspace.
+/// Returns the metadata of a workspace from cargo.
 ///
 /// # Errors
-/// Cargo fails, or writes what `cargo_metadata` cannot read.
+/// If cargo fails, or `cargo_metadata` cannot read its output.
 pub fn metadata(arguments: &[&str]) -> Result<Metadata> {
     let text = output(cargo(&["metadata", "--format-version", "1"]).args(arguments))?;
     MetadataCommand::parse(text).map_err(|e| format!("cannot read what cargo metadata wrote: {e}"))
@@ -197,12 +197,13 @@ pub fn build_tests(command: &mut Command) -> Result<Vec<Built>> {
     Ok(built)
 }
 
-/// Builds `happy` as `cargo install` does and hands back its path.
+/// Builds `happy` as `cargo install` does, and returns its path.
 pub fn build_happy() -> Result<PathBuf> {
     happy_of(&mut cargo(&["build", "--release", "--package", "happy-cli", "--bin", "happy"]))
 }
 
-/// Builds `happy` from what the tests of `cargo xtask test` are made of, most of it compiled already, and hands back its path.
+/// Builds `happy` from the crates that the tests of `cargo xtask test` use, most of which are compiled already, and
+/// returns its path.
 pub fn build_tested_happy() -> Result<PathBuf> {
     let mut command = cargo(&["build", "--release", "--bin", "happy"]);
     happy_of(command.args(TESTED).envs(TEST_PROFILE.iter().copied()))

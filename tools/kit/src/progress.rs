@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Command;
 use std::time::Instant;
 
-/// What the test programs of a run said.
+/// What the test programs of a run reported.
 #[derive(Default)]
 pub struct Totals {
     programs: usize,
@@ -24,7 +24,7 @@ impl std::fmt::Display for Totals {
 
 /// Runs a `cargo test` (without `--quiet`) and shows its progress.
 pub fn run(command: &mut Command) -> Result<Totals> {
-    // One pipe for both outputs, so that they stay in order.
+    // One pipe for both outputs keeps their order.
     let broken = |e: std::io::Error| format!("cannot start `cargo test`: {e}");
     let (reader, writer) = std::io::pipe().map_err(broken)?;
     command.stdout(writer.try_clone().map_err(broken)?).stderr(writer);
@@ -43,17 +43,17 @@ pub fn run(command: &mut Command) -> Result<Totals> {
     if status.success() { Ok(totals) } else { Err(format!("`{shown}` failed ({status})")) }
 }
 
-/// Leaves out what passes.
+/// Filters out what passes.
 #[derive(Default)]
 struct Filter {
-    /// The program that runs, and since when.
+    /// The program that is running, and when it started.
     program: Option<(String, Instant)>,
-    /// Failures are being told.
+    /// Whether failures are being printed.
     failing: bool,
 }
 
 impl Filter {
-    /// What to show for a line of cargo's or of a test program's.
+    /// Returns what to show for a line of cargo's or of a test program's.
     fn line(&mut self, line: &str, totals: &mut Totals) -> Option<String> {
         let trimmed = line.trim_start();
         if let Some(program) = trimmed.strip_prefix("Running ").or(trimmed.strip_prefix("Doc-tests ")) {
@@ -72,7 +72,7 @@ impl Filter {
             self.failing = false;
             let seconds = start.elapsed().as_secs_f64();
             return match result.starts_with("ok") {
-                // A program without tests says nothing worth a line.
+                // A program without tests prints nothing worth a line.
                 true if passed == 0 => None,
                 true => Some(format!("  {name}: {passed} passed, {seconds:.1} s")),
                 false => Some(format!("  {name}: FAILED, {result}")),
@@ -87,7 +87,8 @@ impl Filter {
     }
 }
 
-/// `tests/files.rs (target/release/deps/files-0123)` or `unittests src/lib.rs (.../happy_gguf-0123)` as program and file.
+/// Turns `tests/files.rs (target/release/deps/files-0123)` or `unittests src/lib.rs (.../happy_gguf-0123)` into program
+/// and file.
 fn name(program: &str) -> String {
     let (source, binary) = program.split_once(" (").unwrap_or((program, ""));
     let source = source.trim_start_matches("unittests ");

@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 pub struct Scratch(PathBuf);
 
 impl Scratch {
-    /// `name` keeps the tests of one process apart.
+    /// Makes the folder. `name` tells the tests of one process apart.
     pub fn new(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("happy-{name}-{}", std::process::id()));
-        // Left over from a process of the same number that was killed.
+        // Left over from a killed process with the same id.
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("a folder for the test");
         Self(folder)
     }
 
-    /// Where it is.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         &self.0
     }

@@ -6,8 +6,8 @@
 //! archive     + lib/ABI/*.so             stored, at multiples of 16 KiB, so that the loader can map them from the APK
 //! apksigner   a throw-away key           made once, kept in the target directory
 //! ```
-//! Debian's `zipalign` knows pages of 4 KiB only, so it judges here and [`crate::archive`] aligns; `apksigner` keeps what the
-//! entries ask for. The result is checked as a device would: badging, alignment, signature.
+//! Debian's `zipalign` supports only pages of 4 KiB, so it only checks here, and [`crate::archive`] aligns; `apksigner`
+//! keeps the alignment of the entries. The result is checked as a device would: badging, alignment, signature.
 
 mod tools;
 
@@ -39,10 +39,10 @@ pub(crate) struct Args {
 const GLUE: &str = "libhappy_demo.so";
 const APP: &str = "dev.happyllm.demo";
 
-/// The largest page of a device.
+/// The largest page size of a device.
 const PAGE: u16 = 16 << 10;
 
-/// Android 15; what an app store asks for. From 30 on the resources must lie unpacked in the archive.
+/// Android 15, which app stores require. From 30 on, the resources must be stored uncompressed in the archive.
 const TARGET_PLATFORM: u32 = 35;
 
 /// `cargo xtask apk`.
@@ -113,7 +113,7 @@ fn glue(link: &Link, library: &Path) -> Result<PathBuf> {
     })
 }
 
-/// The APK without a signature: what aapt made, and the libraries.
+/// Makes the APK without a signature, from the output of aapt and the libraries.
 fn assemble(base: &[u8], libraries: &[(&str, &Path)], abi: Abi) -> Result<Vec<u8>> {
     let broken = |e: &dyn std::fmt::Display| format!("cannot read the archive that aapt made: {e}");
     let mut from = zip::ZipArchive::new(Cursor::new(base)).map_err(|e| broken(&e))?;
@@ -132,7 +132,7 @@ fn assemble(base: &[u8], libraries: &[(&str, &Path)], abi: Abi) -> Result<Vec<u8
     to.write()
 }
 
-/// What the device would look at before it installs the app.
+/// Checks what the device would check before it installs the app.
 fn check(tools: &Tools, apk: &Path, abi: Abi, platform: u32) -> Result<()> {
     let badging = tools.badging(apk)?;
     let mut faults = Vec::new();
@@ -156,7 +156,8 @@ fn check(tools: &Tools, apk: &Path, abi: Abi, platform: u32) -> Result<()> {
     Err(format!("{}:\n  {}\naapt said:\n{badging}", paths::short(apk), faults.join("\n  ")))
 }
 
-/// Libraries that cannot be mapped from the archive; the tool's own ideas of alignment are older than pages of 16 KiB.
+/// Returns the libraries that cannot be mapped from the archive. The tool's own idea of alignment is older than pages
+/// of 16 KiB.
 fn misaligned(apk: &[u8]) -> Result<Vec<String>> {
     let stored = stored(apk)?;
     let libraries: Vec<_> = stored.iter().filter(|(name, _)| name.ends_with(".so")).collect();

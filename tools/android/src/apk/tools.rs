@@ -1,24 +1,24 @@
-//! The programs that make an APK, as Debian packages them, and the throw-away key.
+//! The programs that make an APK, from Debian's packages, and the throw-away key.
 
 use happy_tool_kit::{Result, paths, process};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Debian's packages; `apksigner` brings Java, and with it `keytool`.
+/// Debian's packages. `apksigner` depends on Java, which includes `keytool`.
 const PACKAGES: [&str; 4] = ["aapt", "zipalign", "apksigner", "android-framework-res"];
 
 /// The system's resources, which a manifest refers to.
 const FRAMEWORK: &str = "/usr/share/android-framework-res/framework-res.apk";
 
-/// Of the key that signs demonstrations; nothing depends on its secrecy.
+/// The password of the key that signs demonstrations. Nothing depends on its secrecy.
 const PASSWORD: &str = "throw-away";
 
-/// Proof that everything is here.
+/// Proof that all programs are installed.
 pub(super) struct Tools(());
 
 impl Tools {
     /// # Errors
-    /// Something is missing; the message names the packages.
+    /// If something is missing; the message names the packages.
     pub(super) fn find() -> Result<Self> {
         let missing = |what: &str| {
             format!(
@@ -31,7 +31,7 @@ impl Tools {
                 return Err(missing(&format!("`{program}` does not run")));
             }
         }
-        // zipalign has no option that ends well: it is here if it starts.
+        // zipalign has no option that exits with 0, so it counts as installed if it starts.
         if Command::new("zipalign").output().is_err() {
             return Err(missing("`zipalign` does not run"));
         }
@@ -41,7 +41,7 @@ impl Tools {
         Ok(Self(()))
     }
 
-    /// Manifest and resources of the app in `app`, as an archive.
+    /// Packs manifest and resources of the app in `app` into an archive.
     pub(super) fn package(&self, app: &Path, to: &Path, platform: u32, target: u32) -> Result<()> {
         let mut aapt = Command::new("aapt");
         aapt.args(["package", "-f", "-I", FRAMEWORK])
@@ -68,12 +68,12 @@ impl Tools {
         process::run(&mut apksigner)
     }
 
-    /// What aapt reads in an APK.
+    /// Returns what aapt reports about an APK.
     pub(super) fn badging(&self, apk: &Path) -> Result<String> {
         process::output(Command::new("aapt").args(["dump", "badging"]).arg(apk))
     }
 
-    /// The judgement of zipalign and apksigner.
+    /// Checks the APK with zipalign and apksigner.
     pub(super) fn verify(&self, apk: &Path, platform: u32) -> Result<()> {
         process::run(Command::new("zipalign").args(["-c", "-p", "4"]).arg(apk))?;
         let mut apksigner = Command::new("apksigner");
@@ -81,7 +81,7 @@ impl Tools {
     }
 }
 
-/// Why the packages cannot be installed here, if so.
+/// Returns an error if the packages cannot be installed here.
 pub(super) fn can_install() -> Result<()> {
     if !process::succeeds(Command::new("apt-get").arg("--version")) {
         return Err("no tools for APKs here, and no apt-get to install them with".into());
@@ -102,7 +102,8 @@ pub(super) fn install() -> Result<()> {
     Tools::find().map(drop)
 }
 
-/// The key's file, made once: an app that is signed by another key must be removed from a device before it is installed anew.
+/// Returns the key's file, which is made once: an app that was signed with another key must be removed from a device
+/// before it can be installed again.
 fn key() -> Result<PathBuf> {
     let path = paths::target().join("android/demo.keystore");
     if path.is_file() {

@@ -1,4 +1,4 @@
-//! The AAR: an archive in the form that Gradle takes as a dependency.
+//! The AAR: an archive that Gradle accepts as a dependency.
 //!
 //! ```text
 //! AndroidManifest.xml   package and oldest API level
@@ -7,8 +7,8 @@
 //! R.txt                 the list of resources: none
 //! proguard.txt          what a shrinker must keep
 //! ```
-//! The form: Android's guide "Create an Android library", section "Anatomy of an AAR file". Kotlin is not compiled here: an app
-//! takes that layer as source, or builds `bindings/android` with Gradle.
+//! Its format is described in Android's guide "Create an Android library", section "Anatomy of an AAR file". Kotlin is
+//! not compiled here: an app includes that layer as source, or builds `bindings/android` with Gradle.
 
 use super::files;
 use crate::archive::{Archive, Packing};
@@ -19,13 +19,13 @@ use std::process::Command;
 
 const PACKAGE: &str = "dev.happyllm";
 
-/// What every Gradle plugin of the last years turns into Android's own code.
+/// The version of Java bytecode that every Gradle plugin of recent years can convert to Android's own code.
 const JAVA_RELEASE: &str = "11";
 
-/// Folders of `bindings/android` whose sources are apps, not the library.
+/// Folders of `bindings/android` whose sources belong to apps, not to the library.
 const APPS: [&str; 2] = ["demo-apk", "sample"];
 
-/// The archive's bytes, with the libraries in `jni_libs`/ABI and the sources under `root`/bindings/android.
+/// Returns the archive's bytes, with the libraries in `jni_libs`/ABI and the sources under `root`/bindings/android.
 pub(super) fn make(root: &Path, jni_libs: &Path, platform: u32) -> Result<Vec<u8>> {
     let bindings = library_files(&root.join("bindings/android"))?;
     let mut archive = Archive::default();
@@ -57,7 +57,7 @@ fn manifest(platform: u32) -> String {
     )
 }
 
-/// All files of the bindings but those of the apps beside them.
+/// Returns all files of the bindings except those of the apps beside them.
 fn library_files(bindings: &Path) -> Result<Vec<PathBuf>> {
     let is_app = |path: &PathBuf| APPS.iter().any(|app| path.starts_with(bindings.join(app)));
     Ok(files(bindings)?.into_iter().filter(|path| !is_app(path)).collect())
@@ -68,7 +68,7 @@ fn is_source(path: &Path) -> bool {
     text.contains("/src/main/java/") && text.ends_with(".java")
 }
 
-/// A jar of the compiled sources.
+/// Compiles the sources and returns them as a jar.
 fn classes(sources: &[&PathBuf]) -> Result<Vec<u8>> {
     let mut jar = Archive::default();
     jar.add("META-INF/MANIFEST.MF", "Manifest-Version: 1.0\r\n\r\n", Packing::Small);

@@ -1,4 +1,5 @@
-//! The licenses of what is linked in, which an app must show: gathered from the packages themselves.
+//! The licenses of everything that is linked in, which an app must show. They are collected from the packages
+//! themselves.
 
 use cargo_metadata::{DependencyKind, Metadata, Package, Target};
 use happy_tool_kit::{Result, process};
@@ -9,12 +10,12 @@ use std::path::Path;
 /// Files of a package that hold a license start with one of these, in any case.
 const NAMES: [&str; 5] = ["license", "licence", "copying", "notice", "unlicense"];
 
-/// Cargo's view of the workspace and of everything that it depends on, for phones.
+/// Returns cargo's metadata of the workspace and all its dependencies, for phones.
 fn metadata() -> Result<Metadata> {
     process::metadata(&["--filter-platform", "aarch64-linux-android"])
 }
 
-/// Whether one of our packages has the feature.
+/// Returns whether one of our packages has the feature.
 pub(super) fn has_feature(package: &str, feature: &str) -> Result<bool> {
     let metadata = metadata()?;
     let found = metadata.packages.iter().find(|found| found.name == package);
@@ -23,7 +24,7 @@ pub(super) fn has_feature(package: &str, feature: &str) -> Result<bool> {
         .ok_or_else(|| format!("the workspace has no package {package}"))
 }
 
-/// A text with the license of every package of others that the packages `roots` link, each text once.
+/// Returns a text with the license of every third-party package that the packages `roots` link. Each text occurs once.
 pub(super) fn third_party(roots: &[&str]) -> Result<String> {
     let metadata = metadata()?;
     let mut list = BTreeMap::new();
@@ -49,7 +50,8 @@ pub(super) fn third_party(roots: &[&str]) -> Result<String> {
     Ok(out)
 }
 
-/// The packages that the roots link, found by walking the resolved graph; macros run while compiling, and leave nothing.
+/// Returns the packages that the roots link, by walking the resolved graph. Procedural macros are left out, since they
+/// only run while compiling.
 fn linked<'a>(metadata: &'a Metadata, roots: &[&str]) -> Vec<&'a Package> {
     let packages: BTreeMap<_, _> = metadata.packages.iter().map(|package| (&package.id, package)).collect();
     let nodes = metadata.resolve.iter().flat_map(|resolve| &resolve.nodes);
@@ -63,7 +65,7 @@ fn linked<'a>(metadata: &'a Metadata, roots: &[&str]) -> Vec<&'a Package> {
             continue;
         }
         for dependency in nodes.get(id).iter().flat_map(|node| &node.deps) {
-            // Neither of its tests nor of its build script.
+            // Not the dependencies of its tests or of its build script.
             if dependency.dep_kinds.iter().any(|kind| kind.kind == DependencyKind::Normal) {
                 waiting.push(&dependency.pkg);
             }
@@ -72,7 +74,7 @@ fn linked<'a>(metadata: &'a Metadata, roots: &[&str]) -> Vec<&'a Package> {
     found.into_values().collect()
 }
 
-/// The texts beside a package's manifest.
+/// Returns the license texts beside a package's manifest.
 fn license_files(manifest: &Path) -> Result<Vec<String>> {
     let folder = manifest.parent().unwrap_or(manifest);
     let entries = fs::read_dir(folder).map_err(|e| format!("cannot list {}: {e}", folder.display()))?;

@@ -1,4 +1,4 @@
-//! `cargo xtask dist --android`: what an app takes, in one folder.
+//! `cargo xtask dist --android`: everything that an app needs, in one folder.
 //!
 //! ```text
 //! target/dist/android/
@@ -42,7 +42,7 @@ pub(crate) struct Args {
     abi: Option<String>,
 }
 
-/// Who links, and for which Android; shared with `apk`.
+/// The linker and the Android version. These arguments are shared with `apk`.
 #[derive(clap::Args, Clone)]
 pub(crate) struct How {
     /// The folder of the NDK; otherwise found as cargo-ndk finds it
@@ -56,24 +56,24 @@ pub(crate) struct How {
     platform: u32,
 }
 
-/// The C interface's package, and the file that it makes.
+/// The package of the C interface, and the file that it produces.
 const PACKAGE: &str = "happy-ffi";
 pub(crate) const LIBRARY: &str = "libhappy.so";
 
-/// What `libhappy.so` must not outgrow, in bytes.
+/// Returns the maximum size of `libhappy.so` in bytes.
 fn max_library(abi: Abi) -> u64 {
     match abi {
-        // 3.875 MiB. 3.5 are wanted again: see docs/android-libraries.md for what took the rest.
+        // 3.875 MiB. The goal is to return to 3.5: docs/android-libraries.md says what took the rest.
         Abi::Arm64 => 31 << 17,
-        // Emulators only: kernels for AVX2 and AVX-512 too.
+        // For emulators only; it also has kernels for AVX2 and AVX-512.
         Abi::X86_64 => 6 << 20,
     }
 }
 
-/// What the library may export: the C interface, and what Java calls.
+/// Prefixes of the symbols that the library may export: the C interface, and what Java calls.
 const EXPORTS: [&str; 3] = ["happy_", "Java_", "JNI_On"];
 
-/// `rustup target add` takes seconds, or does not end where a network swallows packets.
+/// `rustup target add` takes seconds, or never ends if a network drops packets.
 const SETUP_LIMIT: Duration = Duration::from_secs(300);
 
 /// `cargo xtask dist`.
@@ -139,7 +139,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The step of `cargo xtask test`: phones' libraries and program, linked without an NDK, and every rule of elf-check.
+/// Runs the step of `cargo xtask test`: the libraries and the program for phones, linked without an NDK, and every rule
+/// of elf-check.
 pub(crate) fn step() -> Result<Outcome> {
     if let Some(reason) = unavailable()? {
         return Ok(Outcome::Unavailable(reason));
@@ -148,7 +149,8 @@ pub(crate) fn step() -> Result<Outcome> {
         .map(|()| Outcome::Passed)
 }
 
-/// Why phones' standard library cannot be had here, after trying to fetch it: rustup's alone fits this compiler.
+/// Returns why the standard library for phones is not available here, after trying to fetch it. Only that of rustup
+/// fits this compiler.
 pub(crate) fn unavailable() -> Result<Option<String>> {
     if link::missing(Abi::Arm64).is_none() {
         return Ok(None);
@@ -162,7 +164,7 @@ pub(crate) fn unavailable() -> Result<Option<String>> {
     })
 }
 
-/// Builds the shared library, with what Java calls.
+/// Builds the shared library, including what Java calls.
 pub(crate) fn library(link: &Link) -> Result<PathBuf> {
     timed(LIBRARY, || {
         link.build(&Order {
@@ -176,10 +178,10 @@ pub(crate) fn library(link: &Link) -> Result<PathBuf> {
 }
 
 impl How {
-    /// The linker that was asked for.
+    /// Returns the linker that was requested.
     ///
     /// # Errors
-    /// There is no NDK, and stand-ins were not asked for.
+    /// If there is no NDK, and stand-ins were not requested.
     pub(crate) fn linker(&self) -> Result<Linker> {
         if self.stubs {
             return Ok(Linker::Stubs);
@@ -191,7 +193,7 @@ impl How {
         })
     }
 
-    /// Without an NDK, as CI does.
+    /// Links without an NDK, as CI does.
     pub(crate) fn check_only() -> Self {
         Self { ndk: None, stubs: true, platform: elf::PLATFORM }
     }
@@ -200,7 +202,7 @@ impl How {
         self.platform
     }
 
-    /// What `libhappy.so` is held to.
+    /// Returns the requirements for `libhappy.so`.
     pub(crate) fn library_limits(&self, abi: Abi) -> Wanted {
         Wanted {
             platform: self.platform,
@@ -210,7 +212,8 @@ impl How {
         }
     }
 
-    /// What must not be shipped lies where nobody takes it for the real thing.
+    /// Returns the folder of the results. What must not be shipped has a folder of its own, so that nobody mistakes it
+    /// for a release.
     fn folder(&self) -> &'static str {
         if self.stubs { "android-check" } else { "android" }
     }
@@ -224,7 +227,7 @@ pub(crate) fn timed(what: &str, build: impl FnOnce() -> Result<PathBuf>) -> Resu
     Ok(made)
 }
 
-/// `HASH  PATH` of every file, as sha256sum writes it.
+/// Returns `HASH  PATH` of every file, in the format of sha256sum.
 fn sums(folder: &Path) -> Result<String> {
     let mut lines = Vec::new();
     for path in files(folder)? {
@@ -237,7 +240,7 @@ fn sums(folder: &Path) -> Result<String> {
     Ok(lines.into_iter().map(|(_, line)| line).collect())
 }
 
-/// All files under a folder; none where it does not exist.
+/// Returns all files under a folder; none if it does not exist.
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
@@ -266,7 +269,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     copied.map(drop).map_err(|e| format!("cannot copy {} to {}: {e}", from.display(), to.display()))
 }
 
-/// Removes a folder of an earlier run: what was left in it would be packed again.
+/// Removes the folder of an earlier run, so that nothing left in it is packed again.
 pub(crate) fn remove(folder: &Path) -> Result<()> {
     match fs::remove_dir_all(folder) {
         Err(e) if e.kind() != ErrorKind::NotFound => Err(format!("cannot remove {}: {e}", folder.display())),
@@ -284,7 +287,7 @@ mod tests {
         let scratch = Scratch::new("dist-sums");
         put(&scratch.path().join("b"), b"abc").expect("written");
         put(&scratch.path().join("a/c"), b"").expect("written");
-        // FIPS 180-2, appendix B.1, and the hash of nothing.
+        // The example of FIPS 180-2, appendix B.1, and the hash of an empty file.
         let expected = "\
             e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  a/c\n\
             ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  b\n";

@@ -1,4 +1,4 @@
-//! What an ELF file says of itself, as far as Android's loader and the rules care.
+//! The parts of an ELF file that Android's loader and the rules look at.
 
 use happy_tool_kit::Result;
 use object::LittleEndian;
@@ -22,24 +22,24 @@ pub(crate) struct Image {
     pub(crate) needed: Vec<String>,
     /// `DT_RPATH` and `DT_RUNPATH`.
     pub(crate) search_paths: Vec<String>,
-    /// `DT_TEXTREL`, or the same as a flag.
+    /// `DT_TEXTREL`, or the flag that means the same.
     pub(crate) text_relocations: bool,
     /// `DT_RELR`: relative relocations in the compact form.
     pub(crate) compact_relocations: bool,
     /// `DT_ANDROID_RELA`: relocations in Android's packed form.
     pub(crate) packed_relocations: bool,
     pub(crate) segments: Vec<Segment>,
-    /// What the loader must find elsewhere.
+    /// The symbols that the loader must find in other libraries.
     pub(crate) imports: Vec<Import>,
-    /// What others can find here.
+    /// The symbols that other libraries can use.
     pub(crate) exports: Vec<String>,
-    /// Sections that are of use to debuggers only.
+    /// Sections that only debuggers use.
     pub(crate) debug_sections: Vec<String>,
-    /// Bytes of the whole file.
+    /// The size of the file in bytes.
     pub(crate) size: u64,
 }
 
-/// The kinds of machine that 64-bit Android runs on.
+/// The kinds of machines on which 64-bit Android runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Abi {
     /// aarch64: phones.
@@ -51,17 +51,17 @@ pub(crate) enum Abi {
 impl Abi {
     pub(crate) const ALL: [Self; 2] = [Self::Arm64, Self::X86_64];
 
-    /// The machine that Android calls `name`.
+    /// Returns the machine that Android calls `name`.
     ///
     /// # Errors
-    /// Android does not know `name`, or the machine has 32 bits.
+    /// If Android does not know `name`, or the machine has 32 bits.
     pub(crate) fn named(name: &str) -> Result<Self> {
         let known = Self::ALL.map(Self::name).join(" or ");
         let found = Self::ALL.into_iter().find(|abi| abi.name() == name);
         found.ok_or_else(|| format!("unknown ABI '{name}': expected {known}"))
     }
 
-    /// Android's name of it, which is also the folder in an app.
+    /// Returns Android's name for it, which is also the folder in an app.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Arm64 => "arm64-v8a",
@@ -69,7 +69,7 @@ impl Abi {
         }
     }
 
-    /// Rust's name of it.
+    /// Returns Rust's name for it.
     pub(crate) fn target(self) -> &'static str {
         match self {
             Self::Arm64 => "aarch64-linux-android",
@@ -77,7 +77,7 @@ impl Abi {
         }
     }
 
-    /// The number in an ELF header.
+    /// Returns its number in an ELF header.
     pub(crate) fn machine(self) -> u16 {
         match self {
             Self::Arm64 => elf::EM_AARCH64.0,
@@ -86,7 +86,7 @@ impl Abi {
     }
 }
 
-/// A line of the program headers.
+/// An entry of the program headers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment {
     pub(crate) kind: u32,
@@ -100,7 +100,7 @@ pub(crate) struct Segment {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Import {
     pub(crate) name: String,
-    /// The loader leaves it null if no library defines it.
+    /// Whether the loader leaves it null if no library defines it.
     pub(crate) weak: bool,
 }
 
@@ -108,7 +108,7 @@ impl Image {
     /// Reads the headers, the dynamic section and the dynamic symbols of `bytes`.
     ///
     /// # Errors
-    /// No ELF file of 64 bits, little-endian, for aarch64 or x86-64; or one whose tables lie outside it.
+    /// If it is not a 64-bit little-endian ELF file for aarch64 or x86-64, or its tables are outside the file.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         if bytes.get(..4) != Some(b"\x7fELF") {
             return Err("not an ELF file (it does not start with \\x7fELF)".into());
@@ -174,7 +174,7 @@ impl Image {
             }
         }
         let symbols = sections.symbols(LE, bytes, elf::SHT_DYNSYM).map_err(broken("the dynamic symbols"))?;
-        // The first symbol is a blank by definition.
+        // The first symbol is empty by definition.
         for symbol in symbols.iter().skip(1).filter(|symbol| !symbol.is_local()) {
             let name = text(symbols.symbol_name(LE, symbol).map_err(broken("a symbol's name"))?);
             if symbol.is_undefined(LE) {
@@ -192,13 +192,13 @@ impl Image {
         Ok(image)
     }
 
-    /// The segments of one kind (`PT_LOAD` ...).
+    /// Returns the segments of one kind (`PT_LOAD` ...).
     pub(crate) fn segments_of(&self, kind: u32) -> impl Iterator<Item = &Segment> {
         self.segments.iter().filter(move |segment| segment.kind == kind)
     }
 }
 
-/// `DT_FLAGS` says so too that code is written to while loading.
+/// The flag in `DT_FLAGS` that code is written to while the file is loaded.
 const DF_TEXTREL: u32 = 4;
 
 fn text(bytes: &[u8]) -> String {

@@ -1,6 +1,7 @@
 //! Makes `bionic.txt` from a checkout of bionic: `cargo xtask bionic-symbols DIR`.
 //!
-//! A map file lists what a library exports, version by version; comments say for which machine and since which API level:
+//! A map file lists the exports of a library, version by version. Comments say for which machines, and since which API
+//! level:
 //!
 //! ```text
 //! LIBC_Q { # introduced=29
@@ -10,8 +11,9 @@
 //!     malloc_backtrace; # apex llndk        for parts of the system only
 //! } LIBC_P;
 //! ```
-//! A symbol's own level stands before its version's, a machine's before the general one; without any it is as old as 64-bit
-//! Android. The format: `build/soong/cc/ndkstubgen` and `symbolfile` of AOSP.
+//! A level at the symbol takes precedence over that of its version, and one for the machine over a general one. A
+//! symbol without any is as old as 64-bit Android. The format is defined by `build/soong/cc/ndkstubgen` and
+//! `symbolfile` of AOSP.
 
 use super::bionic::FIRST_API;
 use super::image::Abi;
@@ -28,7 +30,7 @@ pub(crate) struct Args {
 
 const LIBRARIES: [&str; 3] = ["libc", "libm", "libdl"];
 
-/// liblog lives in another repository and says the levels in its header: `android/log.h` of platform/system/logging.
+/// liblog is in another repository and has the levels in its header: `android/log.h` of platform/system/logging.
 const LIBLOG: &[(u32, &[&str])] = &[
     (
         FIRST_API,
@@ -60,7 +62,7 @@ const LIBLOG: &[(u32, &[&str])] = &[
     ),
 ];
 
-/// Machines that tags name; a symbol with one of them exists on the named ones only.
+/// The tags that name machines. A symbol with such tags exists only on these machines.
 const MACHINES: &[&str] = &["arm", "arm64", "mips", "mips64", "riscv64", "x86", "x86_64"];
 
 /// Tags of symbols that are not for apps, or not yet.
@@ -82,7 +84,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The whole table.
+/// Returns the whole table.
 fn table(maps: &[(&str, String)]) -> String {
     // (library, level, machine) to symbols.
     let mut groups = BTreeMap::<(String, u32, &str), Vec<String>>::new();
@@ -122,10 +124,10 @@ fn table(maps: &[(&str, String)]) -> String {
     out
 }
 
-/// What a map exports to apps on this machine, with the first API level.
+/// Returns the symbols that a map exports to apps on this machine, with their first API levels.
 fn symbols(map: &str, abi: Abi) -> BTreeMap<&str, u32> {
     let mut found = BTreeMap::new();
-    // The tags of the version around the line; `None` if its symbols are not for apps.
+    // The tags of the enclosing version; `None` if its symbols are not for apps.
     let mut version: Option<&str> = None;
     let mut global = false;
     for line in map.lines() {
@@ -149,7 +151,7 @@ fn symbols(map: &str, abi: Abi) -> BTreeMap<&str, u32> {
     found
 }
 
-/// Whether apps on this machine have what is tagged so.
+/// Returns whether a symbol with these tags is available to apps on this machine.
 fn is_for(tags: &str, abi: Abi) -> bool {
     let mut machines = tags.split_whitespace().filter(|tag| MACHINES.contains(tag)).peekable();
     let on_machine = machines.peek().is_none() || machines.any(|machine| machine == tag_of(abi));
@@ -164,7 +166,7 @@ fn introduced(tags: &str, abi: Abi) -> Option<u32> {
     value(&format!("introduced-{}", tag_of(abi))).or_else(|| value("introduced"))
 }
 
-/// What map files call the machine.
+/// Returns the machine's name in map files.
 fn tag_of(abi: Abi) -> &'static str {
     match abi {
         Abi::Arm64 => "arm64",

@@ -1,7 +1,8 @@
-//! `cargo xtask elf-check FILE..`: whether Android's loader will take a library or a program, and whether an app should.
+//! `cargo xtask elf-check FILE..`: checks whether Android's loader accepts a library or a program, and whether an app
+//! should use it.
 //!
-//! Read with [`image`], judged by [`rules`], with [`bionic`]'s table of what a system of some API level exports. No device
-//! and no NDK is needed: what the loader would say at its worst moment is known from the file.
+//! [`image`] reads the file, [`rules`] judge it, and [`bionic`]'s table says what a system of an API level exports.
+//! This needs neither a device nor an NDK: the file itself shows what the loader would complain about.
 
 pub(crate) mod bionic;
 pub(crate) mod image;
@@ -17,7 +18,7 @@ use image::Image;
 use rules::{Limits, RULES};
 use std::path::{Path, PathBuf};
 
-/// Android 8.0: what `happy` is built for unless told otherwise.
+/// Android 8.0, the default for which `happy` is built.
 pub(crate) const PLATFORM: u32 = 26;
 
 /// Arguments of `elf-check`.
@@ -30,7 +31,7 @@ pub(crate) struct Args {
     wanted: Wanted,
 }
 
-/// What files are held to.
+/// The requirements for files.
 #[derive(clap::Args, Clone)]
 pub(crate) struct Wanted {
     /// The oldest API level that must load them
@@ -89,7 +90,7 @@ fn open(path: &Path) -> Result<Image> {
     Image::parse(&bytes).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-/// Every rule with its violations.
+/// Returns every rule with its violations.
 fn judge(
     image: &Image,
     name: &str,
@@ -108,7 +109,7 @@ fn judge(
     RULES.iter().map(|rule| (rule, (rule.check)(image, &limits))).collect()
 }
 
-/// `3MiB`, `500KiB` or `1000`, as bytes.
+/// Parses `3MiB`, `500KiB` or `1000` as a number of bytes.
 fn parse_size(text: &str) -> Result<u64> {
     let (number, unit) = match text.trim() {
         text if text.ends_with("MiB") => (text.trim_end_matches("MiB"), 1 << 20),

@@ -1,4 +1,4 @@
-//! What Android's loader, and a careful app, ask of a library or a program: one function a rule.
+//! What Android's loader, and a careful app, require of a library or a program: one function for each rule.
 //!
 //! Sources: bionic's `docs/status.md`, `docs/elf-tls.md` and `android-changes-for-ndk-developers.md`; Android's guide
 //! "Support 16 KB page sizes".
@@ -8,15 +8,15 @@ use super::image::Image;
 use object::elf;
 use std::collections::BTreeMap;
 
-/// What a file is held to.
+/// The requirements for a file.
 pub(crate) struct Limits<'a> {
-    /// The oldest API level that must load it.
+    /// The oldest API level that must be able to load it.
     pub(crate) platform: u32,
-    /// Bytes of the whole file.
+    /// Maximum size of the file in bytes.
     pub(crate) max_size: Option<u64>,
     /// The file's name without folders.
     pub(crate) name: &'a str,
-    /// What the names of exported symbols start with; empty: not checked.
+    /// Prefixes of the names of exported symbols; not checked if empty.
     pub(crate) exports: &'a [String],
     /// Libraries that are shipped with it.
     pub(crate) beside: &'a [Image],
@@ -30,7 +30,7 @@ pub(crate) struct Rule {
     pub(crate) check: fn(&Image, &Limits) -> Vec<String>,
 }
 
-/// In the order of the table that is printed.
+/// All rules, in the order of the table that is printed.
 pub(crate) const RULES: &[Rule] = &[
     Rule { name: "position", asks: "loadable at any address", check: position },
     Rule {
@@ -58,7 +58,7 @@ pub(crate) const RULES: &[Rule] = &[
 const LINKER: &str = "/system/bin/linker64";
 const NEEDED: &[&str] = &["libc.so", "libm.so", "libdl.so", "liblog.so"];
 const PAGE: u64 = 16 << 10;
-/// The first level whose loader gives libraries thread-local storage as ELF describes it.
+/// The first level whose loader supports ELF's thread-local storage in libraries.
 const ELF_TLS_API: u32 = 29;
 /// The first level that reads `DT_RELR`.
 const RELR_API: u32 = 30;
@@ -99,10 +99,10 @@ fn needed(image: &Image, limits: &Limits) -> Vec<String> {
     foreign.map(|name| format!("needs {name}: expected some of {}", NEEDED.join(", "))).collect()
 }
 
-/// A weak symbol may be missing: the code that asks for one tests it.
+/// A weak symbol may be missing, since the code that uses it checks for it.
 fn imports(image: &Image, limits: &Limits) -> Vec<String> {
     let mut found = Vec::new();
-    // Symbols that are in a library of the system which the file does not ask for.
+    // Symbols of a system library that the file does not link to.
     let mut homeless = BTreeMap::<String, Vec<&str>>::new();
     let is_needed =
         |library: &&Image| library.soname.as_ref().is_some_and(|name| image.needed.contains(name));

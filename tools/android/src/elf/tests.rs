@@ -1,4 +1,4 @@
-//! Every rule against a file that keeps it and files that break it, made by [`super::write`].
+//! Tests every rule with a file that satisfies it and with files that break it, made by [`super::write`].
 
 use super::bionic::Bionic;
 use super::image::{Abi, Image, Import};
@@ -14,7 +14,7 @@ fn write(spec: &Spec) -> Vec<u8> {
     super::write::write(spec).expect("a small file")
 }
 
-/// A library without a fault.
+/// Returns a library that breaks no rule.
 fn library() -> Spec<'static> {
     Spec {
         soname: Some("libhappy.so"),
@@ -25,12 +25,12 @@ fn library() -> Spec<'static> {
     }
 }
 
-/// A program without a fault.
+/// Returns a program that breaks no rule.
 fn program() -> Spec<'static> {
     Spec { interpreter: Some(LINKER), imports: &[("malloc", false)], needed: &["libc.so"], ..Spec::default() }
 }
 
-/// A wrong file: its name, itself, the API level, the rule that it breaks and a part of what that says.
+/// A file that breaks a rule: its name, the file, the API level, the rule, and a part of the message.
 type Case = (&'static str, Spec<'static>, u32, &'static str, &'static str);
 
 fn cases() -> Vec<Case> {
@@ -132,7 +132,7 @@ fn wanted(platform: u32) -> Wanted {
     }
 }
 
-/// The rules that a file breaks, with what they say.
+/// Returns the rules that a file breaks, with their messages.
 fn broken(spec: &Spec, name: &str, platform: u32) -> Vec<(&'static str, String)> {
     let image = Image::parse(&write(spec)).expect("a file that can be read");
     let bionic = Bionic::load().expect("the table reads");
@@ -258,7 +258,7 @@ fn what_is_no_such_file_is_an_error() {
     }
 }
 
-/// Cut anywhere, or with any byte flipped: an answer or an error, never a panic.
+/// If a file is cut anywhere, or any byte is flipped, there is a result or an error, never a panic.
 #[test]
 fn damaged_files_do_not_panic() {
     let whole = write(&Spec { interpreter: Some(LINKER), symtab: true, ..library() });

@@ -1,12 +1,13 @@
-//! Writes the smallest ELF files that a linker or Android's loader would take: shared objects without code.
+//! Writes the smallest ELF files that a linker or Android's loader accepts: shared objects without code.
 //!
-//! The linker learns from them what a library of the system exports, which is all that it wants of one
-//! (`android/stub.rs`); the tests of the rules make files of every wrong kind with them. One read-only segment holds all:
+//! The linker learns from them what a system library exports, which is all that it needs (`android/stub.rs`). The tests
+//! of the rules make files with every kind of error with them. A single read-only segment holds everything:
 //!
 //! ```text
 //! header, program headers, interpreter, dynamic symbols, strings, dynamic section, section names, section headers
 //! ```
-//! Layout and numbers: the System V ABI, chapters 4 and 5 ("Object Files", "Program Loading and Dynamic Linking").
+//! Layout and numbers are those of the System V ABI, chapters 4 and 5 ("Object Files", "Program Loading and Dynamic
+//! Linking").
 
 use happy_tool_kit::Result;
 use object::write::elf::{FileHeader, ProgramHeader, Sym, Writer};
@@ -28,12 +29,12 @@ pub(crate) struct Spec<'a> {
     /// Further entries of the dynamic section: tag and value.
     pub(crate) dynamic: &'a [(i64, u64)],
     pub(crate) runpath: Option<&'a str>,
-    /// Of the loadable segment.
+    /// Alignment of the loadable segment.
     pub(crate) align: u64,
     pub(crate) load_flags: u32,
     /// Further segments: kind and flags.
     pub(crate) segments: &'a [(u32, u32)],
-    /// With an (empty) table of all symbols, as a file has that was not stripped.
+    /// Whether to write an (empty) table of all symbols, which marks a file that was not stripped.
     pub(crate) symtab: bool,
 }
 
@@ -57,10 +58,10 @@ impl Default for Spec<'_> {
     }
 }
 
-/// The file's bytes.
+/// Returns the file's bytes.
 ///
 /// # Errors
-/// The strings take more than 4 GiB.
+/// If the strings take more than 4 GiB.
 pub(crate) fn write(spec: &Spec) -> Result<Vec<u8>> {
     assemble(spec).map_err(|e| format!("cannot write an ELF file: {e}"))
 }
@@ -86,7 +87,7 @@ fn assemble(spec: &Spec) -> object::write::Result<Vec<u8>> {
         let bind = if *weak { elf::STB_WEAK } else { elf::STB_GLOBAL };
         (*name, bind, None, 0)
     });
-    // Where a definition lies does not matter: nobody runs it. In the first section, then.
+    // The place of a definition does not matter, since nobody runs it: it is in the first section.
     let exports = spec.exports.iter().map(|name| (*name, elf::STB_GLOBAL, Some(1), 64));
     for (name, bind, section, st_value) in imports.chain(exports) {
         let name = out.add_dynamic_string(name.as_bytes());
@@ -153,7 +154,7 @@ fn assemble(spec: &Spec) -> object::write::Result<Vec<u8>> {
             .map(|path| segment(elf::PT_INTERP.0, elf::PF_R.0, (interpreter_at, path.len() as u64), 1)),
     );
     programs.extend(spec.segments.iter().map(|(kind, flags)| segment(*kind, *flags, (0, 0), 1)));
-    // Now that the tables' places are known.
+    // Written last, when the offsets of the tables are known.
     let mut headers = Vec::new();
     out.write_headers_to(&mut headers, &programs)?;
     bytes[..headers.len()].copy_from_slice(&headers);

@@ -1,4 +1,4 @@
-//! Building for Android: the toolchains that link for it, and what cargo is told.
+//! Building for Android: the toolchains that link for it, and the variables and flags for cargo.
 
 pub mod ndk;
 mod stub;
@@ -12,19 +12,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use stub::Stubs;
 
-/// The API levels that can be asked for: the first that reads GNU's hash tables and packed relocations, and the last that
-/// `elf/bionic.txt` knows.
+/// The supported API levels: from the first that reads GNU's hash tables and packed relocations, to the last in
+/// `elf/bionic.txt`.
 pub(crate) const PLATFORMS: RangeInclusive<u32> = 23..=37;
 
-/// An eighth of the size of plain ones.
+/// Packed relocations take an eighth of the size of plain ones.
 const PACKED_RELOCATIONS: &str = "--pack-dyn-relocs=android";
 
-/// Functions with the same code become one: Rust promises none an address of its own.
+/// Merges functions with the same code; Rust promises no function an address of its own.
 const FOLDED_CODE: &str = "--icf=all";
 
-/// Who links.
+/// The linker to use.
 pub(crate) enum Linker {
-    /// An NDK's clang: for devices.
+    /// An NDK's clang, for devices.
     Ndk(Ndk),
     /// Rust's own linker with stand-ins for the system's libraries: see [`stub`].
     Stubs,
@@ -43,7 +43,7 @@ enum With {
 
 /// What to build.
 pub(crate) struct Order<'a> {
-    /// Another workspace's `Cargo.toml`; `None`: this one's.
+    /// The `Cargo.toml` of another workspace; `None` for this one.
     pub(crate) manifest: Option<&'a Path>,
     pub(crate) package: &'a str,
     pub(crate) features: &'a str,
@@ -62,10 +62,11 @@ pub(crate) enum Product<'a> {
 }
 
 impl Linker {
-    /// The linker for one machine and API level.
+    /// Returns the linker for one machine and API level.
     ///
     /// # Errors
-    /// No such API level; the standard library for the machine is not installed; the stand-ins cannot be written.
+    /// If the API level is not supported, the standard library for the machine is not installed, or the stand-ins
+    /// cannot be written.
     pub(crate) fn link(&self, abi: Abi, api: u32) -> Result<Link> {
         if !PLATFORMS.contains(&api) {
             return Err(format!("no API level {api}: expected {} to {}", PLATFORMS.start(), PLATFORMS.end()));
@@ -85,7 +86,7 @@ impl Linker {
 }
 
 impl Link {
-    /// Who links, for a person.
+    /// Describes the linker for a person.
     pub(crate) fn describe(&self) -> String {
         match &self.with {
             With::Ndk { ndk, api } => format!("{}, API {api}", ndk.describe()),
@@ -93,13 +94,13 @@ impl Link {
         }
     }
 
-    /// Builds with the profile `dist` and hands back the file.
+    /// Builds with the profile `dist` and returns the path of the file.
     ///
     /// The flags for all crates are the same for every product of a machine, so that what they share is compiled once; what
     /// one product needs goes to its last crate only.
     ///
     /// # Errors
-    /// It does not compile or link, or cargo names no such file.
+    /// If it does not compile or link, or cargo reports no such file.
     pub(crate) fn build(&self, order: &Order) -> Result<PathBuf> {
         let target = self.abi.target();
         let mut command = process::cargo(&["rustc", "--profile", "dist", "--target", target]);
@@ -129,7 +130,7 @@ impl Link {
             .ok_or_else(|| format!("cargo built {} for {target} but made no file {wanted}", order.package))
     }
 
-    /// Variables for cargo: the linker, and the flags of every crate.
+    /// Returns variables for cargo: the linker, and the flags of every crate.
     fn variables(&self) -> Result<Vec<(String, String)>> {
         const FLAGS: &str = "CARGO_ENCODED_RUSTFLAGS";
         let mut variables = match &self.with {
@@ -138,7 +139,7 @@ impl Link {
         };
         let mut flags: Vec<String> =
             variables.extract_if(.., |(name, _)| name == FLAGS).map(|v| v.1).collect();
-        // Messages of panics name source files: not by where this machine keeps them, so that the bytes do not depend on it.
+        // Panic messages name source files. Paths of this machine are replaced, so that the bytes do not depend on it.
         let cargo = env::var("CARGO_HOME").or_else(|_| env::var("HOME").map(|home| home + "/.cargo"));
         flags.extend(cargo.map(|from| format!("--remap-path-prefix={from}=/cargo")));
         flags.push(format!("--remap-path-prefix={}=/happy", paths::root().display()));
@@ -146,14 +147,14 @@ impl Link {
         Ok(variables)
     }
 
-    /// Flags of the product's own crate.
+    /// Returns the flags of the product's own crate.
     fn last_flags(&self, product: Product) -> Vec<String> {
         let soname = match product {
             Product::Library(name) => Some(name),
             Product::Program(_) => None,
         };
         let arguments = [PACKED_RELOCATIONS, FOLDED_CODE].map(str::to_owned).into_iter();
-        // A library may leave symbols undefined unless told otherwise; what the system lacks is to be found now.
+        // By default a library may have undefined symbols. This makes the linker report those that the system lacks.
         let library = soname.iter().flat_map(|name| [format!("-soname={name}"), "-zdefs".into()]);
         let arguments = arguments.chain(library);
         match &self.with {
@@ -163,7 +164,7 @@ impl Link {
     }
 }
 
-/// What is missing to compile for the machine, if anything.
+/// Returns what is missing to compile for the machine, if anything.
 pub(crate) fn missing(abi: Abi) -> Option<String> {
     let target = abi.target();
     let mut rustc = Command::new("rustc");

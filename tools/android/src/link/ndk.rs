@@ -1,26 +1,28 @@
-//! Android's NDK: where it is, and what cargo must know to link with it.
+//! Android's NDK: where it is, and the variables with which cargo links with it.
 //!
-//! Found as cargo-ndk finds it, so that a machine that builds other Rust for Android needs nothing more:
+//! It is found in the same way as by cargo-ndk, so that a machine that builds other Rust code for Android needs no
+//! further setup:
 //!
 //! ```text
 //! --ndk DIR, else the first that is set of ANDROID_NDK_HOME, ANDROID_NDK_ROOT, ANDROID_NDK_PATH, NDK_HOME,
 //! else the highest version in $ANDROID_HOME/ndk or $ANDROID_SDK_ROOT/ndk
 //! ```
 //!
-//! A place that was named and holds no NDK is an error, never passed over: the next one in the list may be years older.
+//! If a named folder holds no NDK, that is an error. It is not skipped, because the next one in the list may be years
+//! older.
 
 use happy_tool_kit::Result;
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Variables that name an NDK, the first that is set wins.
+/// Variables that name an NDK. The first that is set is used.
 const NDK_VARIABLES: &[&str] = &["ANDROID_NDK_HOME", "ANDROID_NDK_ROOT", "ANDROID_NDK_PATH", "NDK_HOME"];
 
 /// Variables that name an SDK, whose folder `ndk` holds a folder for each installed version.
 const SDK_VARIABLES: &[&str] = &["ANDROID_HOME", "ANDROID_SDK_ROOT"];
 
-/// The oldest that works: the first with LLVM's unwinder as `libunwind.a`, which Rust's standard library links.
+/// The oldest version that works: the first with LLVM's unwinder as `libunwind.a`, which Rust's standard library links.
 const OLDEST: u32 = 23;
 
 /// An NDK of this machine.
@@ -32,14 +34,14 @@ pub struct Ndk {
     bin: PathBuf,
 }
 
-/// `Pkg.Revision` of an NDK: 27.2.12479018; parts that are missing count as 0.
+/// `Pkg.Revision` of an NDK, such as 27.2.12479018. Missing parts count as 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Version([u32; 3]);
 
-/// The NDK of this machine: the one in `flag`, else the one that the environment names, else `None`.
+/// Returns the NDK of this machine: the one in `flag`, else the one that the environment names, else `None`.
 ///
 /// # Errors
-/// A named place holds no NDK, one without tools for this kind of machine, or one older than r23.
+/// If a named folder holds no NDK, or one that has no tools for this kind of machine or is older than r23.
 pub fn find(flag: Option<&Path>) -> Result<Option<Ndk>> {
     find_with(flag, |name| env::var_os(name))
 }
@@ -62,7 +64,7 @@ fn find_with(flag: Option<&Path>, var: impl Fn(&str) -> Option<OsString>) -> Res
     Ok(None)
 }
 
-/// The folder with the highest version in its name.
+/// Returns the folder with the highest version in its name.
 fn highest(folder: &Path) -> Option<PathBuf> {
     let entries = std::fs::read_dir(folder).ok()?;
     let versions = entries.flatten().filter_map(|entry| {
@@ -74,7 +76,7 @@ fn highest(folder: &Path) -> Option<PathBuf> {
 
 impl Ndk {
     fn open(root: &Path) -> Result<Self> {
-        // Cargo is told the linker's path, and runs it in other folders.
+        // Absolute, because cargo runs the linker in other folders.
         let root = &std::path::absolute(root).map_err(|e| format!("{}: {e}", root.display()))?;
         let properties = root.join("source.properties");
         let text = std::fs::read_to_string(&properties).map_err(|e| {
@@ -108,15 +110,16 @@ impl Ndk {
         Ok(ndk)
     }
 
-    /// Its version and place, for a person.
+    /// Describes its version and folder for a person.
     pub fn describe(&self) -> String {
         format!("NDK {} in {}", self.version, self.root.display())
     }
 
-    /// The linker for Rust's `target` at Android's API level `api`: the program, and the arguments that choose both.
+    /// Returns the linker for Rust's `target` at Android's API level `api`: the program, and the arguments that select
+    /// both.
     ///
     /// # Errors
-    /// `target` is not a 64-bit target of Android.
+    /// If `target` is not a 64-bit target of Android.
     pub fn linker(&self, target: &str, api: u32) -> Result<(PathBuf, Vec<String>)> {
         if !matches!(target, "aarch64-linux-android" | "x86_64-linux-android") {
             return Err(format!(
@@ -125,16 +128,16 @@ impl Ndk {
         }
         let arguments = vec![
             format!("--target={target}{api}"),
-            // Devices with pages of 16 KiB refuse other libraries; the default of NDK 28 and later.
+            // Devices with pages of 16 KiB refuse libraries without this. It is the default of NDK 28 and later.
             "-Wl,-z,max-page-size=16384".into(),
         ];
         Ok((self.clang(), arguments))
     }
 
-    /// The variables that make `cargo build --target TARGET` link with this NDK.
+    /// Returns the variables that make `cargo build --target TARGET` link with this NDK.
     ///
-    /// The flags stand in `CARGO_ENCODED_RUSTFLAGS`, which takes the place of `RUSTFLAGS`: a variable that somebody has set
-    /// would otherwise take theirs away, and clang would link for this machine.
+    /// The flags are in `CARGO_ENCODED_RUSTFLAGS`, which overrides `RUSTFLAGS`. Otherwise a `RUSTFLAGS` that is set
+    /// already would replace the flags of the target, and clang would link for this machine.
     ///
     /// # Errors
     /// As [`Ndk::linker`].
@@ -156,7 +159,7 @@ impl Ndk {
     }
 }
 
-/// What the NDK calls this machine; on a Mac the tools are for both processors.
+/// Returns the NDK's name for this machine. On a Mac the tools are for both processors.
 fn host() -> Result<&'static str> {
     match env::consts::OS {
         "linux" if cfg!(target_arch = "x86_64") => Ok("linux-x86_64"),
@@ -191,7 +194,7 @@ mod tests {
     use happy_tool_kit::scratch::Scratch;
     use std::fs;
 
-    /// An NDK as far as [`find`] looks.
+    /// Makes as much of an NDK as [`find`] looks at.
     fn make(root: &Path, revision: &str, with_clang: bool) {
         fs::create_dir_all(root).expect("a folder");
         fs::write(root.join("source.properties"), format!("Pkg.Desc = NDK\nPkg.Revision = {revision}\n"))

@@ -1,8 +1,8 @@
-//! What a linker puts before everything else: Android's note and, in a program, the first instructions.
+//! The code that a linker puts before everything else: Android's note and, in a program, the first instructions.
 //!
-//! Not a module of this package: `stub.rs` compiles it for Android with `API_LEVEL` replaced. It stands for the NDK's
-//! `crtbegin_dynamic.o` (with `--cfg program`) and `crtbegin_so.o`. The note's format and the arguments of `__libc_init`: bionic's
-//! `libc/arch-common/bionic/crtbrand.S`, `libc/bionic/libc_init_dynamic.cpp`.
+//! This is not a module of this package: `stub.rs` compiles it for Android with `API_LEVEL` replaced. It replaces the
+//! NDK's `crtbegin_dynamic.o` (with `--cfg program`) and `crtbegin_so.o`. The format of the note and the arguments of
+//! `__libc_init` are those of bionic's `libc/arch-common/bionic/crtbrand.S` and `libc/bionic/libc_init_dynamic.cpp`.
 
 #![no_std]
 

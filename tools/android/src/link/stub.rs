@@ -1,4 +1,4 @@
-//! Linking for Android without an NDK: stand-ins for the few files that a linker wants of one.
+//! Linking for Android without an NDK: stand-ins for the few files that a linker needs from one.
 //!
 //! ```text
 //! libc.so libm.so libdl.so liblog.so   export what bionic exports at the API level (elf/bionic.txt), and nothing else
@@ -6,8 +6,9 @@
 //! start of a program, Android's note   start.rs, compiled by rustc
 //! the linker                           rust-lld, which comes with Rust
 //! ```
-//! So a symbol that the system lacks is an error of the linker, as with an NDK, and the result has the form of what is
-//! shipped. What is linked for a level before 30 would end where an NDK's would unwind: it is for checks, never for a device.
+//! So the linker reports a symbol that the system lacks, as with an NDK, and the result has the form of what is
+//! shipped. Code that is linked for a level before 30 aborts where it would unwind with an NDK. It is for checks only,
+//! never for a device.
 
 use crate::elf::bionic::Bionic;
 use crate::elf::image::Abi;
@@ -32,10 +33,10 @@ pub(crate) struct Stubs {
 }
 
 impl Stubs {
-    /// Writes the stand-ins into `folder`, which is made anew.
+    /// Writes the stand-ins into `folder`, which is created again.
     ///
     /// # Errors
-    /// The folder cannot be written, or rustc lacks the machine's target.
+    /// If the folder cannot be written, or rustc lacks the machine's target.
     pub(crate) fn write(folder: &Path, abi: Abi, api: u32) -> Result<Self> {
         let stubs = Self { folder: folder.to_path_buf(), abi, api };
         let bionic = Bionic::load()?;
@@ -49,7 +50,8 @@ impl Stubs {
         if api >= UNWINDER_API {
             stubs.put("libunwind.so", b"INPUT(-lc)")?;
         } else {
-            // The linker looks at what a file is, not at its name: an object may stand where an archive is looked for.
+            // The linker looks at the contents of a file, not at its name, so an object may have the name of an
+            // archive.
             stubs.compile("libunwind.a", &unwinder(&bionic, abi), &[])?;
         }
         let start = START.replace("API_LEVEL", &api.to_string());
@@ -58,7 +60,7 @@ impl Stubs {
         Ok(stubs)
     }
 
-    /// For a person: what stands in for an NDK, and what that means.
+    /// Describes for a person what replaces the NDK, and what that means.
     pub(crate) fn describe(&self) -> String {
         let unwinder = if self.api >= UNWINDER_API {
             "; the unwinder is the system's"
@@ -68,13 +70,14 @@ impl Stubs {
         format!("stand-ins for the system of API {} on {}{unwinder}", self.api, self.abi.name())
     }
 
-    /// The linker for cargo, as a variable and its value.
+    /// Returns the linker for cargo, as a variable and its value.
     pub(crate) fn linker(&self) -> (String, String) {
         let variable = self.abi.target().to_uppercase().replace('-', "_");
         (format!("CARGO_TARGET_{variable}_LINKER"), "rust-lld".into())
     }
 
-    /// rustc's flags for the last crate, which is the only one that is linked, with further arguments for the linker.
+    /// Returns rustc's flags for the last crate, which is the only one that is linked, with further arguments for the
+    /// linker.
     pub(crate) fn flags(&self, further: impl Iterator<Item = String>, program: bool) -> Vec<String> {
         let mut arguments: Vec<String> =
             ["-zmax-page-size=16384", "-znow", "-zrelro", "--eh-frame-hdr", "--hash-style=gnu"]
@@ -126,7 +129,7 @@ impl Stubs {
     }
 }
 
-/// Shared objects that export what the system's libraries export at the API level, by the names of their files.
+/// Returns shared objects that export what the system's libraries export at the API level, by the names of their files.
 fn libraries(bionic: &Bionic, abi: Abi, api: u32) -> Result<Vec<(String, Vec<u8>)>> {
     let library = |library: &str| {
         let soname = format!("{library}.so");
@@ -139,7 +142,7 @@ fn libraries(bionic: &Bionic, abi: Abi, api: u32) -> Result<Vec<(String, Vec<u8>
     LIBRARIES.into_iter().map(library).collect()
 }
 
-/// The source of an unwinder whose functions trap.
+/// Returns the source of an unwinder whose functions trap.
 fn unwinder(bionic: &Bionic, abi: Abi) -> String {
     let trap = match abi {
         Abi::Arm64 => "udf #0",

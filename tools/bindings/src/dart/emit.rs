@@ -1,5 +1,5 @@
-//! Dart's side of a header, in the form that ffigen gives it: classes for structs, typedefs for callbacks, constants, and a
-//! class that looks the functions up.
+//! Generates the Dart side of a header, in the form of ffigen: classes for structs, typedefs for callbacks, constants,
+//! and a class that looks up the functions.
 //!
 //! ```text
 //! const char *data;         external ffi.Pointer<ffi.Char> data;
@@ -8,14 +8,15 @@
 //! HappyStatus f(float x);   late final int Function(double x) f = library.lookupFunction<
 //!                               ffi.Int32 Function(ffi.Float x), int Function(double x)>('f');
 //! ```
-//! An `enum` is a class of integer constants: its values travel as `int32_t`, and a newer library may have more of them.
+//! An `enum` becomes a class of integer constants: its values are passed as `int32_t`, and a newer library may have
+//! more of them.
 
 use super::header::{Base, Constant, Function, Header, SCALARS, Struct, Type, Variable};
 use happy_tool_kit::Result;
 use std::fmt::Write;
 
-/// Functions that Dart may call as leaves, which hold up its garbage collector and must not call back: they read a number or
-/// a text, and never report to the log.
+/// Functions that Dart may call as leaf calls. These block its garbage collector and must not call back. They only read
+/// a number or a text, and never report to the log.
 const LEAVES: &[&str] = &[
     "happy_abi_version",
     "happy_version",
@@ -24,7 +25,7 @@ const LEAVES: &[&str] = &[
     "happy_error_message",
 ];
 
-/// Names that Dart has taken: its reserved words, and the members of every object and struct.
+/// Names that cannot be used in Dart: its reserved words, and the members of every object and struct.
 const TAKEN: &[&str] = &[
     "assert",
     "break",
@@ -75,7 +76,7 @@ const HEAD: &str = "\
 import 'dart:ffi' as ffi;
 ";
 
-/// The Dart file of a header.
+/// Returns the Dart file of a header.
 pub(super) fn dart(header: &Header) -> Result<String> {
     let mut out = HEAD.to_owned();
     for constant in &header.constants {
@@ -168,14 +169,14 @@ fn emit_function(out: &mut String, item: &Function) -> Result<()> {
     Ok(())
 }
 
-/// The type of a function, its types written by `write`.
+/// Returns the type of a function, whose types are written by `write`.
 fn signature(item: &Function, write: fn(&Type) -> String) -> Result<String> {
     let parameter = |p: &Variable| Ok(format!("{} {}", write(&p.ty), name(&p.name)?));
     let parameters: Vec<String> = item.parameters.iter().map(parameter).collect::<Result<_>>()?;
     Ok(format!("{} Function({})", write(&item.result), parameters.join(", ")))
 }
 
-/// A type as `dart:ffi` describes C's.
+/// Returns a type as `dart:ffi` describes C's.
 fn native(ty: &Type) -> String {
     let base = match &ty.base {
         Base::Void => "ffi.Void".to_owned(),
@@ -189,7 +190,7 @@ fn native(ty: &Type) -> String {
     (0..ty.pointers).fold(base, |inner, _| format!("ffi.Pointer<{inner}>"))
 }
 
-/// A type as Dart's own code sees its values.
+/// Returns the type that its values have in Dart code.
 fn seen(ty: &Type) -> String {
     match (ty.pointers, &ty.base) {
         (0, Base::Void) => "void".to_owned(),

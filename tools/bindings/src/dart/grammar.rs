@@ -1,5 +1,5 @@
-//! Whether the Dart files are Dart: tree-sitter's grammar, from a package that pip fetches, parses each of them. A compiler
-//! would find far more, but none can be installed from a package registry.
+//! Checks the syntax of the Dart files: tree-sitter's grammar, from a package that pip fetches, parses each of them. A
+//! compiler would find far more, but none can be installed from a package registry.
 
 use happy_tool_kit::outcome::Outcome;
 use happy_tool_kit::{Result, paths, process};
@@ -13,7 +13,7 @@ const PACKAGES: &[&str] = &["tree-sitter==0.25.2", "tree-sitter-dart==0.1.0"];
 const INSTALL_LIMIT: Duration = Duration::from_secs(300);
 const PARSE_LIMIT: Duration = Duration::from_secs(120);
 
-/// Parses `files`; a node that is no Dart is an error with file and line.
+/// Parses `files`. A syntax error is reported with file and line.
 pub(super) fn check(files: &[PathBuf]) -> Result<Outcome> {
     let packages = match install()? {
         Ok(packages) => packages,
@@ -38,7 +38,7 @@ fn parse(files: &[PathBuf], packages: &Path) -> Result<()> {
     Err(format!("not every Dart file is Dart ({}):\n{}{}", done.ending, done.stdout, done.stderr))
 }
 
-/// Texts and where the fault in each is: a parser that lets one pass says nothing about other files.
+/// Texts and the place of the error in each. A parser that misses one of them proves nothing about other files.
 const TRIALS: &[(&str, &str, Option<&str>)] = &[
     (
         "good.dart",
@@ -51,7 +51,7 @@ const TRIALS: &[(&str, &str, Option<&str>)] = &[
     ("open.dart", "class A {\n  void f() {\n}\n", Some("open.dart:")),
 ];
 
-/// Parses the trials, which is the test of the script and the grammar: it runs where they do.
+/// Parses the trials, which test the script and the grammar on each machine that runs them.
 fn try_out(packages: &Path) -> Result<()> {
     let folder = paths::target().join("dart").join(format!("trials-{}", std::process::id()));
     std::fs::create_dir_all(&folder).map_err(|e| format!("cannot create {}: {e}", folder.display()))?;
@@ -65,19 +65,19 @@ fn try_out(packages: &Path) -> Result<()> {
             (found, expected) => failures.push(format!("{name}: expected {expected:?}, found {found:?}")),
         }
     }
-    // What is left of it would only take room.
+    // It is not needed any more.
     let _ = std::fs::remove_dir_all(&folder);
     if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
 }
 
-/// The folder of the packages; or, where pip cannot fetch them, why.
+/// Returns the folder of the packages or, if pip cannot fetch them, the reason.
 fn install() -> Result<std::result::Result<PathBuf, String>> {
     let folder =
         paths::target().join("dart").join(format!("grammar-{}", PACKAGES.join("-").replace("==", "-")));
     if folder.is_dir() {
         return Ok(Ok(folder));
     }
-    // Under another name until it is whole; another process may be doing the same.
+    // It has another name until it is complete, since another process may be doing the same.
     let partial = folder.with_extension(format!("partial-{}", std::process::id()));
     let mut command = Command::new("python3");
     command

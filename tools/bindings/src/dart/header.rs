@@ -1,4 +1,4 @@
-//! The declarations of `happy.h`: a parser for the C that cbindgen writes for it, and for nothing else.
+//! Parses the declarations of `happy.h`. It supports only the C that cbindgen writes for it.
 //!
 //! ```text
 //! #define NAME VALUE                                a constant
@@ -9,13 +9,13 @@
 //! type name(type name, ..);                         a function; declared twice alike, it counts once, as in C
 //! type = [const] (scalar | struct Name | Name) [*[*]]
 //! ```
-//! Arrays, bit fields, unions, nested declarators and unknown types are errors with their line: adding one to the
-//! interface means deciding here what it is in Dart.
+//! Arrays, bit fields, unions, nested declarators and unknown types are errors with their line. To add one to the
+//! interface, decide here what it becomes in Dart.
 
 use super::lex::{Kind, Token, tokens};
 use happy_tool_kit::Result;
 
-/// All that a header declares, in its order.
+/// All declarations of a header, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Header {
     pub(super) constants: Vec<Constant>,
@@ -31,7 +31,7 @@ pub(crate) struct Header {
 pub(crate) struct Constant {
     pub(crate) doc: Vec<String>,
     pub(crate) name: String,
-    /// An integer as Dart writes it.
+    /// The value as a Dart integer.
     pub(crate) value: i64,
 }
 
@@ -75,7 +75,7 @@ pub(super) struct Variable {
     pub(super) ty: Type,
 }
 
-/// A base type after `pointers` pointers; `is_const` is of what the last of them points to.
+/// A base type with `pointers` levels of pointers. `is_const` refers to what the last of them points to.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Type {
     pub(super) base: Base,
@@ -83,7 +83,7 @@ pub(super) struct Type {
     pub(super) is_const: bool,
 }
 
-/// What a type is without its pointers.
+/// A type without its pointers.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Base {
     /// `void`, after a pointer or as a result.
@@ -98,7 +98,7 @@ pub(super) enum Base {
     Callback(String),
 }
 
-/// The scalars that the interface uses: C's name, and the name in Dart's `dart:ffi`.
+/// The scalars that the interface uses: the name in C, and the name in `dart:ffi`.
 pub(super) const SCALARS: &[(&str, &str)] = &[
     ("char", "Char"),
     ("int32_t", "Int32"),
@@ -296,7 +296,7 @@ impl Parser<'_> {
         matches!(base, Base::Struct(name) if self.header.opaques.iter().any(|known| known.name == *name))
     }
 
-    /// A name that no type has yet.
+    /// Reads a name that no type has yet.
     fn new_name(&mut self) -> Result<String> {
         let line = self.line();
         let name = self.word()?;
@@ -315,7 +315,7 @@ impl Parser<'_> {
         self.tokens.get(self.at + ahead).map(|token| &token.kind)
     }
 
-    /// The line of the next token, or of the last one at the end.
+    /// Returns the line of the next token, or of the last one at the end.
     fn line(&self) -> usize {
         self.tokens.get(self.at).or(self.tokens.last()).map_or(1, |token| token.line)
     }
@@ -378,7 +378,7 @@ impl Parser<'_> {
     }
 }
 
-/// The value of a constant. Dart's integers have 64 bits and a sign: the largest `uint64_t` is -1 there.
+/// Returns the value of a constant. Dart's integers are signed and have 64 bits, so the largest `uint64_t` is -1.
 fn constant(text: &str) -> Option<i64> {
     match text {
         "UINT64_MAX" => Some(-1),

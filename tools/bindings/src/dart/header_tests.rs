@@ -1,4 +1,4 @@
-//! What the parser takes and what it refuses.
+//! Tests of what the parser accepts and what it refuses.
 
 use super::*;
 

@@ -1,11 +1,11 @@
-//! Where `dart:ffi` puts the fields of a struct: each at the next multiple of its alignment, the size a multiple of the
-//! largest alignment. Every number is aligned to its size, on all machines that Flutter knows but 32-bit x86 (whose 64-bit
-//! numbers are aligned to 4), which libhappy is not built for.
+//! The layout of structs in `dart:ffi`: each field is at the next multiple of its alignment, and the size is a multiple
+//! of the largest alignment. Every number is aligned to its size on all machines that Flutter supports, except 32-bit
+//! x86, where 64-bit numbers are aligned to 4. libhappy is not built for that.
 
 use super::read::{Dart, DartStruct, Native};
 use happy_tool_kit::Result;
 
-/// Bytes and alignment of a type.
+/// Size in bytes and alignment of a type.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Extent {
     pub(super) size: usize,
@@ -19,7 +19,7 @@ pub(super) struct Layout {
     pub(super) offsets: Vec<usize>,
 }
 
-/// The layout of a struct of `dart`, where pointers have `word` bytes.
+/// Returns the layout of a struct of `dart`, if pointers have `word` bytes.
 pub(super) fn layout(dart: &Dart, item: &DartStruct, word: usize) -> Result<Layout> {
     let (mut end, mut align) = (0usize, 1);
     let mut offsets = Vec::new();
@@ -49,7 +49,7 @@ fn extent(dart: &Dart, outer: &DartStruct, ty: &Native, word: usize) -> Result<E
             if dart.callbacks.iter().any(|callback| callback.name == *name) {
                 return number(word);
             }
-            // A struct comes after those that it holds, so no circle can be followed.
+            // A struct comes after those that it contains, so there can be no cycle.
             match dart
                 .structs
                 .iter()

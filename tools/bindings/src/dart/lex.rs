@@ -1,4 +1,4 @@
-//! The header's text as tokens with their lines: words, numbers, punctuation, doc comments and constants.
+//! Splits the header's text into tokens with their lines: words, numbers, punctuation, doc comments and constants.
 //!
 //! ```text
 //! #if, #ifdef, #ifndef, #else, #endif   followed, as a C compiler of before C23 does; only conditions in CONDITIONS
@@ -16,7 +16,7 @@ pub(super) struct Token {
     pub(super) kind: Kind,
 }
 
-/// What a token is.
+/// The kind of a token.
 #[derive(Debug, PartialEq)]
 pub(super) enum Kind {
     /// A name or a keyword.
@@ -31,7 +31,7 @@ pub(super) enum Kind {
     Define(String, String),
 }
 
-/// The conditions that cbindgen writes, and what a C11 compiler makes of them. The guard is not defined yet.
+/// The conditions that cbindgen writes, and whether a C11 compiler takes them. The include guard is not defined yet.
 const CONDITIONS: &[(&str, bool)] = &[
     ("ifndef HAPPY_H", true),
     ("ifdef __cplusplus", false),
@@ -42,7 +42,7 @@ const CONDITIONS: &[(&str, bool)] = &[
 
 const MARKS: &str = "{}()*,;=-[]:";
 
-/// The tokens of `text`, or what it has that no header of ours has.
+/// Returns the tokens of `text`, or an error for text that does not occur in our header.
 pub(super) fn tokens(text: &str) -> Result<Vec<Token>> {
     let mut out = Vec::new();
     let mut conditions: Vec<bool> = Vec::new();
@@ -66,7 +66,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>> {
                     None => (false, comment),
                 };
                 let mut body = vec![comment.to_owned()];
-                // `body` is never empty: its last line is the one that is looked at.
+                // `body` is never empty, and only its last line is checked.
                 while !body.last().is_some_and(|last| last.contains("*/")) {
                     let (_, next) = lines.next().ok_or(format!("line {number}: a comment without end"))?;
                     body.push(next.to_owned());
@@ -96,7 +96,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>> {
     }
 }
 
-/// Follows a directive; hands back a constant where it defines one.
+/// Follows a directive. Returns a constant if it defines one.
 fn directive(text: &str, conditions: &mut Vec<bool>, line: usize) -> Result<Option<Kind>> {
     let text = text.split_once("//").map_or(text, |(before, _)| before);
     let text = text.split_once("/*").map_or(text, |(before, _)| before).trim();
@@ -145,7 +145,7 @@ fn word_or_mark(text: &str) -> std::result::Result<(Kind, &str), String> {
     }
 }
 
-/// The text of a doc comment: no stars, no empty lines around it.
+/// Returns the text of a doc comment, without stars and without empty lines around it.
 fn doc_lines(body: &[String]) -> Vec<String> {
     let bare = |line: &String| {
         let line = line.trim();

@@ -31,12 +31,12 @@ pub(crate) struct Args {
     check: bool,
 }
 
-/// Where the header and the bindings stand, from the root.
+/// The folder of the header, from the root.
 const INCLUDE: &str = "crates/ffi/include";
 const PLUGIN: &str = "bindings/flutter";
 const BINDINGS: &str = "bindings/flutter/lib/src/bindings.dart";
 
-/// Folders that Flutter's tools make.
+/// Folders that Flutter's tools create.
 const MADE: &[&str] = &["build", ".dart_tool"];
 
 /// `cargo xtask dart [--check]`.
@@ -81,7 +81,7 @@ fn read(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).map_err(|e| format!("cannot read {}: {e}", paths::short(path)))
 }
 
-/// The bindings in the repository are those that the header gives.
+/// Checks that the bindings in the repository are those that the header gives.
 fn same(found: &str, expected: &str) -> Result<()> {
     if found == expected {
         return Ok(());
@@ -93,7 +93,7 @@ fn same(found: &str, expected: &str) -> Result<()> {
     ))
 }
 
-/// All Dart files under `folder`, in the order of their paths.
+/// Returns all Dart files under `folder`, in the order of their paths.
 fn dart_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let entries = std::fs::read_dir(folder).map_err(|e| format!("cannot read {}: {e}", folder.display()))?;

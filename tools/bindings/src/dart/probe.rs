@@ -1,9 +1,9 @@
-//! Asks the C compiler whether Dart's view of the interface is the header's.
+//! Checks with the C compiler that Dart's view of the interface agrees with the header.
 //!
-//! A C program includes `happy.h` and says once more, in C, what the Dart file says: it declares every function and callback
-//! with Dart's types, and asserts the size, alignment, offset and type of every field as `dart:ffi` lays them out. A compiler
-//! refuses declarations that differ and assertions that fail, so compiling it is the check; it is never run. Two machines are
-//! compiled for: 64 bits, and 32 bits with the alignments of armv7.
+//! A C program includes `happy.h` and repeats in C what the Dart file says: it declares every function and callback
+//! with Dart's types, and asserts the size, alignment, offset and type of every field as laid out by `dart:ffi`. A
+//! compiler refuses declarations that differ and assertions that fail, so compiling the program is the check; it is
+//! never run. It is compiled for two kinds of machines: with 64 bits, and with 32 bits and the alignments of armv7.
 
 use super::header::{Header, Type, Variable};
 use super::layout::layout;
@@ -23,14 +23,15 @@ struct Machine {
 
 const MACHINES: &[Machine] = &[
     Machine { name: "64 bits", word: 8, options: &[] },
-    // Only compilers for x86-64 can do this without a second set of headers; `-ffreestanding` needs none of a C library.
+    // Only compilers for x86-64 can do this without a second set of headers. `-ffreestanding` needs no headers of a C
+    // library.
     #[cfg(target_arch = "x86_64")]
     Machine { name: "32 bits", word: 4, options: &["-m32", "-malign-double"] },
 ];
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Compiles the program for every machine; `include` is the header's folder. Hands back what was compared.
+/// Compiles the program for every machine. `include` is the header's folder. Returns what was compared.
 pub(super) fn check(header: &Header, dart: &Dart, include: &Path) -> Result<String> {
     let folder = paths::target().join("dart");
     std::fs::create_dir_all(&folder).map_err(|e| format!("cannot create {}: {e}", folder.display()))?;
@@ -49,7 +50,7 @@ pub(super) fn check(header: &Header, dart: &Dart, include: &Path) -> Result<Stri
                 machine.name, done.stderr
             ));
         }
-        // It is only of interest when it failed.
+        // It is only useful if the check failed.
         let _ = std::fs::remove_file(&path);
     }
     let fields: usize = dart.structs.iter().map(|item| item.fields.len()).sum();
@@ -64,7 +65,7 @@ pub(super) fn check(header: &Header, dart: &Dart, include: &Path) -> Result<Stri
     ))
 }
 
-/// The C program for a machine whose pointers have `word` bytes.
+/// Returns the C program for a machine whose pointers have `word` bytes.
 fn program(header: &Header, dart: &Dart, word: usize) -> Result<String> {
     names("struct", header.structs.iter().map(|s| &s.name), dart.structs.iter().map(|s| &s.name))?;
     names("callback", header.callbacks.iter().map(|f| &f.name), dart.callbacks.iter().map(|f| &f.name))?;
@@ -117,7 +118,8 @@ fn program(header: &Header, dart: &Dart, word: usize) -> Result<String> {
     Ok(out)
 }
 
-/// The result and the parameters of a function in C, with Dart's types; Dart knows no `const`, which is the header's.
+/// Returns the result and the parameters of a function in C, with Dart's types. Dart has no `const`, so that is taken
+/// from the header.
 fn declared(c: &super::header::Function, seen: &DartFunction) -> Result<(String, String)> {
     if c.parameters.len() != seen.parameters.len() {
         let (expected, found) = (c.parameters.len(), seen.parameters.len());
@@ -129,7 +131,7 @@ fn declared(c: &super::header::Function, seen: &DartFunction) -> Result<(String,
     Ok((plain(&seen.result, &c.result), parameters))
 }
 
-/// A type of a field in C; a struct by value is named as such.
+/// Returns the type of a field in C. A struct by value has its name.
 fn c_type(dart: &Dart, ty: &Native, c: &Type) -> String {
     match ty {
         Native::Named(name) if dart.structs.iter().any(|known| known.name == *name) => {
@@ -139,7 +141,7 @@ fn c_type(dart: &Dart, ty: &Native, c: &Type) -> String {
     }
 }
 
-/// A number, a pointer or a callback in C.
+/// Returns a number, a pointer or a callback in C.
 fn plain(ty: &Native, c: &Type) -> String {
     match ty {
         Native::Number(name) if name == "Void" => "void".to_owned(),
@@ -164,7 +166,7 @@ fn plain(ty: &Native, c: &Type) -> String {
     }
 }
 
-/// Both sides have the same names in the same order.
+/// Checks that both sides have the same names in the same order.
 fn names<'a>(
     what: &str,
     expected: impl Iterator<Item = &'a String>,
@@ -222,7 +224,7 @@ uint32_t happy_version(void);
         check(&header, &read::read(&text.replace(from, to))?, &folder)
     }
 
-    /// One test: its cases write the same files.
+    /// This is one test, because all cases write the same files.
     #[test]
     fn what_dart_sees_otherwise_is_found() {
         let same = changed("HappyText", "HappyText").unwrap();

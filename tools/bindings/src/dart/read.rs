@@ -1,5 +1,5 @@
-//! Reads the generated Dart file back, from its own text and not from the header's, so that what Dart will see can be
-//! compared with what C sees.
+//! Reads the generated Dart file from its own text, independently of the header, so that what Dart sees can be compared
+//! with what C sees.
 //!
 //! ```text
 //! final class NAME extends ffi.Struct {         a struct
@@ -13,7 +13,7 @@
 
 use happy_tool_kit::Result;
 
-/// What a Dart file says about C.
+/// What a Dart file declares about C.
 #[derive(Debug, Default)]
 pub(super) struct Dart {
     pub(super) structs: Vec<DartStruct>,
@@ -66,7 +66,7 @@ impl Native {
         }
     }
 
-    /// The type by which Dart's code sees values of this one.
+    /// Returns the type that its values have in Dart code.
     fn seen(&self) -> String {
         match self {
             Native::Number(name) => match name.as_str() {
@@ -87,7 +87,7 @@ impl Native {
     }
 }
 
-/// Reads a generated file; lines of other forms are passed over.
+/// Reads a generated file. Lines of other forms are skipped.
 pub(super) fn read(text: &str) -> Result<Dart> {
     let mut dart = Dart::default();
     let mut annotation = None;
@@ -125,7 +125,7 @@ pub(super) fn read(text: &str) -> Result<Dart> {
     Ok(dart)
 }
 
-/// A function from the three lines that look it up.
+/// Reads a function from the three lines that look it up.
 fn looked_up(name: &str, head: &str, native: &str, seen: &str) -> Result<DartFunction> {
     let found = function(name, native.trim_end_matches(','))?;
     let (seen, symbol) =
@@ -153,7 +153,7 @@ fn function(name: &str, signature: &str) -> Result<DartFunction> {
     })
 }
 
-/// The types of `RESULT Function(TYPE name, ..)`. No type of a file has a comma or a blank in it.
+/// Returns the types of `RESULT Function(TYPE name, ..)`. No type in the file contains a comma or a space.
 fn types(signature: &str) -> Result<(&str, Vec<&str>)> {
     let unknown = || format!("`{signature}` is not a function type that is known");
     let (result, rest) = signature.split_once(" Function(").ok_or_else(unknown)?;

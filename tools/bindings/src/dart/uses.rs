@@ -1,4 +1,5 @@
-//! Whether the hand-written Dart uses the generated bindings as they are: no Dart compiler is at hand to say so.
+//! Checks that the hand-written Dart uses the generated bindings correctly, since no Dart compiler is available to do
+//! so.
 //!
 //! ```text
 //! .happy_NAME(a, b)     a function of the bindings, with as many arguments as it has parameters
@@ -8,7 +9,7 @@
 
 use super::read::Dart;
 
-/// What is wrong in a file, as `line N: ..`.
+/// Returns what is wrong in a file, as `line N: ..`.
 pub(super) fn faults(dart: &Dart, text: &str) -> Vec<String> {
     let code = blanked(text);
     let mut found = Vec::new();
@@ -40,7 +41,7 @@ pub(super) fn faults(dart: &Dart, text: &str) -> Vec<String> {
     found
 }
 
-/// The names in `code` and where they begin.
+/// Returns the names in `code` and where they begin.
 fn words(code: &str) -> impl Iterator<Item = (usize, &str)> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     code.split(move |c: char| !is_part(c))
@@ -48,7 +49,7 @@ fn words(code: &str) -> impl Iterator<Item = (usize, &str)> {
         .map(move |word| (word.as_ptr() as usize - code.as_ptr() as usize, word))
 }
 
-/// How many arguments stand in the brackets that `code` begins with, if it does.
+/// Returns the number of arguments in the brackets with which `code` begins, if it does.
 fn arguments(code: &str) -> Option<usize> {
     let (mut depth, mut count, mut pending) = (0usize, 0, false);
     for c in code.chars() {
@@ -68,7 +69,7 @@ fn arguments(code: &str) -> Option<usize> {
     None
 }
 
-/// `text` with comments and the insides of strings as blanks; line ends stay.
+/// Returns `text` with comments and the contents of strings replaced by spaces. Line breaks stay.
 fn blanked(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

@@ -1,4 +1,5 @@
-//! Dart's option classes: what the constructor takes, the fields, and how they are written to the struct of C.
+//! Generates Dart's option classes: the parameters of the constructor, the fields, and the code that writes them to the
+//! C struct.
 
 use super::list::{Group, Row};
 use super::{about, camel, is_flag, wrap};
@@ -13,7 +14,7 @@ pub(super) const FILES: &[(&str, &[&str])] = &[
     ("bindings/flutter/lib/src/sampler.dart", &["HappySamplerOptions"]),
 ];
 
-/// Names that Dart spells out.
+/// Names that are spelled out in Dart.
 const NAMES: &[(&str, &str)] = &[("isa", "instructionSet"), ("template_vars", "templateVariables")];
 
 /// Options that Dart's calls pass themselves.
@@ -42,7 +43,7 @@ pub(super) fn parts(group: &Group) -> Result<[(&'static str, String); 3]> {
     Ok([("constructor", constructor), ("fields", fields), ("native", native)])
 }
 
-/// Type, default and writer of an option; `None` for what the calls pass themselves.
+/// Returns type, default and writer of an option, or `None` for an option that the calls pass themselves.
 fn form(row: &Row) -> Result<Option<(&'static str, &'static str, &'static str)>> {
     let number = "it.FIELD = NAME ?? it.FIELD;";
     let list = "it.FIELD = encodeAll(NAME, allocator);\nit.COUNT = NAME.length;";
@@ -53,7 +54,7 @@ fn form(row: &Row) -> Result<Option<(&'static str, &'static str, &'static str)>>
         }
         "Number" | "NumberOrNone" => ("double?", "", number),
         kind if is_flag(kind) => ("bool", "false", "it.FIELD = NAME ? 1 : 0;"),
-        // Two frames, so that a screen is not drawn for each token.
+        // Two frames, so that the screen is not redrawn for each token.
         "Millis" => ("Duration", "const Duration(milliseconds: 33)", "it.FIELD = NAME.inMilliseconds;"),
         "Pooling" => ("HappyPooling?", "", "it.FIELD = NAME?.code ?? it.FIELD;"),
         "KvType" => ("HappyKvType?", "", "it.FIELD = NAME?.code ?? it.FIELD;"),

@@ -1,4 +1,4 @@
-//! Enums of the C header that Java and Dart have too: what happens in a turn, and why it ends.
+//! Generates the enums of the C header that Java and Dart have too: the events of a turn, and the reasons why it ends.
 
 use super::{camel, java, wrap};
 use crate::dart::header::{Enum, Header};
@@ -15,7 +15,7 @@ pub(super) const FILES: &[(&str, &str, &str)] = &[
     ("HappyTrimLevel", "bindings/flutter/lib/src/values.dart", "HappyTrimLevel"),
 ];
 
-/// The values of an enum, as the language of a file writes them.
+/// Returns the values of an enum, in the language of a file.
 pub(super) fn values(header: &Header, name: &str, file: &str) -> Result<String> {
     let found = header.enums.iter().find(|item| item.name == name);
     let item = found.ok_or_else(|| format!("{file}: the C header has no enum {name}"))?;
@@ -30,7 +30,7 @@ pub(super) fn values(header: &Header, name: &str, file: &str) -> Result<String> 
             out += &format!("  {dart}(c.{name}.{}),\n", value.name);
             continue;
         }
-        // Java reads a value as a place in the list.
+        // Java uses a value as an index in the list.
         if usize::try_from(value.value) != Ok(place) {
             return Err(format!("{} is {}, expected {place}: Java counts from 0", value.name, value.value));
         }
@@ -40,7 +40,7 @@ pub(super) fn values(header: &Header, name: &str, file: &str) -> Result<String> 
     Ok(out)
 }
 
-/// What the names of all values begin with, up to a `_`.
+/// Returns the common prefix of the names of all values, up to a `_`.
 fn prefix(item: &Enum) -> &str {
     let Some((first, rest)) = item.values.split_first() else { return "" };
     let common = |len: &usize| rest.iter().all(|value| value.name.starts_with(&first.name[..*len]));
@@ -52,7 +52,7 @@ fn prefix(item: &Enum) -> &str {
 mod tests {
     use super::*;
 
-    /// A kind that Dart's `readEvent` does not know would never reach an app.
+    /// An event of a kind that Dart's `readEvent` does not know would never reach an app.
     #[test]
     fn dart_reads_every_kind_of_event() {
         let text = super::super::read("bindings/flutter/lib/src/events.dart").unwrap();

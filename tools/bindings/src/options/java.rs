@@ -1,17 +1,17 @@
-//! The setters of Java's option classes.
+//! Generates the setters of Java's option classes.
 
 use super::list::{Group, Row};
 use super::{about, camel, is_flag, wrap};
 use happy_tool_kit::Result;
 use std::fmt::Write;
 
-/// The setters of a group.
+/// Returns the setters of a group.
 pub(super) fn setters(group: &Group) -> Result<String> {
     let mut out = String::new();
     for row in &group.rows {
         let (class, key, name) = (&group.name, &row.name, name(row));
         let (parameters, body) = match row.kind.as_str() {
-            // Java passes them beside the options.
+            // Java passes these separately from the options.
             "Reserved" | "Cancel" | "Progress" | "Pointer" => continue,
             "Count" | "CountOrNone" | "CountOrDefault" | "Millis" | "Mirostat" => {
                 ("int value", "value".into())
@@ -54,11 +54,11 @@ fn name(row: &Row) -> String {
     }
 }
 
-/// A comment, indented by so many columns.
+/// Writes a comment, indented by `indent` columns.
 pub(super) fn comment(out: &mut String, indent: usize, text: &str) {
     let pad = " ".repeat(indent);
     let text = text.replace("`HAPPY_SEED_RANDOM`", "{@link #SEED_RANDOM}");
-    // Every second part stands between backticks.
+    // Every second part is between backticks.
     let parts = text.split('`').enumerate();
     let text: String = parts
         .map(|(i, part)| if i % 2 == 1 { format!("{{@code {part}}}") } else { part.to_owned() })

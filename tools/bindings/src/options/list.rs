@@ -1,13 +1,13 @@
-//! The list of options, read line by line.
+//! Reads the list of options, line by line.
 
 use super::{camel, read as text_of, wrap};
 use happy_tool_kit::{Result, paths};
 use std::fmt::Write;
 
-/// Where the options are declared, from the root.
+/// The file that declares the options, from the root.
 const LIST: &str = "crates/ffi/src/capi/options/list.rs";
 
-/// Where the parameters of samplers are declared, and where their steps have names.
+/// The files that declare the parameters of samplers and the names of their steps.
 const PARAMETERS: &[&str] = &["crates/sampler/src/steps", "crates/sampler/src/pick"];
 const STEPS: &str = "crates/sampler/src/table.rs";
 
@@ -62,9 +62,9 @@ pub(super) struct Group {
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) about: String,
-    /// The field in C, the key in JSON.
+    /// The name of the field in C and of the key in JSON.
     pub(super) name: String,
-    /// The field with a list's length.
+    /// The name of the field with a list's length.
     pub(super) count: Option<String>,
     pub(super) kind: String,
 }
@@ -86,7 +86,8 @@ pub(super) fn read() -> Result<Vec<Group>> {
     parse(&text_of(LIST)?, &parameters, &steps).map_err(|what| format!("{LIST}:{what}"))
 }
 
-/// The parameters that a source file of happy-sampler declares by `parameters!`: `TopP.p` and its description.
+/// Returns the parameters that a source file of happy-sampler declares with `parameters!`: `TopP.p` and its
+/// description.
 fn parameters_of(text: &str) -> Vec<(String, String)> {
     let (mut found, mut about, mut name) = (Vec::new(), String::new(), "");
     let mut inside = false;
@@ -108,7 +109,7 @@ fn parameters_of(text: &str) -> Vec<(String, String)> {
     found
 }
 
-/// The names of sampling steps, in their order: the first text of each row of the table, and the two that have no row.
+/// Returns the names of sampling steps in order: the first text of each row of the table, and the two that have no row.
 fn steps_of(text: &str) -> Vec<String> {
     let rows = text.lines().skip_while(|line| *line != "steps! {").take_while(|line| *line != "}");
     let row = |line: &str| {
@@ -157,14 +158,14 @@ fn parse(text: &str, parameters: &[(String, String)], steps: &str) -> Result<Vec
     Ok(groups)
 }
 
-/// The description of the sampler's parameter at a path like `params.top_n_sigma.n`.
+/// Returns the description of the sampler's parameter at a path like `params.top_n_sigma.n`.
 fn parameter(path: &str, parameters: &[(String, String)]) -> Option<String> {
     let (step, parameter) = path.strip_prefix("params.")?.split_once('.')?;
     let name = format!("{}.{parameter}", camel(&format!("_{step}")));
     parameters.iter().find(|(known, _)| *known == name).map(|(_, about)| about.clone())
 }
 
-/// The groups as plain structs.
+/// Returns the groups as plain structs.
 pub(super) fn plain(groups: &[Group]) -> Result<String> {
     let mut out = String::new();
     let mut line = |indent: &str, text: &str| {

@@ -1,5 +1,5 @@
-//! `cargo xtask options`: the option classes of Java and Dart, made from the one list of options in `crates/ffi`, and their enums,
-//! made from the C header.
+//! `cargo xtask options`: generates the option classes of Java and Dart from the list of options in `crates/ffi`, and
+//! their enums from the C header.
 //!
 //! ```text
 //! list.rs   crates/ffi/src/capi/options/list.rs -> groups of options, with descriptions; and as plain structs for cbindgen
@@ -7,7 +7,8 @@
 //! enums.rs  an enum of happy.h -> its values in Java and Dart
 //! dart.rs   a group -> constructor, fields and writer of its class in bindings/flutter
 //! ```
-//! Only what stands between marker lines (`// <NAME PART>` and `// </NAME PART>`) is made; the rest of the files is hand-written.
+//! Only the text between marker lines (`// <NAME PART>` and `// </NAME PART>`) is generated; the rest of the files is
+//! written by hand.
 
 mod dart;
 mod enums;
@@ -61,7 +62,7 @@ pub(crate) fn plain_structs() -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Each file with option classes: its name, its text, and what the text must be.
+/// Returns each file with option classes: its name, its text, and what the text must be.
 fn files() -> Result<Vec<(String, String, String)>> {
     let groups = list::read()?;
     let mut files = Files(Vec::new());
@@ -113,7 +114,7 @@ fn splice(file: &str, text: &str, class: &str, part: &str, body: &str) -> Result
     Ok(format!("{before}{begin}{body}{indent}{end}{after}"))
 }
 
-/// `top_n_sigma` as `topNSigma`.
+/// Converts `top_n_sigma` to `topNSigma`.
 fn camel(name: &str) -> String {
     let mut words = name.split('_');
     let mut out = words.next().unwrap_or_default().to_owned();
@@ -124,7 +125,7 @@ fn camel(name: &str) -> String {
     out
 }
 
-/// The words of a text in lines of at most `width` characters. What stands between backticks or braces is not cut.
+/// Wraps a text to lines of at most `width` characters. Text between backticks or braces is not broken.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
@@ -139,12 +140,13 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// Whether values of a kind are 0 or 1 in C.
+/// Returns whether values of a kind are 0 or 1 in C.
 fn is_flag(kind: &str) -> bool {
     matches!(kind, "Flag" | "Not" | "Embeddings" | "Truncate")
 }
 
-/// A description with 0 and 1 as false and true, for languages in which flags are not numbers, and without NULL.
+/// Returns a description with false and true instead of 0 and 1, and without NULL, for languages in which flags are not
+/// numbers.
 fn about(row: &list::Row) -> String {
     let about =
         row.about.replace("; may be NULL.", ".").replace(" May be NULL.", "").replace("NULL:", "Not set:");

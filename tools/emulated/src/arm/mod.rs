@@ -17,38 +17,38 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use toolchain::Toolchain;
 
-/// An emulated CPU and what the kernel tests must cover on it.
+/// An emulated CPU, and what the kernel tests must cover on it.
 struct Cpu {
-    /// The name that qemu takes.
+    /// Its name in qemu.
     name: &'static str,
-    /// ISAs whose kernels must run, never be skipped; the best one last.
+    /// Instruction sets whose kernels must run and not be skipped; the best one last.
     require: &'static [&'static str],
     /// The packages whose tests show something here that they do not show on the CPUs before.
     packages: &'static [&'static str],
 }
 
-/// A CPU with everything qemu knows; plain armv8.0, which is given other kernels; and a phone's big core with dot products and no
-/// matrix products, whose kernels the tests run on the first: that none of them has an instruction too many, the program's own
-/// check shows.
+/// A CPU with everything that qemu supports; plain armv8.0, which gets other kernels; and a phone's big core with dot
+/// products but without matrix products. The tests run the kernels of the last on the first CPU. That none of them uses
+/// an instruction that is missing is shown by the program's own check.
 const CPUS: &[Cpu] = &[
     Cpu { name: "max", require: &["neon", "dotprod", "i8mm"], packages: PACKAGES },
     Cpu { name: "cortex-a53", require: &["neon"], packages: &["happy-kernels"] },
     Cpu { name: "cortex-a76", require: &["neon", "dotprod"], packages: &[] },
 ];
 
-/// The packages whose tests run emulated: all those that compute, and the corpora.
+/// The packages whose tests run under emulation: all those that compute, and the corpora.
 const PACKAGES: &[&str] = &["happy-tensor", "happy-kernels", "happy-model", CONFORM];
 const CONFORM: &str = "happy-conform";
 
-/// The corpora that run emulated, names of tests of `conform/tests/corpora.rs`; the others are about text and files, in which the
-/// instruction set has no part.
+/// The corpora that run under emulation, by the names of tests in `conform/tests/corpora.rs`. The others are about text
+/// and files, for which the instruction set does not matter.
 const CORPORA: &[&str] = &["quants", "architectures"];
 
 /// A test binary that runs longer than this under emulation is killed and counts as failed.
 const TEST_LIMIT: Duration = Duration::from_secs(900);
 
-/// Recipes of the architectures' test that run emulated: each block of the forward pass once. The bits that the others
-/// would show are those of the same kernels.
+/// Recipes of the architectures' test that run under emulation: each block of the forward pass once. The others would
+/// use the same kernels.
 const RECIPES: &str = "llama,gemma3,phi3,olmo2,stablelm,qwen2moe-moe,gpt-oss-moe";
 
 /// Arguments of `test-arm`.
@@ -73,7 +73,7 @@ pub(crate) fn setup() -> Result<()> {
     Ok(())
 }
 
-/// The step of `cargo xtask test`: sets up what is missing where that is possible, else reports a skip.
+/// Runs the step of `cargo xtask test`: sets up what is missing if that is possible, else reports a skip.
 pub(crate) fn step() -> Result<Outcome> {
     if Toolchain::find().is_err() {
         if let Err(reason) = toolchain::can_install() {
@@ -115,7 +115,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Err(format!("{} failure(s) under emulation:\n  {}", failures.len(), failures.join("\n  ")))
 }
 
-/// Runs the packages' test binaries on one CPU, prints what they covered, hands back the failures.
+/// Runs the packages' test binaries on one CPU, prints what they covered, and returns the failures.
 fn test_on(cpu: &Cpu, packages: &[&str], binaries: &[Built]) -> Result<Vec<String>> {
     let folders: Vec<_> = packages.iter().map(|name| name.trim_start_matches("happy-")).collect();
     let binaries: Vec<_> =
@@ -186,14 +186,14 @@ fn test_on(cpu: &Cpu, packages: &[&str], binaries: &[Built]) -> Result<Vec<Strin
     Ok(failures)
 }
 
-/// The emulator for one CPU; the binary and its arguments follow.
+/// Returns the command of the emulator for one CPU; the binary and its arguments follow.
 fn emulated(cpu: &Cpu) -> Command {
     let mut command = Command::new("qemu-aarch64");
     command.args(["-cpu", cpu.name]);
     command
 }
 
-/// The sum of the counts in the lines `test result: ok. 12 passed; ...`.
+/// Returns the sum of the counts in lines `test result: ok. 12 passed; ...`.
 pub(crate) fn passed_tests(stdout: &str) -> usize {
     stdout
         .lines()

@@ -1,5 +1,5 @@
-//! The program on emulated aarch64: its check of every kernel, and the logits of the real models, whose hashes are those of
-//! `fixtures/`.
+//! Runs the program on emulated aarch64: its check of every kernel, and the logits of the real models, whose hashes
+//! must be those in `fixtures/`.
 
 use super::toolchain::Toolchain;
 use super::{Cpu, TEST_LIMIT, emulated};
@@ -8,10 +8,10 @@ use happy_tool_kit::{Result, fetch, fixtures, process};
 use std::path::Path;
 use std::time::Instant;
 
-/// What `happy cpu --check` says of an instruction set whose kernels are right.
+/// What `happy cpu --check` prints for an instruction set whose kernels are right.
 const RIGHT: &str = "the bits of scalar code";
 
-/// Checks the kernels on each CPU, then runs `happy logits` for the fixtures' prompt there; hands back the failures.
+/// Checks the kernels on each CPU, then runs `happy logits` for the fixtures' prompt there. Returns the failures.
 pub(super) fn check(toolchain: &Toolchain, cpus: &[&Cpu]) -> Result<Vec<String>> {
     let happy = toolchain.build_happy()?;
     let mut failures = Vec::new();
@@ -38,7 +38,7 @@ pub(super) fn check(toolchain: &Toolchain, cpus: &[&Cpu]) -> Result<Vec<String>>
     Ok(failures)
 }
 
-/// `happy cpu --check`: every kernel and operation on a small problem, against scalar code.
+/// Runs `happy cpu --check`: every kernel and operation on a small problem, compared with scalar code.
 fn kernels(happy: &Path, cpu: &Cpu) -> Result<Vec<String>> {
     let done = process::run_within(emulated(cpu).arg(happy).args(["cpu", "--check"]), TEST_LIMIT)?;
     let mut failures: Vec<String> = cpu
@@ -57,7 +57,7 @@ fn kernels(happy: &Path, cpu: &Cpu) -> Result<Vec<String>> {
     Ok(failures)
 }
 
-/// Whether the report has a line that begins with `isa` and says that it is right.
+/// Returns whether the report has a line that begins with `isa` and says that it is right.
 fn is_right(report: &str, isa: &str) -> bool {
     let mut lines = report.lines().filter_map(|line| line.split_once(' '));
     lines.any(|(name, verdict)| name == isa && verdict.trim() == RIGHT)

@@ -15,10 +15,10 @@ use std::process::{Command, Stdio};
 
 const SCRIPT: &str = include_str!("setup-arm.sh");
 
-/// Static: the emulator needs no aarch64 system, and the files run on any device.
+/// Static linking: the emulator then needs no aarch64 system, and the files run on any device.
 const STATIC: &str = "-Ctarget-feature=+crt-static";
 
-/// Speed is not measured by tests: linking a dozen test binaries with LTO costs more than it gives.
+/// Tests don't measure speed, and linking a dozen test binaries with LTO would cost more than it gives.
 const CHECKED: &[(&str, &str)] = &[
     ("CARGO_PROFILE_RELEASE_LTO", "off"),
     ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
@@ -31,19 +31,19 @@ pub struct Toolchain {
     target: &'static str,
     linker: PathBuf,
     rustflags: String,
-    /// Debian's toolchain, unpacked here; `None` for rustup's own target.
+    /// The folder of Debian's unpacked toolchain; `None` for rustup's own target.
     unpacked: Option<PathBuf>,
     version: String,
 }
 
 impl Toolchain {
-    /// The toolchain for emulation on this machine; the error names what is missing.
+    /// Finds the toolchain for emulation on this machine. The error names what is missing.
     pub fn find() -> Result<Self> {
         needs_program("qemu-aarch64", "qemu-user")?;
         Self::gnu()
     }
 
-    /// Static programs with the C library of GNU.
+    /// Finds the toolchain for static programs with the GNU C library.
     pub fn gnu() -> Result<Self> {
         const TARGET: &str = "aarch64-unknown-linux-gnu";
         let linker = "aarch64-linux-gnu-gcc";
@@ -72,13 +72,13 @@ impl Toolchain {
         })
     }
 
-    /// Static programs with musl: rustup's target brings all that they need.
+    /// Finds the toolchain for static programs with musl. rustup's target includes all that they need.
     pub fn musl() -> Result<Self> {
         let flags = format!("-Clink-self-contained=yes {STATIC} -Cstrip=debuginfo");
         Self::rustup("aarch64-unknown-linux-musl", "rust-lld".into(), flags)
     }
 
-    /// Programs for Android, linked by the NDK's clang.
+    /// Returns the toolchain for Android programs, which the NDK's clang links.
     pub fn android(clang: PathBuf, clang_flags: &[String]) -> Result<Self> {
         let mut flags = String::from("-Cstrip=debuginfo");
         for flag in clang_flags {
@@ -98,7 +98,7 @@ impl Toolchain {
         Ok(Self { target, linker, rustflags, unpacked: None, version })
     }
 
-    /// Its version and place, for a person.
+    /// Describes its version and folder for a person.
     pub fn describe(&self) -> String {
         match &self.unpacked {
             Some(folder) => format!("{} in {} for {}", self.version, folder.display(), self.target),
@@ -115,7 +115,7 @@ impl Toolchain {
         Ok(built)
     }
 
-    /// Builds `happy` with the checks of the tests.
+    /// Builds `happy` with the overflow checks of the tests.
     pub fn build_happy(&self) -> Result<PathBuf> {
         let [happy] = programs(self.cargo("build"), [HAPPY])?;
         Ok(happy)
@@ -142,7 +142,7 @@ impl Toolchain {
         Ok(conform)
     }
 
-    /// `cargo SUBCOMMAND` in release with the checks of the tests, in a target directory of its own.
+    /// Returns `cargo SUBCOMMAND` in release with the overflow checks of the tests, in a target directory of its own.
     pub fn cargo(&self, subcommand: &str) -> Command {
         let mut command = self.cargo_as_shipped(subcommand);
         command.envs(CHECKED.iter().copied());
@@ -169,7 +169,7 @@ impl Toolchain {
 /// A package and its program.
 const HAPPY: (&str, &str) = ("happy-cli", "happy");
 
-/// Builds programs, each a package and its name, in one run of cargo.
+/// Builds programs, each given by package and name, in one run of cargo.
 fn programs<const N: usize>(mut command: Command, wanted: [(&str, &str); N]) -> Result<[PathBuf; N]> {
     for (package, name) in wanted {
         command.args(["--package", package, "--bin", name]);
@@ -185,7 +185,7 @@ fn programs<const N: usize>(mut command: Command, wanted: [(&str, &str); N]) -> 
     Ok(paths)
 }
 
-/// An error that names Debian's package where `program` does not run.
+/// Returns an error that names Debian's package if `program` does not run.
 fn needs_program(program: &str, package: &str) -> Result<()> {
     if process::succeeds(Command::new(program).arg("--version")) {
         return Ok(());
@@ -195,7 +195,7 @@ fn needs_program(program: &str, package: &str) -> Result<()> {
     ))
 }
 
-/// Why this machine cannot be set up by [`install`], if so.
+/// Returns an error if [`install`] cannot set up this machine.
 pub fn can_install() -> Result<()> {
     if !process::succeeds(Command::new("apt-get").arg("--version")) {
         return Err("no aarch64 toolchain here, and no apt-get to install one with".into());
@@ -235,7 +235,7 @@ fn rustc(folder: &Path) -> PathBuf {
     folder.join("tc/usr/bin/rustc")
 }
 
-/// The libraries that Debian's rustc needs and the system lacks.
+/// Returns the folder of libraries that Debian's rustc needs and the system lacks.
 fn libraries(folder: &Path) -> PathBuf {
     folder.join("tc/usr/lib/x86_64-linux-gnu")
 }
