@@ -533,7 +533,7 @@ impl Context {
         let pool = self.guided.as_ref().map_or(&self.pool, |guided| guided.pool(&self.batch, &self.pool));
         let started = Instant::now();
         let cx = Ctx::new(pool, &self.engine.0.kernels);
-        let (model, batch) = (&self.engine.0.model, &self.batch);
+        let (model, batch) = (&self.engine.0.model[0], &self.batch);
         let output = model.forward_until(cx, batch, &mut self.kv, &mut self.scratch, hook, cancel)?;
         if let Some(guided) = &mut self.guided {
             guided.after(started, &self.batch, all);

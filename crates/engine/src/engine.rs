@@ -8,7 +8,7 @@ mod pause;
 use crate::adapters::{Loaded, Planned};
 use crate::chat::{ChatTemplate, TemplateError};
 use crate::constraint::Compiled;
-use crate::reserve::reserve;
+use crate::reserve::boxed;
 use crate::session::identity::{self, Identity};
 use crate::source::{Opened, Tick};
 use crate::{
@@ -37,9 +37,10 @@ pub(crate) struct Parts {
     /// The first of them, which has the metadata.
     pub(crate) file: ModelFile,
     pub(crate) kernels: Kernels,
-    pub(crate) model: Model,
-    /// At most one. A list keeps it out of the memory of these parts, which cannot be refused.
-    pub(crate) draft_head: Vec<Model>,
+    /// In an allocation of its own, which can be refused without an abort; the one that the clones share can't, so it is small.
+    pub(crate) model: Box<[Model; 1]>,
+    /// The same.
+    draft_head: Option<Box<[Model; 1]>>,
     pub(crate) tokenizer: Option<Tokenizer>,
     pub(crate) options: LoadOptions,
     pub(crate) plan: Plan,
@@ -144,12 +145,16 @@ impl Engine {
 
     /// Returns the model.
     pub fn model(&self) -> &Model {
-        &self.0.model
+        let [model] = &*self.0.model;
+        model
     }
 
     /// Returns the file's draft head, if it is loaded: see [`LoadOptions::draft_head`].
     pub fn draft_head(&self) -> Option<&Model> {
-        self.0.draft_head.first()
+        self.0.draft_head.as_ref().map(|head| {
+            let [head] = &**head;
+            head
+        })
     }
 
     /// Returns the kernels that the model runs on.
@@ -237,13 +242,12 @@ impl Prepared {
             .embeddings(options.embeddings)
             .large_experts(roomy);
         let failed = |error| EngineError::Load { path: path.clone(), error };
-        let model = loader.load_set(&files).map_err(failed)?;
-        let mut draft_head = Vec::new();
-        if options.draft_head && plan.draft_tokens > 0 {
-            reserve(&mut draft_head, 1, "draft head")?;
-            draft_head.push(loader.draft_head().load_set(&files).map_err(failed)?);
-        }
-        let ahead = if roomy { Ahead::start(&files, &model) } else { Ahead::default() };
+        let model = boxed(loader.load_set(&files).map_err(failed)?, "model")?;
+        let draft_head = match options.draft_head && plan.draft_tokens > 0 {
+            true => Some(boxed(loader.draft_head().load_set(&files).map_err(failed)?, "draft head")?),
+            false => None,
+        };
+        let ahead = if roomy { Ahead::start(&files, &model[0]) } else { Ahead::default() };
         // Reading a tokenizer takes longer than looking at the tensors.
         const TENSORS: f32 = 0.3;
         tick(TENSORS)?;

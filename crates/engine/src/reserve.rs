@@ -9,6 +9,16 @@ pub(crate) fn reserve<T>(items: &mut Vec<T>, more: usize, what: &'static str) ->
     items.try_reserve(more).map_err(|_| refused(more.saturating_mul(size_of::<T>()), what))
 }
 
+/// A value in an allocation of its own.
+pub(crate) fn boxed<T>(value: T, what: &'static str) -> Result<Box<[T; 1]>, EngineError> {
+    let refused = || refused(size_of::<T>(), what);
+    let mut one = Vec::new();
+    // Exactly, so that nothing is copied into a smaller one.
+    one.try_reserve_exact(1).map_err(|_| refused())?;
+    one.push(value);
+    one.into_boxed_slice().try_into().map_err(|_| refused())
+}
+
 /// Room for more text.
 pub(crate) fn reserve_text(text: &mut String, more: usize, what: &'static str) -> Result<(), EngineError> {
     text.try_reserve(more).map_err(|_| refused(more, what))

@@ -179,7 +179,7 @@ impl Context {
         };
         let begun = std::time::Instant::now();
         let cx = Ctx::new(pool, &self.engine.0.kernels);
-        let model = &self.engine.0.model;
+        let [model] = &*self.engine.0.model;
         let output = model.forward_until(
             cx,
             &self.batch,
