@@ -512,6 +512,15 @@ typedef struct HappyLoadOptions {
    * were used least recently are given up. Default: 0.
    */
   uint64_t branch_bytes;
+  /**
+   * 1: sessions guess with the file's draft head, too (multi-token prediction), if `draft_tokens` is not 0. A file
+   * without one is refused. 0: they guess from their texts alone.
+   */
+  uint32_t draft_head;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
 } HappyLoadOptions;
 
 /**

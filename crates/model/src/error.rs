@@ -107,7 +107,7 @@ pub enum LoadError {
         architecture: &'static str,
     },
     /// There is no draft head to load.
-    #[error("unsupported: a draft head of architecture {architecture}: {reason}")]
+    #[error("unsupported: a draft head of architecture {architecture}: {reason}; load the model without it")]
     NoDraftHead {
         /// The file's architecture.
         architecture: &'static str,

@@ -296,6 +296,15 @@ final class HappyLoadOptions extends ffi.Struct {
   /// were used least recently are given up. Default: 0.
   @ffi.Uint64()
   external int branch_bytes;
+
+  /// 1: sessions guess with the file's draft head, too (multi-token prediction), if `draft_tokens` is not 0. A file
+  /// without one is refused. 0: they guess from their texts alone.
+  @ffi.Uint32()
+  external int draft_head;
+
+  /// 0.
+  @ffi.Uint32()
+  external int reserved;
 }
 
 /// The memory that running a model takes. Set `size` before the call.

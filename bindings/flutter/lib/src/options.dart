@@ -92,6 +92,7 @@ final class HappyLoadOptions {
     this.branches,
     this.draftTokens,
     this.branchBytes,
+    this.draftHead = false,
     // </HappyLoadOptions constructor>
   });
 
@@ -148,6 +149,10 @@ final class HappyLoadOptions {
   /// Bytes of keys and values for what these don't share with the conversation. With fewer than they need, those that
   /// were used least recently are given up. Default: 0.
   final int? branchBytes;
+
+  /// True: sessions guess with the file's draft head, too (multi-token prediction), if `draft_tokens` is not 0. A file
+  /// without one is refused. False: they guess from their texts alone.
+  final bool draftHead;
   // </HappyLoadOptions fields>
 
   /// These options in memory of [allocator].
@@ -173,6 +178,7 @@ final class HappyLoadOptions {
     it.branches = branches ?? it.branches;
     it.draft_tokens = draftTokens ?? it.draft_tokens;
     it.branch_bytes = branchBytes ?? it.branch_bytes;
+    it.draft_head = draftHead ? 1 : 0;
     // </HappyLoadOptions native>
     return native;
   }

@@ -274,7 +274,9 @@ impl Session {
         }
         let mut context = Box::new(engine.context()?);
         if engine.plan().draft_tokens > 0 {
-            context.set_speculation(Some(Speculation::lookup()))?;
+            let lookup = Speculation::lookup();
+            let head = engine.draft_head().is_some();
+            context.set_speculation(Some(if head { lookup.with_head() } else { lookup }))?;
         }
         let state = State {
             conversation,

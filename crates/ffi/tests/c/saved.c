@@ -347,6 +347,10 @@ static void guesses(const char *file) {
   OK(happy_sampler_free(greedy));
   load.draft_tokens = 8;
   FAILS(HAPPY_INVALID_ARGUMENT, "draft tokens", happy_model_open_file(TEXT(file), &load, &models[0], &error));
+  CHECK(load.draft_head == 0);
+  load.draft_tokens = 7;
+  load.draft_head = 1;
+  FAILS(HAPPY_MODEL, "draft head", happy_model_open_file(TEXT(file), &load, &models[0], &error));
 }
 
 static void policies(const HappyModel *model) {

@@ -60,6 +60,11 @@ options! {
             /// Bytes of keys and values for what these don't share with the conversation. With fewer than they need, those that were used
             /// least recently are given up. Default: 0.
             branch_bytes: Size => options.branch_bytes;
+            /// 1: sessions guess with the file's draft head, too (multi-token prediction), if `draft_tokens` is not 0. A file without one is
+            /// refused. 0: they guess from their texts alone.
+            draft_head: Flag => options.draft_head;
+            /// 0.
+            reserved: Reserved;
         }
     }
 

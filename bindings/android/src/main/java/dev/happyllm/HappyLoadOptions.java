@@ -130,6 +130,15 @@ public final class HappyLoadOptions {
         json.put("branch_bytes", value);
         return this;
     }
+
+    /**
+     * True: sessions guess with the file's draft head, too (multi-token prediction), if {@code draft_tokens} is not 0. A
+     * file without one is refused. False: they guess from their texts alone.
+     */
+    public HappyLoadOptions draftHead(boolean value) {
+        json.put("draft_head", value);
+        return this;
+    }
     // </HappyLoadOptions setters>
 
     /** Ends loading early; null: nothing does. */
