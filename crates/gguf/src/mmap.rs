@@ -157,6 +157,7 @@ fn advise(mapped: &[u8], page: NonZeroUsize, advice: c_int) -> bool {
 /// Compares read, mapped and shared files. The tests are here because mapping is unsafe to call.
 #[cfg(all(test, feature = "write"))]
 mod tests {
+    use std::ops::Range;
     use std::path::PathBuf;
     use std::sync::Arc;
     use std::{fs, thread};
@@ -184,6 +185,16 @@ mod tests {
         fn drop(&mut self) {
             let _ = fs::remove_dir_all(&self.0);
         }
+    }
+
+    /// A mapped file with a tensor of 5 MiB, and where in it that lies.
+    fn mapped_tensor(folder: &Folder) -> (PathBuf, GgufFile, Range<u64>) {
+        let file = GgufWriter::new().tensor("t", GgmlType::F32, &[5 << 18], vec![7u8; 5 << 20]);
+        let path = folder.file("model.gguf", &file.to_vec().unwrap());
+        // SAFETY: only the test knows the file; one cuts it off, and does not read the bytes that are gone.
+        let mapped = unsafe { GgufFile::map(&path) }.unwrap();
+        let range = mapped.view().tensor("t").unwrap().range;
+        (path, mapped, range)
     }
 
     fn bytes() -> Vec<u8> {
@@ -260,14 +271,9 @@ mod tests {
     #[allow(clippy::single_range_in_vec_init, reason = "lists of ranges are meant")]
     fn large_pages_are_for_maps() {
         let folder = Folder::new("large-pages");
-        let data = vec![7u8; 5 << 20];
-        let file = GgufWriter::new().tensor("t", GgmlType::F32, &[5 << 18], data.clone());
-        let path = folder.file("model.gguf", &file.to_vec().unwrap());
-        // SAFETY: only this test knows the file, and it does not write to it again.
-        let mapped = unsafe { GgufFile::map(&path) }.unwrap();
-        let range = mapped.view().tensor("t").unwrap().range;
+        let (path, mapped, range) = mapped_tensor(&folder);
         let agreed = mapped.prefer_large_pages(&mut [range.clone()]);
-        assert!(agreed == 0 || agreed == data.len() as u64, "{agreed}");
+        assert!(agreed == 0 || agreed == 5 << 20, "{agreed}");
         #[cfg(target_os = "linux")]
         {
             let maps = fs::read_to_string("/proc/self/smaps").unwrap();
@@ -275,7 +281,7 @@ mod tests {
                 maps.split("VmFlags:").skip(1).filter(|flags| flags.lines().next().unwrap().contains(" hg"));
             assert_eq!(flags.count() > 0, agreed > 0);
         }
-        assert_eq!(mapped.view().data(&mapped.view().tensor("t").unwrap()), Some(&*data));
+        assert_eq!(mapped.view().data(&mapped.view().tensor("t").unwrap()), Some(&*vec![7; 5 << 20]));
         assert_eq!(mapped.prefer_large_pages(&mut [0..1 << 20]), 0);
         assert_eq!(mapped.prefer_large_pages(&mut [range.start..u64::MAX]), 0);
         assert_eq!(GgufFile::read(&path).unwrap().prefer_large_pages(&mut [range]), 0);
@@ -284,11 +290,7 @@ mod tests {
     #[test]
     fn reading_ahead_ends_when_it_is_told_to() {
         let folder = Folder::new("read-ahead");
-        let file = GgufWriter::new().tensor("t", GgmlType::F32, &[5 << 18], vec![7u8; 5 << 20]);
-        let path = folder.file("model.gguf", &file.to_vec().unwrap());
-        // SAFETY: only this test knows the file, and it does not write to it again.
-        let mapped = unsafe { GgufFile::map(&path) }.unwrap();
-        let range = mapped.view().tensor("t").unwrap().range;
+        let (path, mapped, range) = mapped_tensor(&folder);
         // Old kernels refuse.
         let all = mapped.read_ahead(range.clone(), &mut || true);
         assert!(all == 0 || all == 5 << 20, "{all}");
@@ -307,11 +309,7 @@ mod tests {
     #[test]
     fn reading_ahead_past_the_end_is_no_signal() {
         let folder = Folder::new("shorter");
-        let file = GgufWriter::new().tensor("t", GgmlType::F32, &[5 << 18], vec![7u8; 5 << 20]);
-        let path = folder.file("model.gguf", &file.to_vec().unwrap());
-        // SAFETY: nothing reads the bytes that are cut off.
-        let mapped = unsafe { GgufFile::map(&path) }.unwrap();
-        let range = mapped.view().tensor("t").unwrap().range;
+        let (path, mapped, range) = mapped_tensor(&folder);
         fs::File::options().write(true).open(&path).unwrap().set_len(4096).unwrap();
         // Emulators agree to all advice, and read nothing.
         let read = mapped.read_ahead(range, &mut || true);
