@@ -32,7 +32,7 @@ pub(crate) struct LoadArgs {
     /// Number of threads [default: the big cores but one; all cores if they are equal]
     #[arg(short, long, value_name = "N")]
     pub(crate) threads: Option<usize>,
-    /// Instruction set: scalar, avx2, avx512, neon, dotprod, i8mm [default: the best]
+    /// Instruction set: scalar, avx2, avxvnni, avx512, neon, dotprod, i8mm [default: the best]
     #[arg(long, value_name = "NAME", hide_short_help = true)]
     pub(crate) isa: Option<Isa>,
     /// Maximum anonymous memory in MiB; a model that needs more is refused [default: what the machine, its control groups and ulimit leave]

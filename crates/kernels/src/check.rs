@@ -1,8 +1,8 @@
 //! Comparing the kernels of an instruction set with the reference on the machine at hand.
 //!
 //! The test suites compare everything, but only on the machines at hand, and they take minutes. This check takes about
-//! a millisecond, so it runs on every machine: in `happy cpu --check`, and before AVX-512 is used, which few of the
-//! machines that run the suites have.
+//! a millisecond, so it runs on every machine: in `happy cpu --check`, and before AVX-VNNI or AVX-512 is used, which few
+//! of the machines that run the suites have.
 
 use crate::linear::{ActKind, Acts, LinearKernel, Panel};
 use crate::ops::{
@@ -50,6 +50,8 @@ fn list<T>(n: usize, values: impl IntoIterator<Item = T>) -> Result<Vec<T>, TryR
 const K: usize = 512;
 /// Weight rows: whole groups of every kernel, and a remainder.
 const ROWS: usize = 35;
+/// Tokens of the kernels for a few.
+const FEW: usize = 3;
 /// Tokens: a whole tile of every gemm, and a remainder.
 const TOKENS: usize = 7;
 
@@ -61,7 +63,8 @@ const TOKENS: usize = 7;
 pub fn check(kernels: &Kernels) -> Result<(), CheckError> {
     let scalar = Kernels::scalar();
     for (kernel, reference) in kernels.linear.iter().zip(&scalar.linear) {
-        for (name, tokens) in [(kernel.gemv_name, 1), (kernel.gemm_name, TOKENS)] {
+        let few = kernel.few.map_or(kernel.gemm_name, |few| few.name);
+        for (name, tokens) in [(kernel.gemv_name, 1), (few, FEW), (kernel.gemm_name, TOKENS)] {
             same(name, &linear(kernel, tokens)?, &linear(reference, tokens)?)?;
         }
     }
@@ -105,6 +108,10 @@ fn linear(kernel: &LinearKernel, tokens: usize) -> Result<Vec<f32>, CheckError> 
     }
     let mut panel = Panel::new((kernel.panel_bytes)(K), 0)?;
     let mut out = MatMut::new(&mut y, tokens, ROWS);
+    if let Some(few) = kernel.few.filter(|_| tokens == FEW) {
+        (few.multiply)(&w, acts, &mut Columns::of(out));
+        return Ok(y);
+    }
     for first in (0..ROWS).step_by(kernel.panel_rows) {
         let columns = first..ROWS.min(first + kernel.panel_rows);
         let mut columns = Columns::of(out.columns_mut(columns));

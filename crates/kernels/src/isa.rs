@@ -7,7 +7,8 @@
 //! | `HAPPY_REQUIRE_ISA=avx2` | tests fail on a machine that lacks this one, instead of skipping it |
 //!
 //! If this is compiled with `--cfg emulate_avx512`, [`Isa::Avx512`] runs on AVX2 with emulated intrinsics. That is
-//! slow, and for tests on machines that lack AVX-512 (`cargo xtask test-avx512`).
+//! slow, and for tests on machines that lack AVX-512 (`cargo xtask test-avx512`). `--cfg emulate_avxvnni` does so for
+//! [`Isa::AvxVnni`].
 
 use core::fmt;
 use core::str::FromStr;
@@ -21,6 +22,10 @@ macro_rules! for_each_isa {
             Scalar [all()] { in scalar, "scalar", needs [], "Portable code, the reference for all others." }
             Avx2 [target_arch = "x86_64"] {
                 in x86_64::avx2, "avx2", needs ["avx2" "fma" "f16c"], "x86-64 with AVX2, FMA and F16C."
+            }
+            AvxVnni [target_arch = "x86_64"] {
+                in x86_64::avxvnni, "avxvnni", needs ["avx2" "fma" "f16c" "avxvnni"],
+                "x86-64 with AVX2 and AVX-VNNI (laptops since 2021)."
             }
             Avx512 [target_arch = "x86_64"] {
                 in x86_64::avx512, "avx512",
@@ -114,6 +119,7 @@ impl Isa {
     pub const fn features(self) -> &'static [&'static str] {
         match self {
             Isa::Avx512 if cfg!(emulate_avx512) => Isa::Avx2.listed_features(),
+            Isa::AvxVnni if cfg!(emulate_avxvnni) => Isa::Avx2.listed_features(),
             _ => self.listed_features(),
         }
     }

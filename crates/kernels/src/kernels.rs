@@ -74,11 +74,11 @@ impl Kernels {
         Self::checked(isa)
     }
 
-    /// Returns the table of `isa`. AVX-512 is compared with scalar code first, because few of the machines that run the
-    /// test suites have it.
+    /// Returns the table of `isa`. AVX-VNNI and AVX-512 are compared with scalar code first, because few of the machines
+    /// that run the test suites have them.
     fn checked(isa: Isa) -> Result<Kernels, IsaError> {
         let kernels = Self::build(isa)?;
-        if isa == Isa::Avx512 {
+        if matches!(isa, Isa::AvxVnni | Isa::Avx512) {
             check(&kernels).map_err(|error| match error {
                 CheckError::Mismatch(mismatch) => IsaError::Wrong { isa, mismatch },
                 CheckError::Memory => IsaError::Memory { isa },

@@ -19,7 +19,8 @@ use crate::simd::Simd;
 /// | `few`, `few_wide` | x86: up to 4 tokens, on AVX-512 up to 8: blocks where they lie, each decoded once |
 /// | `panel`, `gemm` | many tokens: rows unpacked into a panel, then tiles of rows and tokens |
 /// | `unpacked` | gemv and gemm for formats that portable code unpacks |
-/// | `avx2`, `avx512`; `neon`, `dotprod`, `i8mm` | an instruction set: its token and its row of [`crate::isa`] |
+/// | `vnni` | x86: products that AVX-VNNI and AVX-512 share |
+/// | `avx2`, `avxvnni`, `avx512`; `neon`, `dotprod`, `i8mm` | an instruction set: its token and its row of [`crate::isa`] |
 ///
 /// A kernel is the generic body of `gemv` or `gemm`, inlined into [`Products::run`], which is compiled for the
 /// instruction set. Every part of it must be inlined: a function or closure that is not is compiled without the
@@ -34,12 +35,13 @@ use crate::simd::Simd;
 /// | | lanes | tile | integer accumulators | registers |
 /// |---|---|---|---|---|
 /// | AVX2 | 8 rows | 16 x 4 | 8 of pair sums, beside 2 weights, 1 activation, 2 products | 16 |
+/// | AVX-VNNI | 8 rows | 16 x 4 | 8 of products, beside 2 weights, 1 activation | 16 |
 /// | AVX-512 | 16 rows | 16 x 8 | 8 of products, 8 of scaled sums, 8 of results | 32 |
 /// | NEON | 4 rows | 8 x 2 | 8 of pair sums, 8 of sums, 4 of results | 32 |
 /// | dot products | 4 rows | 8 x 4 | 8 of products, 8 of scaled sums, 8 of results | 32 |
 /// | i8mm | 2 rows of 2 tokens | 8 x 4 | 8 of products, 8 of scaled sums, 8 of results | 32 |
 ///
-/// On AVX2, scaled sums and results do not fit in registers as well. They are loaded and stored, once a sub-block and
+/// On AVX2 and AVX-VNNI, scaled sums and results do not fit in registers as well. They are loaded and stored, once a sub-block and
 /// once a unit.
 ///
 /// *Rows of a panel.* 16 on both sides: one tile of x86, or two of Arm, where the second tile finds the activations in

@@ -3,13 +3,13 @@
 //! [`Simd`]: 16 lanes are one register. Sums of lanes go through two registers of eight, as on AVX2.
 
 use super::avx2::{Avx2, add_16};
-use super::decode::{Decode, is_signed};
+use super::decode::Decode;
 use super::few_wide;
 use super::in_place;
 use super::intrinsics::*;
-use super::panel::unsigned;
-use super::products::{X86Products, pair, word};
-use super::vector::{V, map};
+use super::products::{RowProducts, X86Products, pair, word};
+use super::vector::V;
+use super::vnni::Vnni;
 use crate::acts::Acts;
 use crate::arch::{missing, pretends_old};
 use crate::isa::Isa;
@@ -301,19 +301,6 @@ impl Avx512 {
         fn mul_f32(a: __m512, b: __m512) -> __m512 = _mm512_mul_ps;
         fn fma_f32(a: __m512, b: __m512, c: __m512) -> __m512 = _mm512_fmadd_ps;
         fn nfma_f32(a: __m512, b: __m512, c: __m512) -> __m512 = _mm512_fnmadd_ps;
-        fn dot4_256(acc: __m256i, w: __m256i, a: __m256i) -> __m256i = _mm256_dpbusd_epi32;
-        fn dot2_256(acc: __m256i, w: __m256i, a: __m256i) -> __m256i = _mm256_dpwssd_epi32;
-    }
-
-    /// Returns 8 vectors of sums of four products each.
-    #[inline(always)]
-    fn dots<F: Decode>(self, q: [__m256i; 8], a: __m256i) -> [__m256i; 8] {
-        let v = self.v();
-        map(
-            q,
-            #[inline(always)]
-            |q| self.dot4_256(v.zero(), if is_signed::<F>() { v.xor(q, v.splat8(-128)) } else { q }, a),
-        )
     }
 }
 
@@ -359,91 +346,24 @@ impl Avx512 {
     }
 }
 
+impl Vnni for Avx512 {
+    #[inline(always)]
+    fn registers(self) -> V {
+        V::with_masks(self)
+    }
+
+    instructions! {
+        fn dot4_256(acc: __m256i, w: __m256i, a: __m256i) -> __m256i = _mm256_dpbusd_epi32;
+        fn dot2_256(acc: __m256i, w: __m256i, a: __m256i) -> __m256i = _mm256_dpwssd_epi32;
+    }
+}
+
 impl X86Products for Avx512 {
-    const SUM_MAX: i32 = i32::MAX;
-    const SIGNED: bool = false;
     const WIDE: bool = true;
     type W = __m512i;
     type P = __m512i;
     type I = __m512i;
     type R = __m512;
-
-    #[inline(always)]
-    fn v(self) -> V {
-        V::with_masks(self)
-    }
-
-    #[inline(always)]
-    fn dots8<F: Decode>(self, q: [__m256i; 8], a: __m256i) -> __m256i {
-        self.v().sums8(self.dots::<F>(q, a))
-    }
-
-    #[inline(always)]
-    fn dots8_joined<F: Decode>(self, q: [[__m256i; 2]; 4], a: [__m256i; 2], sums: [i16; 2]) -> __m256i {
-        const { assert!(!F::JOINED || F::OFFSET.is_multiple_of(4), "a quarter of it in each of four lanes") };
-        let v = self.v();
-        let first = match F::OFFSET {
-            0 => v.zero(),
-            offset => self.add_pairs8(v.zero(), v.splat16(-i16::from(offset / 4)), sums),
-        };
-        let p = map(
-            q,
-            #[inline(always)]
-            |[low, high]| {
-                let sum = self.dot4_256(first, unsigned::<Self, F>(v, low), a[0]);
-                self.dot4_256(sum, unsigned::<Self, F>(v, high), a[1])
-            },
-        );
-        v.quad(p, V::add32)
-    }
-
-    #[inline(always)]
-    fn dots8_halves<F: Decode>(self, q: [__m256i; 8], a: __m256i) -> [__m256i; 2] {
-        let v = self.v();
-        let [x, y] = v.quads(self.dots::<F>(q, a), V::add32);
-        [v.halves::<0x20>(x, y), v.halves::<0x31>(x, y)]
-    }
-
-    #[inline(always)]
-    fn scaled_dot(self, acc: __m256i, q: __m256i, a: __m256i, scale: __m256i) -> __m256i {
-        self.dot2_256(acc, self.v().madd_u8_i8(q, a), scale)
-    }
-
-    #[inline(always)]
-    fn full_dot(self, acc: __m256i, q: __m256i, a: __m256i) -> __m256i {
-        self.dot4_256(acc, q, a)
-    }
-
-    #[inline(always)]
-    fn dots_of_words<F: Decode, const N: usize>(
-        self,
-        acc: __m256i,
-        w: &[__m256i; N],
-        a: &[[i8; 4]; N],
-    ) -> __m256i {
-        let mut acc = acc;
-        for j in 0..N {
-            acc = self.dot4_256(acc, w[j], self.v().splat32(word(a[j])));
-        }
-        acc
-    }
-
-    #[inline(always)]
-    fn scaled_dots_of_words<F: Decode, const N: usize>(
-        self,
-        acc: __m256i,
-        w: &[__m256i; N],
-        a: &[[i8; 4]; N],
-        scale: __m256i,
-    ) -> __m256i {
-        let v = self.v();
-        v.add32(acc, v.mul32(self.dots_of_words::<F, N>(v.zero(), w, a), scale))
-    }
-
-    #[inline(always)]
-    fn add_pairs8(self, acc: __m256i, pairs: __m256i, sums: [i16; 2]) -> __m256i {
-        self.dot2_256(acc, pairs, self.v().splat32(pair(sums)))
-    }
 
     #[inline(always)]
     fn few_wide<F: Decode + Source>(self, w: &[u8], x: Acts<'_>, y: &mut Columns<'_>) -> bool {
@@ -501,11 +421,6 @@ impl X86Products for Avx512 {
     #[inline(always)]
     fn add_scaled(self, acc: Self::I, p: Self::P, scale: &[u8; 64]) -> Self::I {
         self.add32(acc, self.mul32(p, self.load_w(scale)))
-    }
-
-    #[inline(always)]
-    fn scale_lanes(self, scales: __m256i) -> __m256i {
-        scales
     }
 
     #[inline(always)]

@@ -157,7 +157,7 @@ pub(super) trait Decode: Copy + 'static {
     }
 
     /// Computes [`Decode::sub_scales`] of 8 blocks as columns. `scales` gets the scales of integers `32 i .. 32 i + 16`
-    /// and `32 i + 16 .. 32 i + 32` next to each other, as [`X86Products::scale_lanes`] lays them out; only the former
+    /// and `32 i + 16 .. 32 i + 32` next to each other, as [`RowProducts::scale_lanes`] lays them out; only the former
     /// are set if there are 8 sub-blocks. `pairs` gets what is multiplied with two sums of activations.
     #[inline(always)]
     fn sub_columns<I: X86Products>(

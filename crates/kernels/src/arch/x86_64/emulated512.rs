@@ -9,6 +9,7 @@
 //! # Safety
 //! Loads and stores access as many bytes as the register has.
 #![allow(non_camel_case_types, clippy::missing_safety_doc)]
+#![cfg_attr(not(emulate_avx512), allow(dead_code, reason = "AVX-VNNI takes two of them"))]
 
 pub(super) use core::arch::x86_64::*;
 

@@ -15,7 +15,7 @@ use super::few::{Rows, block};
 use super::gemm::Layout;
 use super::gemv::{AHEAD, scales};
 use super::panel::unsigned;
-use super::products::X86Products;
+use super::products::{RowProducts, X86Products};
 use super::vector::{array, map};
 use crate::acts::Acts;
 use crate::linear::source::Source;

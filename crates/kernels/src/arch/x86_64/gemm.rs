@@ -16,7 +16,7 @@
 
 use super::decode::{Decode, is_signed};
 use super::panel;
-use super::products::X86Products;
+use super::products::{RowProducts, X86Products};
 use super::vector::array;
 use crate::acts::Acts;
 use crate::linear::Panel;
@@ -34,7 +34,7 @@ pub(super) type Line = [u8; 64];
 /// The layout of a unit in the panel.
 pub(super) struct Layout<I, F>(PhantomData<(I, F)>);
 
-impl<I: X86Products, F: Decode> Layout<I, F> {
+impl<I: RowProducts, F: Decode> Layout<I, F> {
     /// Lines of integers.
     pub(super) const QUANTS: usize = F::LEN / 4;
     /// Lines of sub-scales.

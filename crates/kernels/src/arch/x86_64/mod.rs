@@ -1,4 +1,4 @@
-//! x86-64: AVX2, and AVX-512 with VNNI. [`Products`] says what each file holds and how kernels are built from them.
+//! x86-64: AVX2, AVX-VNNI, and AVX-512 with VNNI. [`Products`] says what each file holds and how kernels are built from them.
 //!
 //! Integer sums are exact in any order. Only one chain of fused multiply-adds per output is rounded, in the order of
 //! the units, with different outputs in different lanes. So the bits are those of [`crate::arch::scalar`].
@@ -7,8 +7,9 @@
 
 pub(crate) mod avx2;
 pub(crate) mod avx512;
+pub(crate) mod avxvnni;
 mod decode;
-#[cfg(any(emulate_avx512, test))]
+#[cfg(any(emulate_avx512, emulate_avxvnni, test))]
 mod emulated512;
 mod few;
 mod few_wide;
@@ -24,6 +25,7 @@ mod tests;
 )]
 mod unpacked;
 mod vector;
+mod vnni;
 
 use crate::acts::Acts;
 use crate::linear::name::Name;

@@ -6,7 +6,7 @@
 use super::decode::{Decode, is_signed, two_units};
 use super::gemm::{Layout, Line, ROWS};
 use super::gemv::scales;
-use super::products::X86Products;
+use super::products::{RowProducts, X86Products};
 use super::vector::V;
 use core::arch::x86_64::__m256i;
 
@@ -72,7 +72,7 @@ fn side(line: &mut Line, half: usize) -> &mut [u8; 32] {
 
 /// Returns integers as they are multiplied: unsigned, unless the instruction set multiplies signed bytes.
 #[inline(always)]
-pub(super) fn unsigned<I: X86Products, F: Decode>(v: V, q: __m256i) -> __m256i {
+pub(super) fn unsigned<I: RowProducts, F: Decode>(v: V, q: __m256i) -> __m256i {
     if is_signed::<F>() && !I::SIGNED { v.xor(q, v.splat8(-128)) } else { q }
 }
 

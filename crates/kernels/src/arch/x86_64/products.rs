@@ -2,7 +2,7 @@
 //! sets differ, and their implementation for AVX2.
 //!
 //! AVX2 multiplies u8 by i8 into sums of two products as i16, of which only a few can be added up. VNNI adds four
-//! products to an i32 at once.
+//! products to an i32 at once: see [`super::vnni`].
 
 use super::avx2::Avx2;
 use super::decode::{Decode, is_signed};
@@ -16,22 +16,12 @@ use crate::pool::Columns;
 use crate::simd::Simd;
 use core::arch::x86_64::{__m256, __m256i};
 
-/// The integer products of an instruction set.
-pub(super) trait X86Products: Products {
-    /// The greatest sum of products that a lane of [`X86Products::P`] can hold.
+/// Dot products of 8 rows in the lanes of a 256-bit register, for the gemv and for a few tokens.
+pub(super) trait RowProducts: Products {
+    /// The greatest sum of products that a lane of a tile's sums ([`X86Products::P`]) can hold.
     const SUM_MAX: i32;
     /// Whether signed bytes are multiplied as such. If not, an offset makes them unsigned.
     const SIGNED: bool;
-    /// Whether [`X86Products::few_wide`] is implemented.
-    const WIDE: bool = false;
-    /// 4 integers of each of 16 rows.
-    type W: Copy;
-    /// Sums of products before the sub-scale, 16 rows.
-    type P: Copy;
-    /// 16 i32.
-    type I: Copy;
-    /// 16 f32.
-    type R: Copy;
 
     /// The 256-bit instructions.
     fn v(self) -> V;
@@ -57,7 +47,7 @@ pub(super) trait X86Products: Products {
         w: &[__m256i; N],
         a: &[[i8; 4]; N],
     ) -> __m256i;
-    /// Returns `acc` plus such dot products times the row's scale, laid out by [`X86Products::scale_lanes`].
+    /// Returns `acc` plus such dot products times the row's scale, laid out by [`RowProducts::scale_lanes`].
     fn scaled_dots_of_words<F: Decode, const N: usize>(
         self,
         acc: __m256i,
@@ -67,6 +57,22 @@ pub(super) trait X86Products: Products {
     ) -> __m256i;
     /// Returns `acc` plus, in each of 8 rows, the products of two i16 with two sums of activations.
     fn add_pairs8(self, acc: __m256i, pairs: __m256i, sums: [i16; 2]) -> __m256i;
+    /// Returns scales, an i32 each, in the layout that scaled sums take.
+    fn scale_lanes(self, scales: __m256i) -> __m256i;
+}
+
+/// The integer products of an instruction set, with those of the tiles of 16 rows.
+pub(super) trait X86Products: RowProducts {
+    /// Whether [`X86Products::few_wide`] is implemented.
+    const WIDE: bool = false;
+    /// 4 integers of each of 16 rows.
+    type W: Copy;
+    /// Sums of products before the sub-scale, 16 rows.
+    type P: Copy;
+    /// 16 i32.
+    type I: Copy;
+    /// 16 f32.
+    type R: Copy;
 
     /// Multiplies a few tokens with 16 rows at a time, see [`super::few_wide`]. Returns `false` if the instruction set
     /// has no registers of 16 lanes.
@@ -86,10 +92,8 @@ pub(super) trait X86Products: Products {
     fn step<F: Decode>(self, p: Self::P, w: Self::W, a: [i8; 4]) -> Self::P;
     /// Returns `acc` plus the sums `p`.
     fn add_sums(self, acc: Self::I, p: Self::P) -> Self::I;
-    /// Returns `acc` plus the sums `p` times the row's scale, laid out by [`X86Products::scale_lanes`].
+    /// Returns `acc` plus the sums `p` times the row's scale, laid out by [`RowProducts::scale_lanes`].
     fn add_scaled(self, acc: Self::I, p: Self::P, scale: &[u8; 64]) -> Self::I;
-    /// Returns scales, an i32 each, in the layout that [`X86Products::add_scaled`] takes.
-    fn scale_lanes(self, scales: __m256i) -> __m256i;
     /// Returns `acc` plus, in each row, the products of two i16 with two sums of activations.
     fn add_pairs(self, acc: Self::I, pairs: &[u8; 64], sums: [i16; 2]) -> Self::I;
     /// Returns `fma(x, d * da, acc)`.
@@ -112,9 +116,107 @@ pub(super) fn pair([low, high]: [i16; 2]) -> i32 {
 /// Returns the two halves of a line.
 #[inline(always)]
 fn halves(line: &[u8; 64]) -> [&[u8; 32]; 2] {
-    {
-        let halves = line.as_chunks().0;
-        [&halves[0], &halves[1]]
+    let halves = line.as_chunks().0;
+    [&halves[0], &halves[1]]
+}
+
+/// Tiles of 16 rows whose vectors are two registers of 8 rows: one operation of [`X86Products`] is the same operation on
+/// both.
+pub(super) trait Halves: RowProducts {
+    /// See [`X86Products::step`]; `a` holds the 4 activations in every lane.
+    fn step8<F: Decode>(self, p: __m256i, w: __m256i, a: __m256i) -> __m256i;
+    /// See [`X86Products::add_sums`].
+    fn add_sums8(self, acc: __m256i, p: __m256i) -> __m256i;
+    /// See [`X86Products::add_scaled`].
+    fn add_scaled8(self, acc: __m256i, p: __m256i, scale: __m256i) -> __m256i;
+}
+
+impl<S: Halves> X86Products for S {
+    type W = [__m256i; 2];
+    type P = [__m256i; 2];
+    type I = [__m256i; 2];
+    type R = [__m256; 2];
+
+    #[inline(always)]
+    fn zero_p(self) -> Self::P {
+        [self.v().zero(); 2]
+    }
+
+    #[inline(always)]
+    fn zero_i(self) -> Self::I {
+        [self.v().zero(); 2]
+    }
+
+    #[inline(always)]
+    fn zero_r(self) -> Self::R {
+        [self.v().zero_f32(); 2]
+    }
+
+    #[inline(always)]
+    fn splat_dot(self, sums: [i16; 2], x: i16) -> Self::I {
+        let v = self.v();
+        [v.madd16(v.splat32(pair(sums)), v.splat16(x)); 2]
+    }
+
+    #[inline(always)]
+    fn add_i(self, a: Self::I, b: Self::I) -> Self::I {
+        [self.v().add32(a[0], b[0]), self.v().add32(a[1], b[1])]
+    }
+
+    #[inline(always)]
+    fn load_w(self, line: &[u8; 64]) -> Self::W {
+        let [x, y] = halves(line);
+        [self.v().load(x), self.v().load(y)]
+    }
+
+    #[inline(always)]
+    fn load_r(self, line: &[u8; 64]) -> Self::R {
+        let [x, y] = halves(line);
+        [self.v().load_f32(x), self.v().load_f32(y)]
+    }
+
+    #[inline(always)]
+    fn step<F: Decode>(self, p: Self::P, w: Self::W, a: [i8; 4]) -> Self::P {
+        let a = self.v().splat32(word(a));
+        [self.step8::<F>(p[0], w[0], a), self.step8::<F>(p[1], w[1], a)]
+    }
+
+    #[inline(always)]
+    fn add_sums(self, acc: Self::I, p: Self::P) -> Self::I {
+        [self.add_sums8(acc[0], p[0]), self.add_sums8(acc[1], p[1])]
+    }
+
+    #[inline(always)]
+    fn add_scaled(self, acc: Self::I, p: Self::P, scale: &[u8; 64]) -> Self::I {
+        let scale = self.load_w(scale);
+        [self.add_scaled8(acc[0], p[0], scale[0]), self.add_scaled8(acc[1], p[1], scale[1])]
+    }
+
+    #[inline(always)]
+    fn add_pairs(self, acc: Self::I, pairs: &[u8; 64], sums: [i16; 2]) -> Self::I {
+        let pairs = self.load_w(pairs);
+        [self.add_pairs8(acc[0], pairs[0], sums), self.add_pairs8(acc[1], pairs[1], sums)]
+    }
+
+    #[inline(always)]
+    fn fma(self, acc: Self::R, x: Self::I, d: Self::R, da: f32) -> Self::R {
+        let v = self.v();
+        let da = v.splat_f32(da);
+        [v.fma(v.to_f32(x[0]), v.mul(d[0], da), acc[0]), v.fma(v.to_f32(x[1]), v.mul(d[1], da), acc[1])]
+    }
+
+    #[inline(always)]
+    fn nfma(self, acc: Self::R, x: Self::I, d: Self::R, da: f32) -> Self::R {
+        let v = self.v();
+        let da = v.splat_f32(da);
+        [v.nfma(v.to_f32(x[0]), v.mul(d[0], da), acc[0]), v.nfma(v.to_f32(x[1]), v.mul(d[1], da), acc[1])]
+    }
+
+    #[inline(always)]
+    fn store(self, r: Self::R, y: &mut [f32; 16]) {
+        for (r, y) in r.into_iter().zip(y.as_chunks_mut().0) {
+            self.v().store_f32(r, y);
+        }
     }
 }
 
@@ -149,13 +251,9 @@ impl Avx2 {
     }
 }
 
-impl X86Products for Avx2 {
+impl RowProducts for Avx2 {
     const SUM_MAX: i32 = i16::MAX as i32;
     const SIGNED: bool = true;
-    type W = [__m256i; 2];
-    type P = [__m256i; 2];
-    type I = [__m256i; 2];
-    type R = [__m256; 2];
 
     #[inline(always)]
     fn v(self) -> V {
@@ -301,96 +399,27 @@ impl X86Products for Avx2 {
     }
 
     #[inline(always)]
-    fn zero_p(self) -> Self::P {
-        [self.v().zero(); 2]
-    }
-
-    #[inline(always)]
-    fn zero_i(self) -> Self::I {
-        [self.v().zero(); 2]
-    }
-
-    #[inline(always)]
-    fn zero_r(self) -> Self::R {
-        [self.v().zero_f32(); 2]
-    }
-
-    #[inline(always)]
-    fn splat_dot(self, sums: [i16; 2], x: i16) -> Self::I {
-        let v = self.v();
-        [v.madd16(v.splat32(pair(sums)), v.splat16(x)); 2]
-    }
-
-    #[inline(always)]
-    fn add_i(self, a: Self::I, b: Self::I) -> Self::I {
-        [self.v().add32(a[0], b[0]), self.v().add32(a[1], b[1])]
-    }
-
-    #[inline(always)]
-    fn load_w(self, line: &[u8; 64]) -> Self::W {
-        let [x, y] = halves(line);
-        [self.v().load(x), self.v().load(y)]
-    }
-
-    #[inline(always)]
-    fn load_r(self, line: &[u8; 64]) -> Self::R {
-        let [x, y] = halves(line);
-        [self.v().load_f32(x), self.v().load_f32(y)]
-    }
-
-    #[inline(always)]
-    fn step<F: Decode>(self, p: Self::P, w: Self::W, a: [i8; 4]) -> Self::P {
-        let v = self.v();
-        let a = v.splat32(word(a));
-        [v.add16(p[0], self.products::<F>(w[0], a)), v.add16(p[1], self.products::<F>(w[1], a))]
-    }
-
-    #[inline(always)]
-    fn add_sums(self, acc: Self::I, p: Self::P) -> Self::I {
-        let v = self.v();
-        let ones = v.splat16(1);
-        [v.add32(acc[0], v.madd16(p[0], ones)), v.add32(acc[1], v.madd16(p[1], ones))]
-    }
-
-    #[inline(always)]
-    fn add_scaled(self, acc: Self::I, p: Self::P, scale: &[u8; 64]) -> Self::I {
-        let v = self.v();
-        let scale = self.load_w(scale);
-        [v.add32(acc[0], v.madd16(p[0], scale[0])), v.add32(acc[1], v.madd16(p[1], scale[1]))]
-    }
-
-    #[inline(always)]
     fn scale_lanes(self, scales: __m256i) -> __m256i {
         let v = self.v();
         let low_twice = [0, 1, 0, 1, 4, 5, 4, 5, 8, 9, 8, 9, 12, 13, 12, 13];
         v.shuffle8(scales, v.twice(v.load_128(&low_twice)))
     }
+}
 
+impl Halves for Avx2 {
     #[inline(always)]
-    fn add_pairs(self, acc: Self::I, pairs: &[u8; 64], sums: [i16; 2]) -> Self::I {
-        let v = self.v();
-        let (pairs, sums) = (self.load_w(pairs), v.splat32(pair(sums)));
-        [v.add32(acc[0], v.madd16(pairs[0], sums)), v.add32(acc[1], v.madd16(pairs[1], sums))]
+    fn step8<F: Decode>(self, p: __m256i, w: __m256i, a: __m256i) -> __m256i {
+        self.v().add16(p, self.products::<F>(w, a))
     }
 
     #[inline(always)]
-    fn fma(self, acc: Self::R, x: Self::I, d: Self::R, da: f32) -> Self::R {
-        let v = self.v();
-        let da = v.splat_f32(da);
-        [v.fma(v.to_f32(x[0]), v.mul(d[0], da), acc[0]), v.fma(v.to_f32(x[1]), v.mul(d[1], da), acc[1])]
+    fn add_sums8(self, acc: __m256i, p: __m256i) -> __m256i {
+        self.add_scaled8(acc, p, self.v().splat16(1))
     }
 
     #[inline(always)]
-    fn nfma(self, acc: Self::R, x: Self::I, d: Self::R, da: f32) -> Self::R {
+    fn add_scaled8(self, acc: __m256i, p: __m256i, scale: __m256i) -> __m256i {
         let v = self.v();
-        let da = v.splat_f32(da);
-        [v.nfma(v.to_f32(x[0]), v.mul(d[0], da), acc[0]), v.nfma(v.to_f32(x[1]), v.mul(d[1], da), acc[1])]
-    }
-
-    #[inline(always)]
-    fn store(self, r: Self::R, y: &mut [f32; 16]) {
-        for (r, y) in r.into_iter().zip(y.as_chunks_mut().0) {
-            self.v().store_f32(r, y);
-        }
+        v.add32(acc, v.madd16(p, scale))
     }
 }
