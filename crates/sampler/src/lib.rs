@@ -25,6 +25,7 @@ mod pick;
 mod reserve;
 mod rng;
 mod sampler;
+mod state;
 pub mod steps;
 mod table;
 
@@ -34,6 +35,7 @@ pub use log_probs::{LogProb, LogProbs};
 pub use pick::{AdaptiveP, ClonePick, Dist, Greedy, Mirostat, MirostatVersion, Pick};
 pub use rng::Rng;
 pub use sampler::{Sampler, SamplerBuilder};
+pub use state::SavedState;
 pub use steps::{CloneStep, Step, StepParams};
 pub use table::{Params, StepKind, StepSpec};
 

@@ -29,6 +29,17 @@ impl Rng {
         Rng { state }
     }
 
+    /// Makes the generator that goes on where another one's [`state`](Self::state) was taken; `None` for zeros alone, which
+    /// no generator has.
+    pub fn from_state(state: [u64; 4]) -> Option<Self> {
+        (state != [0; 4]).then_some(Rng { state })
+    }
+
+    /// Returns the state, which decides all numbers that follow.
+    pub fn state(&self) -> [u64; 4] {
+        self.state
+    }
+
     /// Returns the next 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
         let s = &mut self.state;

@@ -1,9 +1,12 @@
 //! A chain of steps and a pick, and its builder.
 
 use crate::candidates::argmax;
-use crate::reserve::collected;
+use crate::reserve::{collected, push};
+use crate::state::Fingerprint;
 use crate::steps::{LogitBias, Step, StepParams};
-use crate::{AdaptiveP, Candidates, Dist, Greedy, Mirostat, Params, Pick, SamplerError, StepSpec, TokenId};
+use crate::{
+    AdaptiveP, Candidates, Dist, Greedy, Mirostat, Params, Pick, SamplerError, SavedState, StepSpec, TokenId,
+};
 
 /// A chain of steps and a pick, with its working buffers. A clone has the same state and draws the same tokens.
 pub struct Sampler {
@@ -12,6 +15,7 @@ pub struct Sampler {
     // With no steps and [`Greedy`], sampling is one pass over the logits without buffers.
     only_greedy: bool,
     candidates: Candidates,
+    fingerprint: u64,
 }
 
 /// The same as [`Sampler::greedy`].
@@ -24,7 +28,14 @@ impl Default for Sampler {
 impl Sampler {
     /// Starts a builder. Steps run in the order of the builder's calls.
     pub fn builder() -> SamplerBuilder {
-        SamplerBuilder { steps: Vec::new(), pick: None, greedy: false, seed: 0, error: None }
+        SamplerBuilder {
+            steps: Vec::new(),
+            pick: None,
+            greedy: false,
+            seed: 0,
+            error: None,
+            fingerprint: Fingerprint::EMPTY,
+        }
     }
 
     /// A sampler that always picks the highest logit.
@@ -34,6 +45,7 @@ impl Sampler {
             pick: Box::new(Greedy),
             only_greedy: true,
             candidates: Candidates::new(),
+            fingerprint: Fingerprint::EMPTY.greedy().0,
         }
     }
 
@@ -111,6 +123,62 @@ impl Sampler {
         self.steps.iter_mut().for_each(|s| s.seed(seed));
         self.pick.seed(seed);
     }
+
+    /// Returns a hash of the steps, their parameters and the pick: two samplers with the same one choose alike, given the same
+    /// tokens and the same [`state`](Self::state). Seeds of steps count, the sampler's seed does not. A custom step or pick counts by
+    /// the name of its type. Other versions of this crate may return other numbers.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
+    /// Returns the part of the state that the accepted tokens do not determine: random numbers, and what mirostat or adaptive-p
+    /// adapted. Some numbers, at most a dozen for the steps and picks of this crate.
+    ///
+    /// ```
+    /// # use happy_sampler::{Params, SavedState};
+    /// # let logits = [0.5, 0.25, 0.5, 1.0];
+    /// # let params = Params { seed: 7, ..Params::default() };
+    /// let (mut first, mut tokens) = (params.build()?, vec![]);
+    /// for _ in 0..3 {
+    ///     tokens.push(first.sample(&logits)?);
+    /// }
+    /// let state = first.state()?;
+    ///
+    /// // later, in another process
+    /// let mut second = params.build()?;
+    /// tokens.iter().for_each(|t| second.accept(*t));
+    /// assert!(second.set_state(&state));
+    /// assert_eq!(first.sample(&logits)?, second.sample(&logits)?);
+    /// # Ok::<(), happy_sampler::SamplerError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`SamplerError::OutOfMemory`].
+    pub fn state(&self) -> Result<Vec<u64>, SamplerError> {
+        let (mut numbers, mut refused) = (Vec::new(), Ok(()));
+        let mut add = |number| {
+            if let Err(error) = push(&mut numbers, number) {
+                refused = Err(error);
+            }
+        };
+        self.steps.iter().for_each(|step| step.state(&mut add));
+        self.pick.state(&mut add);
+        refused.map(|()| numbers)
+    }
+
+    /// Takes over a [`state`](Self::state) of a sampler with the same steps and pick, after the same tokens were
+    /// [accepted](Self::accept). Returns false if the numbers are not such a state; the sampler is [reset](Self::reset) then.
+    pub fn set_state(&mut self, numbers: &[u64]) -> bool {
+        let mut saved = SavedState::new(numbers);
+        let mut steps = self.steps.iter_mut();
+        let taken = steps.try_for_each(|step| step.set_state(&mut saved));
+        let taken = taken.and_then(|()| self.pick.set_state(&mut saved));
+        let whole = taken.is_some() && saved.is_empty();
+        if !whole {
+            self.reset();
+        }
+        whole
+    }
 }
 
 impl Clone for Sampler {
@@ -121,6 +189,7 @@ impl Clone for Sampler {
             only_greedy: self.only_greedy,
             // Scratch space: the clone grows its own.
             candidates: Candidates::new(),
+            fingerprint: self.fingerprint,
         }
     }
 }
@@ -142,29 +211,27 @@ pub struct SamplerBuilder {
     greedy: bool,
     seed: u64,
     error: Option<SamplerError>,
+    fingerprint: Fingerprint,
 }
 
 impl SamplerBuilder {
     /// Appends a custom step.
     pub fn step(mut self, step: impl Step + 'static) -> Self {
+        self.fingerprint.add(format_args!("{}", std::any::type_name_of_val(&step)));
         self.steps.push(Box::new(step));
         self
     }
 
     /// Appends a step given as a value, such as one read from JSON.
     pub fn spec(self, step: &StepSpec) -> Self {
-        self.built(step.build())
+        self.params_of_step(step.params())
     }
 
     /// Appends the step that `params` describes.
-    pub(crate) fn params_of_step(self, params: &impl StepParams) -> Self {
-        self.built(params.build())
-    }
-
-    /// Appends a step, or records the error of its parameters.
-    fn built(mut self, step: Result<Box<dyn Step>, SamplerError>) -> Self {
-        match step {
+    pub(crate) fn params_of_step(mut self, params: &dyn StepParams) -> Self {
+        match params.build() {
             Ok(step) => {
+                self.fingerprint.add(format_args!("{params:?}"));
                 self.steps.push(step);
                 self
             }
@@ -187,12 +254,14 @@ impl SamplerBuilder {
 
     /// Sets the pick to [`Mirostat`] with the sampler's seed; to an ordinary draw if the version is
     /// [`Off`](crate::MirostatVersion::Off).
-    pub fn mirostat(self, mirostat: Mirostat) -> Self {
+    pub fn mirostat(mut self, mirostat: Mirostat) -> Self {
+        self.fingerprint.add(format_args!("{mirostat:?}"));
         self.built_pick(mirostat.build())
     }
 
     /// Sets the pick to [`AdaptiveP`] with the sampler's seed; to an ordinary draw if there is no target.
-    pub fn adaptive_p(self, adaptive_p: AdaptiveP) -> Self {
+    pub fn adaptive_p(mut self, adaptive_p: AdaptiveP) -> Self {
+        self.fingerprint.add(format_args!("{adaptive_p:?}"));
         self.built_pick(adaptive_p.build())
     }
 
@@ -212,6 +281,7 @@ impl SamplerBuilder {
 
     /// Sets the pick to the best token.
     pub fn greedy(mut self) -> Self {
+        self.fingerprint = self.fingerprint.greedy();
         self.greedy = true;
         self.pick = None;
         self
@@ -219,6 +289,7 @@ impl SamplerBuilder {
 
     /// Sets a custom pick.
     pub fn pick(mut self, pick: impl Pick + 'static) -> Self {
+        self.fingerprint.add(format_args!("{}", std::any::type_name_of_val(&pick)));
         self.greedy = false;
         self.pick = Some(Box::new(pick));
         self
@@ -245,7 +316,13 @@ impl SamplerBuilder {
             None => Box::new(Dist::new(self.seed)),
         };
         let only_greedy = self.greedy && self.steps.is_empty();
-        let mut sampler = Sampler { steps: self.steps, pick, only_greedy, candidates: Candidates::new() };
+        let mut sampler = Sampler {
+            steps: self.steps,
+            pick,
+            only_greedy,
+            candidates: Candidates::new(),
+            fingerprint: self.fingerprint.0,
+        };
         sampler.seed(self.seed);
         Ok(sampler)
     }

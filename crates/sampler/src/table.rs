@@ -82,7 +82,7 @@ macro_rules! steps {
 
         impl StepSpec {
             /// The parameters, independent of the kind of step.
-            fn params(&self) -> &dyn StepParams {
+            pub(crate) fn params(&self) -> &dyn StepParams {
                 match self {
                     $(StepSpec::$kind(params) => params,)*
                     StepSpec::LogitBias(params) => params,

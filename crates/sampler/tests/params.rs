@@ -182,3 +182,32 @@ fn every_parameter_has_a_description() {
     }
     assert_eq!(TopK::help("p"), "");
 }
+
+/// What changes a choice changes the fingerprint; the seed, which the state replaces, does not.
+#[test]
+fn fingerprints_tell_parameters_apart() {
+    let fingerprint = |change: &dyn Fn(&mut Params)| {
+        let mut params = Params::default();
+        change(&mut params);
+        params.build().unwrap().fingerprint()
+    };
+    let plain = fingerprint(&|_| {});
+    assert_eq!(fingerprint(&|params| params.seed = 9), plain);
+    let others = [
+        fingerprint(&|params| params.temperature = 0.8000001.into()),
+        fingerprint(&|params| params.temperature = 0.0.into()),
+        fingerprint(&|params| params.top_k = 41.into()),
+        fingerprint(&|params| params.order.reverse()),
+        fingerprint(&|params| params.logit_bias = vec![(1, 0.5)]),
+        fingerprint(&|params| params.logit_bias = vec![(1, 0.5), (2, 0.5)]),
+        fingerprint(&|params| params.dry.multiplier = 0.5),
+        fingerprint(&|params| (params.dry.multiplier, params.dry.breakers) = (0.5, vec![vec![1]])),
+        fingerprint(&|params| params.mirostat.version = MirostatVersion::V1),
+        fingerprint(&|params| params.mirostat.version = MirostatVersion::V2),
+        fingerprint(&|params| params.adaptive_p.target = Some(0.5)),
+    ];
+    for (i, a) in others.iter().enumerate() {
+        assert!(*a != plain && !others[..i].contains(a), "{i}");
+    }
+    assert_eq!(Sampler::greedy().fingerprint(), Sampler::builder().greedy().build().unwrap().fingerprint());
+}

@@ -154,11 +154,11 @@ proptest! {
         history in proptest::collection::vec(0u32..20, 0..30),
         seed in any::<u64>(),
     ) {
-        let mut b = Sampler::builder().seed(seed);
-        for (kind, x) in &chain {
-            b = add(b, *kind, *x);
-        }
-        let mut s = b.build().unwrap();
+        let build = |seed| {
+            let begun = Sampler::builder().seed(seed);
+            chain.iter().fold(begun, |b, (kind, x)| add(b, *kind, *x)).build().unwrap()
+        };
+        let mut s = build(seed);
         history.iter().for_each(|t| s.accept(*t));
         let mut twin = s.clone();
         let draws: Vec<_> = (0..4).map(|_| s.sample(&logits)).collect();
@@ -175,6 +175,23 @@ proptest! {
         history.iter().for_each(|t| s.accept(*t));
         let first: Vec<_> = (0..4).map(|_| s.sample(&logits)).collect();
         prop_assert_eq!(&first, &again);
+
+        // In another process, which knows the tokens and the state.
+        let (state, mut other) = (s.state().unwrap(), build(!seed));
+        history.iter().chain(first.iter().flatten()).for_each(|t| other.accept(*t));
+        prop_assert!(other.set_state(&state));
+        prop_assert_eq!(other.fingerprint(), s.fingerprint());
+        for _ in 0..4 {
+            prop_assert_eq!(other.sample(&logits), s.sample(&logits));
+        }
+        prop_assert_eq!(other.state().unwrap(), s.state().unwrap());
+        // What is no state of it leaves it as it was built.
+        let too_many = [&state[..], &[1]].concat();
+        for wrong in [&too_many[..], &state[..state.len().saturating_sub(1)]] {
+            prop_assert_eq!(other.set_state(wrong), wrong == state);
+        }
+        let zeros = vec![0; state.len()];
+        prop_assert_eq!(other.set_state(&zeros), zeros.is_empty());
     }
 
     #[test]

@@ -12,7 +12,7 @@
 use super::{Pick, draw};
 use crate::error::check;
 use crate::parameters::parameters;
-use crate::{Candidates, Rng, SamplerError, TokenId, math};
+use crate::{Candidates, Rng, SamplerError, SavedState, TokenId, math};
 
 /// Distance from the target that counts as one.
 const WIDTH: f64 = 0.3;
@@ -104,6 +104,16 @@ impl Pick for NearTarget {
     fn seed(&mut self, seed: u64) {
         self.seed = seed;
         self.reset();
+    }
+
+    fn state(&self, add: &mut dyn FnMut(u64)) {
+        let sums = [self.weighted.to_bits(), self.total.to_bits()];
+        sums.into_iter().chain(self.rng.state()).for_each(add);
+    }
+
+    fn set_state(&mut self, saved: &mut SavedState<'_>) -> Option<()> {
+        (self.weighted, self.total, self.rng) = (saved.float()?, saved.float()?, saved.rng()?);
+        Some(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! A draw from the softmax.
 
 use super::Pick;
-use crate::{Candidates, Rng, TokenId, math};
+use crate::{Candidates, Rng, SavedState, TokenId, math};
 
 /// A random draw from the softmax of the logits. With `u` from [`Rng::next_f64`], it picks the first candidate at which
 /// the running sum of `exp(logit - max)` (f64, current order) exceeds `u` times the total. Each pick draws one number,
@@ -77,6 +77,15 @@ impl Pick for Dist {
 
     fn seed(&mut self, seed: u64) {
         *self = Dist { seed, rng: Rng::new(seed), sums: std::mem::take(&mut self.sums) };
+    }
+
+    fn state(&self, add: &mut dyn FnMut(u64)) {
+        self.rng.state().into_iter().for_each(add);
+    }
+
+    fn set_state(&mut self, saved: &mut SavedState<'_>) -> Option<()> {
+        self.rng = saved.rng()?;
+        Some(())
     }
 }
 

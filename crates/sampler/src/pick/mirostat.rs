@@ -14,7 +14,7 @@
 use super::{Pick, draw};
 use crate::error::check;
 use crate::parameters::parameters;
-use crate::{Candidates, Rng, SamplerError, TokenId, math};
+use crate::{Candidates, Rng, SamplerError, SavedState, TokenId, math};
 
 /// The number of candidates from which version 1 estimates the slope.
 const HEAD: usize = 100;
@@ -90,6 +90,15 @@ impl Control {
         self.mu -= self.eta * (surprise - self.tau);
         Some(drawn.id)
     }
+
+    fn state(&self, add: &mut dyn FnMut(u64)) {
+        [self.mu.to_bits()].into_iter().chain(self.rng.state()).for_each(add);
+    }
+
+    fn set_state(&mut self, saved: &mut SavedState<'_>) -> Option<()> {
+        (self.mu, self.rng) = (saved.float()?, saved.rng()?);
+        Some(())
+    }
 }
 
 /// Version 1.
@@ -143,6 +152,14 @@ impl Pick for V1 {
         self.0.seed = seed;
         self.0.reset();
     }
+
+    fn state(&self, add: &mut dyn FnMut(u64)) {
+        self.0.state(add);
+    }
+
+    fn set_state(&mut self, saved: &mut SavedState<'_>) -> Option<()> {
+        self.0.set_state(saved)
+    }
 }
 
 /// Version 2.
@@ -169,6 +186,14 @@ impl Pick for V2 {
     fn seed(&mut self, seed: u64) {
         self.0.seed = seed;
         self.0.reset();
+    }
+
+    fn state(&self, add: &mut dyn FnMut(u64)) {
+        self.0.state(add);
+    }
+
+    fn set_state(&mut self, saved: &mut SavedState<'_>) -> Option<()> {
+        self.0.set_state(saved)
     }
 }
 

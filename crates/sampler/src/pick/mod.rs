@@ -8,7 +8,7 @@ pub use adaptive_p::AdaptiveP;
 pub use dist::Dist;
 pub use mirostat::{Mirostat, MirostatVersion};
 
-use crate::{Candidate, Candidates, Rng, TokenId};
+use crate::{Candidate, Candidates, Rng, SavedState, TokenId};
 
 /// Picks one token. Implement it for a custom draw; deriving `Clone` provides [`ClonePick`].
 pub trait Pick: ClonePick + Send {
@@ -20,6 +20,12 @@ pub trait Pick: ClonePick + Send {
     fn reset(&mut self) {}
     /// Sets the seed and returns to the state after construction. Does nothing for picks without randomness.
     fn seed(&mut self, _seed: u64) {}
+    /// Passes on the numbers of its state that the accepted tokens do not determine. None by default.
+    fn state(&self, _add: &mut dyn FnMut(u64)) {}
+    /// Takes over a state that [`state`](Self::state) passed on; `None` if it is not one.
+    fn set_state(&mut self, _saved: &mut SavedState<'_>) -> Option<()> {
+        Some(())
+    }
 }
 
 /// Cloning of boxed picks; every `Pick + Clone` implements it.

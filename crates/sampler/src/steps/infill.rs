@@ -22,13 +22,20 @@ use crate::{Candidate, Candidates, SamplerError, TokenId};
 const THRESHOLD: f32 = 0.2;
 
 /// What the step knows about a vocabulary.
-#[derive(Debug, PartialEq)]
+#[derive(PartialEq)]
 struct Vocabulary {
     bytes: Vec<u8>,
     // Token t is bytes[ends[t - 1]..ends[t]].
     ends: Vec<usize>,
     // Ascending.
     end_tokens: Vec<TokenId>,
+}
+
+/// The pieces of a whole vocabulary would fill pages.
+impl std::fmt::Debug for Vocabulary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} pieces of {} bytes", self.ends.len(), self.bytes.len())
+    }
 }
 
 impl Vocabulary {

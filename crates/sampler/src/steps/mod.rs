@@ -21,7 +21,7 @@ pub use truncate::*;
 pub use typical::Typical;
 pub use xtc::Xtc;
 
-use crate::{Candidates, SamplerError, TokenId};
+use crate::{Candidates, SamplerError, SavedState, TokenId};
 
 /// A sampling step. To add a custom step to a chain, implement `apply` and derive `Clone`.
 pub trait Step: CloneStep + Send {
@@ -33,6 +33,12 @@ pub trait Step: CloneStep + Send {
     fn reset(&mut self) {}
     /// Sets the seed and returns to the state after construction. Does nothing for steps without randomness.
     fn seed(&mut self, _seed: u64) {}
+    /// Passes on the numbers of its state that the accepted tokens do not determine. None by default.
+    fn state(&self, _add: &mut dyn FnMut(u64)) {}
+    /// Takes over a state that [`state`](Self::state) passed on; `None` if it is not one.
+    fn set_state(&mut self, _saved: &mut SavedState<'_>) -> Option<()> {
+        Some(())
+    }
 }
 
 /// Cloning of boxed steps; every `Step + Clone` implements it.
@@ -53,8 +59,9 @@ impl Clone for Box<dyn Step> {
     }
 }
 
-/// The parameters of a step, and what the table of steps needs to know about it.
-pub trait StepParams {
+/// The parameters of a step, and what the table of steps needs to know about it. [`Sampler::fingerprint`](crate::Sampler::fingerprint)
+/// tells parameters apart by how they format.
+pub trait StepParams: std::fmt::Debug {
     /// Returns whether the step changes nothing, so that a chain can leave it out.
     fn is_neutral(&self) -> bool {
         false

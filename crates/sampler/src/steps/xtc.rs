@@ -3,7 +3,7 @@
 use super::{Step, StepParams, boxed};
 use crate::error::check;
 use crate::parameters::parameters;
-use crate::{Candidates, Rng, SamplerError};
+use crate::{Candidates, Rng, SamplerError, SavedState};
 
 parameters! {
     /// With chance `probability`, removes every candidate with `p >= threshold` except the least probable of them (XTC;
@@ -77,5 +77,14 @@ impl Step for Exclude {
     fn seed(&mut self, seed: u64) {
         self.params.seed = seed;
         self.reset();
+    }
+
+    fn state(&self, add: &mut dyn FnMut(u64)) {
+        self.rng.state().into_iter().for_each(add);
+    }
+
+    fn set_state(&mut self, saved: &mut SavedState<'_>) -> Option<()> {
+        self.rng = saved.rng()?;
+        Some(())
     }
 }
