@@ -2,6 +2,7 @@
 
 use crate::constraint::Constraint;
 use crate::{Engine, EngineError};
+use happy_grammar::TokenSet;
 use happy_sampler::Sampler;
 use happy_tokenizer::TokenId;
 
@@ -27,8 +28,20 @@ impl Thinking {
         Self { close, budget: room / 2, forced: None, now, engine }
     }
 
-    /// Returns the next token, if the model may not choose it.
-    fn next(&mut self, logits: &[f32]) -> Option<TokenId> {
+    /// Returns what does not follow from the tokens so far.
+    fn state(&self) -> [u64; 2] {
+        [self.budget as u64, self.forced.map_or(0, |at| at as u64 + 1)]
+    }
+
+    /// Takes over a [`state`](Self::state).
+    fn set_state(&mut self, [budget, forced]: [u64; 2]) {
+        let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        (self.budget, self.forced) = (size(budget), size(forced).checked_sub(1));
+    }
+
+    /// Returns the next token, if the model may not choose it. The mark does not begin where it is not `allowed`: in the middle of a
+    /// character whose bytes are several tokens.
+    fn next(&mut self, logits: &[f32], allowed: &TokenSet) -> Option<TokenId> {
         let at = match self.forced {
             Some(at) => at,
             None if !self.now => return None,
@@ -38,7 +51,8 @@ impl Thinking {
                 let ends = best
                     .zip(self.engine.tokenizer())
                     .is_some_and(|((id, _), tokenizer)| tokenizer.is_eog(id as TokenId));
-                if self.budget > 0 && !ends {
+                let may_begin = self.close.first().is_none_or(|token| allowed.contains(*token));
+                if (self.budget > 0 && !ends) || !may_begin {
                     return None;
                 }
                 0
@@ -59,19 +73,44 @@ pub(crate) struct Chooser {
 }
 
 impl Chooser {
+    /// Returns the numbers that, with the tokens so far, decide the next: those of [`Thinking`], then the sampler's.
+    pub(crate) fn state(&self) -> Result<Vec<u64>, EngineError> {
+        let thinking = self.thinking.as_ref().map_or([0; 2], Thinking::state);
+        let mut numbers = self.sampler.state()?;
+        crate::reserve::reserve(&mut numbers, thinking.len(), "the state of an answer")?;
+        numbers.extend(thinking);
+        numbers.rotate_right(thinking.len());
+        Ok(numbers)
+    }
+
+    /// Takes over a [`state`](Self::state); the sampler has accepted the tokens. Returns false if it is that of another sampler.
+    pub(crate) fn set_state(&mut self, numbers: &[u64]) -> bool {
+        let Some((own, sampler)) = numbers.split_first_chunk() else { return false };
+        if let Some(thinking) = &mut self.thinking {
+            thinking.set_state(*own);
+        }
+        self.sampler.set_state(sampler)
+    }
+
+    /// Goes on by a token that was chosen before.
+    pub(crate) fn repeat(&mut self, token: TokenId) -> Result<(), EngineError> {
+        match &mut self.constraint {
+            Some(constraint) => Ok(constraint.accept(token)?),
+            None => Ok(()),
+        }
+    }
+
     /// Chooses the next token and advances the constraint. Returns `None` if the constraint allows no token.
     pub(crate) fn choose(&mut self, logits: &[f32]) -> Result<Option<TokenId>, EngineError> {
         let Some(constraint) = &mut self.constraint else { return Ok(Some(self.sampler.sample(logits)?)) };
-        let forced = self.thinking.as_mut().and_then(|thinking| thinking.next(logits));
+        let Some(allowed) = constraint.allowed()? else { return Ok(None) };
+        let forced = self.thinking.as_mut().and_then(|thinking| thinking.next(logits, allowed));
         let token = match forced {
             Some(token) => {
                 self.sampler.accept(token);
                 token
             }
-            None => {
-                let Some(allowed) = constraint.allowed()? else { return Ok(None) };
-                self.sampler.sample_among(logits, |token| allowed.contains(token))?
-            }
+            None => self.sampler.sample_among(logits, |token| allowed.contains(token))?,
         };
         constraint.accept(token)?;
         Ok(Some(token))

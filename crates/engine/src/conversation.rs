@@ -20,7 +20,7 @@ use crate::generate::{Generation, Prepared};
 use crate::policy::{self, ContextPolicy};
 use crate::reserve;
 use crate::transcript::{Recorder, Said, Transcript, begin};
-use crate::{Cancel, Context, Engine, EngineError, GenerateOptions};
+use crate::{Cancel, Context, Engine, EngineError, GenerateOptions, PartialAnswer};
 use happy_tokenizer::{EncodeOptions, TokenId, Tokenizer};
 use serde_json::{Map, Value as Json};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -208,6 +208,22 @@ impl Conversation {
         options: GenerateOptions,
     ) -> Result<Generation<&'a mut Context>, EngineError> {
         Ok(self.prepare(context, sequence, options)?.run(context))
+    }
+
+    /// Goes on with an answer to the last message that was not finished, as a session
+    /// [restores](crate::session::Restored::answer) it. Yields its events from the beginning: see [`Composed::resume`].
+    ///
+    /// # Errors
+    /// As [`answer`](Self::answer), and [`SessionError::OtherAnswer`](crate::session::SessionError::OtherAnswer) if the messages or the
+    /// options are not those with which the answer was begun.
+    pub fn resume_answer<'a>(
+        &self,
+        context: &'a mut Context,
+        sequence: u32,
+        options: GenerateOptions,
+        answer: &PartialAnswer,
+    ) -> Result<Generation<&'a mut Context>, EngineError> {
+        Ok(self.compose(options)?.resume(context, sequence, answer)?.run(context))
     }
 
     /// Does the same as [`answer`](Self::answer), without beginning to compute.

@@ -1,6 +1,7 @@
 //! The loop of every generation: prefill, choose, decode, compute, and why it ends.
 //!
 //! ```text
+//! an answer that is resumed: say its tokens again -> Event::Token, no computation
 //! prefill chunk by chunk -> Event::Prefill
 //! repeat:   choose a token from the logits, of those that the constraint allows -> Event::Token
 //!           end of generation? as many tokens as asked for? context full? -> no event
@@ -10,11 +11,13 @@
 //! It knows nothing of stop strings and replies: [`Generation`](crate::Generation) reads the text of each token and may
 //! end the loop.
 
+mod resume;
 mod rows;
 
 use crate::chooser::{Chooser, Thinking};
 use crate::constraint::Constraint;
 use crate::context::logits;
+use crate::session::Identity;
 use crate::{Cancel, Context, EngineError, Event, Finish, FinishReason, GenerateOptions, Unfinished};
 use happy_model::Want;
 use happy_tokenizer::{StreamDecoder, TokenId};
@@ -23,6 +26,8 @@ use std::time::{Duration, Instant};
 /// The next thing to do.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
+    /// Say the tokens of a resumed answer; this many are said.
+    Repeat(usize),
     /// Prefill; this many tokens of the prompt are done.
     Prefill(usize),
     Chosen(TokenId),
@@ -53,15 +58,23 @@ pub(crate) struct DecodeLoop {
     decode_time: Duration,
     generated: usize,
     decoded: usize,
+    /// The position at which the answer begins.
+    answer_at: usize,
+    /// The token that was chosen last, as long as it is not in the sequence.
+    pending: Option<TokenId>,
+    /// The tokens of a resumed answer, which are also at the end of the prompt.
+    repeated: Vec<TokenId>,
+    /// What the answer depends on besides its prompt.
+    identity: Identity,
 }
 
 impl DecodeLoop {
-    /// Makes a loop that continues a sequence with `prompt`.
+    /// Makes a loop that continues a sequence with `prompt`. `identity` is that of the options.
     pub(crate) fn new(
         context: &Context,
         sequence: u32,
         prompt: &[TokenId],
-        options: GenerateOptions,
+        (options, identity): (GenerateOptions, Identity),
         constraint: Option<Constraint>,
     ) -> Result<Self, EngineError> {
         context.engine.require_tokenizer()?;
@@ -90,6 +103,10 @@ impl DecodeLoop {
             decode_time: Duration::ZERO,
             generated: 0,
             decoded: 0,
+            answer_at: context.tokens(sequence).len() + prompt.len(),
+            pending: None,
+            repeated: Vec::new(),
+            identity,
         })
     }
 
@@ -132,6 +149,15 @@ impl DecodeLoop {
                     self.decoder.finish();
                     context.snapshot(self.sequence)?;
                 }
+                State::Repeat(said) => match self.repeated.get(said).copied() {
+                    Some(token) => {
+                        self.state = State::Repeat(said + 1);
+                        self.chooser.repeat(token)?;
+                        self.take(context, token)?;
+                        return Ok(Some(Event::Token(token)));
+                    }
+                    None => self.state = State::Prefill(0),
+                },
                 State::Prefill(done) => {
                     if let Some(event) = self.prefill(context, done)? {
                         return Ok(Some(event));
@@ -155,6 +181,7 @@ impl DecodeLoop {
                         }
                         logits => logits?,
                     };
+                    self.pending = None;
                     let chosen = self.chooser.choose(logits)?;
                     self.decode_time += started.elapsed();
                     self.decoded += 1;
@@ -246,6 +273,7 @@ impl DecodeLoop {
 
     /// Goes on with the chosen token. If the constraint allows none, the text is complete or a dead end.
     fn go_on(&mut self, chosen: Option<TokenId>) {
+        self.pending = chosen;
         match chosen {
             Some(token) => self.state = State::Chosen(token),
             None if self.is_complete() => self.ending = Some(FinishReason::GrammarEnd),
@@ -270,7 +298,7 @@ impl DecodeLoop {
         } else {
             self.text.push_str(self.decoder.push(tokenizer, token)?);
         }
-        let full = context.tokens(self.sequence).len() >= context.capacity();
+        let full = self.answer_at + self.generated > context.capacity();
         if self.max_tokens.is_some_and(|most| self.generated >= most) {
             self.ending = Some(FinishReason::Length);
         } else if full {

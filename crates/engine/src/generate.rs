@@ -15,7 +15,9 @@ use crate::decode_loop::DecodeLoop;
 use crate::reply_reader::{ReplyReader, event_of};
 use crate::reserve::refused;
 use crate::stop::StopBuffer;
-use crate::{Cancel, Context, EngineError, Event, FinishReason, Form, Unconstrained};
+use crate::{
+    Cancel, Context, EngineError, Event, FinishReason, Form, PartialAnswer, Unconstrained, partial_answer,
+};
 use happy_sampler::Sampler;
 use happy_tokenizer::TokenId;
 use std::borrow::BorrowMut;
@@ -123,8 +125,10 @@ impl Context {
     ) -> Result<Prepared, EngineError> {
         let form = options.form.as_ref();
         let constraint = form.map(|form| self.engine.constraint(form, &options.cancel)).transpose()?;
+        let identity = partial_answer::of_options(&options, true);
         let stop = std::mem::take(&mut options.stop);
-        Prepared::new(DecodeLoop::new(self, sequence, prompt, options, constraint)?, stop, true, None)
+        let steps = DecodeLoop::new(self, sequence, prompt, (options, identity), constraint)?;
+        Prepared::new(steps, stop, true, None)
     }
 }
 
@@ -163,6 +167,15 @@ impl<C: BorrowMut<Context>> Generation<C> {
     /// [policy](crate::ConversationOptions::policy) allows it. Mostly 0.
     pub fn dropped(&self) -> usize {
         self.run.dropped
+    }
+
+    /// Returns how far the answer has come, for a [session](crate::session::Turn::answer): from it, another process goes on with the
+    /// same text. Also after the end, as when it was cancelled because the app goes to the background.
+    ///
+    /// # Errors
+    /// If memory cannot be reserved.
+    pub fn partial_answer(&self) -> Result<PartialAnswer, EngineError> {
+        self.run.steps.partial_answer(self.context.borrow())
     }
 
     /// Returns the context in which it computes.

@@ -27,23 +27,13 @@ fn options(draft_tokens: usize) -> LoadOptions {
     LoadOptions { threads: Some(1), context: Some(192), batch: 32, draft_tokens, ..LoadOptions::default() }
 }
 
-/// A recipe's model with tokens of one letter, and pairs of letters after these.
+/// A recipe's model, with tokens.
 fn engine(recipe: &str, options: &LoadOptions) -> Result<Engine, EngineError> {
     // The corpus is read once.
     static RECIPES: LazyLock<Vec<serde_json::Value>> =
         LazyLock::new(|| model::recipes::named(&[&SHAPES[..], &head::HEADS].concat()));
     let mut recipe = RECIPES.iter().find(|r| r["name"] == recipe).unwrap().clone();
-    let mut tokens = vec!["<unk>".to_owned(), "<s>".to_owned(), "</s>".to_owned()];
-    tokens.extend((b' '..=b'~').map(|byte| char::from(byte).to_string()));
-    tokens.extend(('a'..='z').chain('A'..='Z').map(|letter| format!("{letter}{letter}")));
-    tokens.truncate(N_VOCAB as usize);
-    let kinds: Vec<i32> = (0..N_VOCAB).map(|id| [2, 3, 3, 1][id.min(3) as usize]).collect();
-    recipe["metadata"].as_array_mut().unwrap().extend([
-        json!(["tokenizer.ggml.model", "string", "llama"]),
-        json!(["tokenizer.ggml.tokens", "array:string", tokens]),
-        json!(["tokenizer.ggml.scores", "array:float32", vec![0.0; tokens.len()]]),
-        json!(["tokenizer.ggml.token_type", "array:int32", kinds]),
-    ]);
+    common::spell(&mut recipe);
     Engine::new(model::recipes::build(&recipe), "recipe".to_owned(), options)
 }
 

@@ -11,8 +11,10 @@ use crate::constraint::Constraint;
 use crate::decode_loop::DecodeLoop;
 use crate::generate::Prepared;
 use crate::reply_reader::ReplyReader;
-use crate::{Context, Engine, EngineError, GenerateOptions};
+use crate::reserve::reserve;
+use crate::{Context, Engine, EngineError, GenerateOptions, PartialAnswer, partial_answer};
 use happy_tokenizer::TokenId;
+use std::borrow::Cow;
 
 /// A prompt that was rendered and encoded, with its grammar compiled: see [`Conversation::compose`] and [`Engine::compose`].
 pub struct Composed {
@@ -94,15 +96,60 @@ impl Composed {
     /// # Errors
     /// If the prompt is empty or does not fit, or the sequence does not exist.
     pub fn prepare(self, context: &mut Context, sequence: u32) -> Result<Prepared, EngineError> {
+        self.prepare_with(context, sequence, None)
+    }
+
+    /// Prepares like [`prepare`](Self::prepare) to go on with an answer that was begun before, maybe by another process: with the same
+    /// prompt and the same options; only the seed may differ. It yields the events of the answer's tokens again, without computing
+    /// them, so that a reader sees the whole answer. Then it computes what the sequence lacks and goes on with the same text as if
+    /// nothing had happened.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare), and [`SessionError::OtherAnswer`](crate::session::SessionError::OtherAnswer) if prompt or options
+    /// differ.
+    pub fn resume(
+        self,
+        context: &mut Context,
+        sequence: u32,
+        answer: &PartialAnswer,
+    ) -> Result<Prepared, EngineError> {
+        self.prepare_with(context, sequence, Some(answer))
+    }
+
+    fn prepare_with(
+        self,
+        context: &mut Context,
+        sequence: u32,
+        answer: Option<&PartialAnswer>,
+    ) -> Result<Prepared, EngineError> {
         let Self { ids, mut options, constraint, must_complete, reply } = self;
-        let reused = context.keep_common_prefix(sequence, &ids)?;
-        let rest = ids.get(reused..).unwrap_or_default();
+        let identity = partial_answer::of_options(&options, must_complete);
+        let mut all = Cow::Borrowed(&ids[..]);
+        if let Some(answer) = answer {
+            answer.check(&ids, identity)?;
+            let known = answer.tokens();
+            let mut both = Vec::new();
+            reserve(&mut both, ids.len() + known.len(), "tokens of the answer")?;
+            both.extend_from_slice(&ids);
+            both.extend_from_slice(known);
+            // The last token of an answer that fills the context has no position.
+            both.truncate(ids.len().max(context.capacity()));
+            all = Cow::Owned(both);
+        }
+        let reused = context.keep_common_prefix(sequence, &all)?;
+        let rest = all.get(reused..).unwrap_or_default();
         let stop = std::mem::take(&mut options.stop);
-        let steps = DecodeLoop::new(context, sequence, rest, options, constraint)?;
+        let mut steps = DecodeLoop::new(context, sequence, rest, (options, identity), constraint)?;
         let Some(Reading { reader, markers, thinking, left_out, unconstrained, dropped }) = reply else {
+            if let Some(answer) = answer {
+                steps.resume(&ids, answer)?;
+            }
             return Prepared::new(steps, stop, must_complete, None);
         };
-        let steps = steps.with_reply(markers, thinking);
+        steps = steps.with_reply(markers, thinking);
+        if let Some(answer) = answer {
+            steps.resume(&ids, answer)?;
+        }
         let mut prepared = Prepared::new(steps, stop, must_complete, Some(reader))?;
         prepared.left_out = left_out;
         prepared.unconstrained = unconstrained;

@@ -19,7 +19,7 @@ impl DecodeLoop {
             _ if self.ending.is_some() => &[],
             State::Prefill(done) => self.prompt.get(*done..).unwrap_or_default(),
             State::Compute(token) => slice::from_ref(token),
-            State::Chosen(_) | State::Ended => &[],
+            State::Repeat(_) | State::Chosen(_) | State::Ended => &[],
         }
     }
 
@@ -33,12 +33,12 @@ impl DecodeLoop {
 
     /// Returns the whole prompt, if nothing of it was computed yet.
     pub(crate) fn untouched(&self) -> Option<&[TokenId]> {
-        (self.state == State::Prefill(0)).then_some(self.prompt.as_slice())
+        matches!(self.state, State::Repeat(_) | State::Prefill(0)).then_some(self.prompt.as_slice())
     }
 
     /// The part of the prompt that the sequence did not hold, and whether some of it is still to be computed.
     pub(crate) fn prompt(&self) -> (&[TokenId], bool) {
-        (&self.prompt, self.ending.is_none() && matches!(self.state, State::Prefill(_)))
+        (&self.prompt, self.ending.is_none() && matches!(self.state, State::Repeat(_) | State::Prefill(_)))
     }
 
     /// Reports that the first `count` of the pending tokens were computed, in `time`. If these were all, `logits` must
@@ -64,6 +64,7 @@ impl DecodeLoop {
         if prefilled.is_some() && self.prefilled < self.prompt.len() {
             self.state = State::Prefill(self.prefilled);
         } else {
+            self.pending = None;
             let chosen = self.chooser.choose(logits.ok_or(EngineError::NoLogits { row: count })?)?;
             self.go_on(chosen);
         }

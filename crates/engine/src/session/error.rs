@@ -80,6 +80,14 @@ pub enum SessionError {
         "the sequence has an adapter that `Engine::adapter` did not load, so a session cannot identify it"
     )]
     UnknownAdapter,
+    /// An unfinished answer was begun with something else, so that its text cannot go on as it would have.
+    #[error(
+        "the unfinished answer cannot be continued: its {what} differs from the one that it was begun with; answer the message again"
+    )]
+    OtherAnswer {
+        /// What differs: prompt, set of options, or sampler.
+        what: &'static str,
+    },
 }
 
 /// What differs between a session and the context that should go on with it.

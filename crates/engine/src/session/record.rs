@@ -53,11 +53,22 @@ pub(crate) enum Kind {
     App,
     /// Turn `a` is complete, and the sequence has `b` tokens.
     Commit,
+    /// The turn ends within an answer: to a prompt of `a` tokens, `b` tokens so far, and `c` numbers of its state. See
+    /// [`PartialAnswer`](crate::PartialAnswer).
+    Answer,
 }
 
 impl Kind {
-    const ALL: [Kind; 7] =
-        [Kind::Header, Kind::Tokens, Kind::Rows, Kind::State, Kind::Messages, Kind::App, Kind::Commit];
+    const ALL: [Kind; 8] = [
+        Kind::Header,
+        Kind::Tokens,
+        Kind::Rows,
+        Kind::State,
+        Kind::Messages,
+        Kind::App,
+        Kind::Commit,
+        Kind::Answer,
+    ];
 
     fn number(self) -> u32 {
         self as u32 + 1

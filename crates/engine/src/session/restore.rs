@@ -7,7 +7,7 @@ use super::scan::{Bytes, Log, scan};
 use super::storage::{SessionFile, SessionPath, Storage};
 use super::writer::{Content, Session, Turn};
 use crate::reserve::reserve;
-use crate::{Cancel, Context, EngineError};
+use crate::{Cancel, Context, EngineError, PartialAnswer};
 use happy_tokenizer::TokenId;
 
 /// Bytes that are read at once.
@@ -25,6 +25,9 @@ pub struct Restored {
     pub messages: SavedMessages,
     /// Bytes of the app's own; empty if it saved nothing.
     pub app: Vec<u8>,
+    /// The answer within which the last turn was saved, for
+    /// [`Conversation::resume_answer`](crate::Conversation::resume_answer); `None` if the turn ends with a whole answer.
+    pub answer: Option<PartialAnswer>,
     /// Number of bytes after the last complete turn, which are lost: an unfinished turn, or damage.
     pub lost_bytes: u64,
 }
@@ -54,11 +57,18 @@ impl Saved {
         let log = scan(storage)?;
         let messages = SavedMessages::read(storage, &log.messages)?;
         let app = log.app.map(|Bytes { offset, len }| read_bytes(storage, offset, len)).transpose()?;
+        let answer = match log.answer {
+            Some((numbers, Bytes { offset, len })) => {
+                PartialAnswer::decode(numbers, &read_bytes(storage, offset, len)?)?
+            }
+            None => None,
+        };
         let restored = Restored {
             tokens: log.tokens.len(),
             turns: log.turns,
             messages,
             app: app.unwrap_or_default(),
+            answer,
             lost_bytes: log.lost,
         };
         Ok(Self { log, restored })
@@ -88,7 +98,8 @@ impl Saved {
     fn check_tokens(&self, context: &Context) -> Result<(), EngineError> {
         let (tokens, capacity) = (self.tokens(), context.capacity());
         let n_vocab = context.engine().model().n_vocab();
-        if tokens.iter().any(|id| *id as usize >= n_vocab) {
+        let answer = self.restored.answer.iter().flat_map(PartialAnswer::tokens);
+        if tokens.iter().chain(answer).any(|id| *id as usize >= n_vocab) {
             return Err(
                 SessionError::NotASession { problem: "it has tokens that the model does not have" }.into()
             );
@@ -202,7 +213,8 @@ impl Session<SessionFile> {
         }
         let Saved { restored, .. } = saved;
         let before = (&restored.messages, restored.app.as_slice());
-        let (session, _) = Self::rewrite(place, context, sequence, Turn::default(), before)?;
+        let turn = Turn { answer: restored.answer.as_ref(), ..Turn::default() };
+        let (session, _) = Self::rewrite(place, context, sequence, turn, before)?;
         Ok((session, restored))
     }
 }

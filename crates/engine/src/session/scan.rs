@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! preamble, header record
-//! turn:  tokens, rows, state, messages, app, each if it changed; commit
+//! turn:  tokens, rows, state, messages, app, each if it changed; answer, if one is unfinished; commit
 //! ```
 //! A turn counts once its commit record is complete. What follows the last complete turn, because the process was
 //! killed or the disk was full, is lost, and the next turn overwrites it.
@@ -12,8 +12,8 @@ use super::header::Header;
 use super::record::{ALIGN, End, Kind, Preamble, Record, VERSION, read_preamble};
 use super::spans::{Span, Spans};
 use super::storage::Storage;
-use crate::EngineError;
 use crate::reserve::reserve;
+use crate::{EngineError, PartialAnswer};
 use happy_model::KvType;
 use happy_tokenizer::TokenId;
 use std::io;
@@ -34,6 +34,9 @@ pub(crate) struct SavedTurn {
     pub(crate) bytes: Bytes,
 }
 
+/// An unfinished answer: the numbers of its record, and its bytes.
+pub(crate) type SavedAnswer = ([u64; 3], Bytes);
+
 /// What a storage holds, up to its last complete turn.
 pub(crate) struct Log {
     pub(crate) header: Header,
@@ -46,6 +49,8 @@ pub(crate) struct Log {
     pub(crate) state: Vec<Bytes>,
     pub(crate) messages: Vec<SavedTurn>,
     pub(crate) app: Option<Bytes>,
+    /// The answer within which the last turn ends: its numbers and bytes.
+    pub(crate) answer: Option<SavedAnswer>,
     pub(crate) turns: u64,
     /// Where the last complete turn ends.
     pub(crate) end: End,
@@ -66,6 +71,7 @@ struct Turn {
     state_bytes: u64,
     messages: Option<SavedTurn>,
     app: Option<Bytes>,
+    answer: Option<SavedAnswer>,
 }
 
 /// Reads a whole storage.
@@ -112,6 +118,7 @@ pub(crate) fn scan(storage: &mut impl Storage) -> Result<Log, EngineError> {
         state: Vec::new(),
         messages: Vec::new(),
         app: None,
+        answer: None,
         turns: 0,
         end,
         lost: 0,
@@ -225,6 +232,13 @@ impl Log {
                 turn.messages = Some(SavedTurn { kept: size(record.a), bytes: payload });
             }
             Some(Kind::App) => turn.app = Some(payload),
+            Some(Kind::Answer) => {
+                let numbers = [record.a, record.b, record.c];
+                if !PartialAnswer::fits(numbers, record.len) || turn.answer.is_some() {
+                    return Ok(Err("its answer does not have the size that it states"));
+                }
+                turn.answer = Some((numbers, payload));
+            }
             Some(Kind::Commit) => {
                 let len = self.len_after(turn);
                 let state = if len == 0 || turn.tokens.is_none() { 0 } else { self.header.state_bytes };
@@ -256,6 +270,7 @@ impl Log {
             self.messages.push(messages);
         }
         self.app = turn.app.or(self.app);
+        self.answer = turn.answer;
         self.turns += 1;
         Ok(())
     }

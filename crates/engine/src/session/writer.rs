@@ -7,7 +7,7 @@ use super::record::{End, Kind, Record, encode, preamble};
 use super::spans::missing;
 use super::storage::{SessionFile, SessionPath, Storage};
 use crate::reserve::{copied, reserve};
-use crate::{Context, Conversation, EngineError};
+use crate::{Context, Conversation, EngineError, PartialAnswer};
 use happy_tokenizer::TokenId;
 use std::ops::Range;
 use std::path::Path;
@@ -50,6 +50,11 @@ pub struct Turn<'a> {
     /// Bytes of the app's own, such as its settings, which replace those of earlier turns. Default: `None`, the saved
     /// bytes stay as they are.
     pub app: Option<&'a [u8]>,
+    /// How far the answer has come that is being generated. The turn is then saved within it, and
+    /// [`Restored::answer`](super::Restored::answer) lets another process go on. What the file lacks of the keys and values is
+    /// written; with recurrent layers only until the prompt is in the file, since each state is a whole new one: what follows is
+    /// computed again when the answer is resumed. Default: `None`, the turn ends with a whole answer.
+    pub answer: Option<&'a PartialAnswer>,
 }
 
 /// What a turn wrote.
@@ -303,6 +308,13 @@ impl Content {
         let mut covered = copied_ranges(&self.covered)?;
         let mut appended = Appended::default();
         let keep = self.keep(tokens, invoked);
+        // The sequence goes on from what the file has, which is enough for now.
+        let later = turn.answer.is_some_and(|answer| {
+            context.kv().state_bytes() > 0
+                && (keep, self.invoked) == (self.tokens.len(), invoked)
+                && keep >= answer.prompt_tokens()
+        });
+        let tokens = if later { &self.tokens } else { tokens };
         if (keep, keep, self.invoked) != (self.tokens.len(), tokens.len(), invoked) {
             appended.tokens = tokens.len() - keep;
             let more = tokens.get(keep..).unwrap_or(&[]);
@@ -332,6 +344,9 @@ impl Content {
         let app = copied(turn.app.unwrap_or(before.1), "bytes of the app")?;
         if app != self.app {
             out.record(Kind::App, [0; 3], &app)?;
+        }
+        if let Some(answer) = turn.answer {
+            out.record(Kind::Answer, answer.numbers(), &answer.encode()?)?;
         }
         let turns = self.turns + 1;
         out.record(Kind::Commit, [turns, tokens.len() as u64, 0], &[])?;

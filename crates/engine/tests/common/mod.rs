@@ -5,6 +5,7 @@ pub(crate) mod script;
 
 use happy_engine::{Engine, LoadOptions};
 use happy_gguf::{GgmlType, Gguf, GgufFile, GgufSet, GgufWriter, Limits, OwnedArray, SplitBy};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -98,6 +99,21 @@ pub(crate) fn engine_with(
     let bytes = file_bytes(template, control);
     let file = GgufFile::from_shared(Arc::new(bytes), &Limits::default()).expect("a valid file");
     Engine::new(file, "tiny".to_owned(), options)
+}
+
+/// Gives a model's recipe the tokens that it lacks: of one letter, and pairs of letters after these.
+pub(crate) fn spell(recipe: &mut serde_json::Value) {
+    let mut tokens = vec!["<unk>".to_owned(), "<s>".to_owned(), "</s>".to_owned()];
+    tokens.extend((b' '..=b'~').map(|byte| char::from(byte).to_string()));
+    tokens.extend(('a'..='z').chain('A'..='Z').map(|letter| format!("{letter}{letter}")));
+    tokens.truncate(128);
+    let kinds: Vec<i32> = (0..tokens.len()).map(|id| [2, 3, 3, 1][id.min(3)]).collect();
+    recipe["metadata"].as_array_mut().unwrap().extend([
+        json!(["tokenizer.ggml.model", "string", "llama"]),
+        json!(["tokenizer.ggml.tokens", "array:string", tokens]),
+        json!(["tokenizer.ggml.scores", "array:float32", vec![0.0; tokens.len()]]),
+        json!(["tokenizer.ggml.token_type", "array:int32", kinds]),
+    ]);
 }
 
 /// A folder that goes away with the test.

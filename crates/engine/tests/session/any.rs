@@ -12,7 +12,7 @@ pub(crate) struct Any {
 
 impl Any {
     pub(crate) fn new() -> Self {
-        Self { example: Example::new(), context: context() }
+        Self { example: Example::within_an_answer(), context: context() }
     }
 
     /// Bytes as they are, then the example with changes whose checksums are right: each takes four bytes, which choose a record, a

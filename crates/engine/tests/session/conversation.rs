@@ -11,7 +11,7 @@ const TALK: [(&str, &str); 4] =
     [("hello", "Hi."), ("what?", "So <call>it</call> is."), ("and", "then"), ("well", "yes")];
 
 fn with(conversation: &Conversation) -> Turn<'_> {
-    Turn { conversation: Some(conversation), app: Some(b"{\"title\": 1}") }
+    Turn { conversation: Some(conversation), app: Some(b"{\"title\": 1}"), ..Turn::default() }
 }
 
 /// Tokens, reuse and logits after each turn are those of a process that was never interrupted.

@@ -63,11 +63,11 @@ fn a_full_disk_costs_the_turn_that_did_not_fit() {
     turn(&mut conversation, &mut context, "one", "Yes.");
     let disk = Disk { room: usize::MAX, shortens: true, syncs: true, ..Disk::default() };
     let mut session = Session::create_in(disk, &context, 0).unwrap();
-    session.append(&context, Turn { conversation: Some(&conversation), app: None }).unwrap();
+    session.append(&context, Turn { conversation: Some(&conversation), ..Default::default() }).unwrap();
     let first = (context.tokens(0).to_vec(), session.into_storage().bytes);
     turn(&mut conversation, &mut context, "two", "No.");
     let second = (context.tokens(0).to_vec(), next_logits(&mut context));
-    let with = Turn { conversation: Some(&conversation), app: None };
+    let with = Turn { conversation: Some(&conversation), ..Default::default() };
     let mut other = crate::support::context();
     let (mut failed, mut room) = (0, 0);
     loop {

@@ -1,5 +1,6 @@
 //! Sessions: what is saved is what goes on, bit for bit, whatever happened to the file.
 
+mod answer;
 mod any;
 #[path = "../common/mod.rs"]
 mod common;

@@ -221,7 +221,7 @@ fn a_full_disk_costs_the_sealed_turn_that_did_not_fit() {
     conversation.resume(&restored.messages).unwrap();
     turn(&mut conversation, &mut context, "more?", "No.");
     let second = (context.tokens(0).to_vec(), next_logits(&mut context));
-    let with = Turn { conversation: Some(&conversation), app: None };
+    let with = Turn { conversation: Some(&conversation), ..Default::default() };
     let mut other = crate::support::context();
     let (mut failed, mut room) = (0, 0);
     loop {

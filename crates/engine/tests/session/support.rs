@@ -60,6 +60,19 @@ impl Example {
         let (session, turns) = three_turns(MemoryStorage::default(), |session| session.bytes() as usize);
         Self { bytes: session.into_storage().0, turns }
     }
+
+    /// The same, and after the last turn some tokens of an answer.
+    pub(crate) fn within_an_answer() -> Self {
+        let Self { bytes, turns } = Self::new();
+        let mut context = context();
+        let (mut session, _) = Session::open_in(MemoryStorage(bytes), &mut context, 0).unwrap();
+        let mut generation = context.generate(0, &[70, 71], Default::default()).unwrap();
+        generation.by_ref().take(9).for_each(|event| drop(event.unwrap()));
+        let answer = generation.partial_answer().unwrap();
+        session.append(generation.context(), Turn { answer: Some(&answer), ..Turn::default() }).unwrap();
+        drop(generation);
+        Self { bytes: session.into_storage().0, turns }
+    }
 }
 
 /// The turns of the example in a storage; `end` tells where a turn that was just written ends.
@@ -73,7 +86,7 @@ pub(crate) fn three_turns<S: Storage>(
     let mut turns = Vec::new();
     for (question, answer) in [("one?", "Yes."), ("and two?", "No, <call>x</call>."), ("three?", "Ok.")] {
         turn(&mut conversation, &mut context, question, answer);
-        session.append(&context, Turn { conversation: Some(&conversation), app: None }).unwrap();
+        session.append(&context, Turn { conversation: Some(&conversation), ..Default::default() }).unwrap();
         let tokens = context.tokens(0).to_vec();
         turns.push(Turned { end: end(&session), tokens, logits: next_logits(&mut context) });
     }

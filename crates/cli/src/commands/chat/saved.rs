@@ -53,7 +53,7 @@ impl Chat<'_> {
     pub(super) fn save(&mut self, path: &Path) -> CliResult {
         // The file may be the one that is open.
         self.session = None;
-        let turn = Turn { conversation: Some(&self.conversation), app: None };
+        let turn = Turn { conversation: Some(&self.conversation), ..Default::default() };
         let session = Session::create_with(self.place(path), &self.context, 0, turn)?;
         self.note(&format!("saved in {}, as every turn from now on", path.display()));
         self.session = Some(session);
@@ -91,7 +91,7 @@ impl Chat<'_> {
     /// Saves the turn that ended, if the chat is saved. A full disk does not end a chat.
     pub(super) fn keep(&mut self) {
         let Some(session) = &mut self.session else { return };
-        let turn = Turn { conversation: Some(&self.conversation), app: None };
+        let turn = Turn { conversation: Some(&self.conversation), ..Default::default() };
         let kept = if session.is_wasteful() {
             session.compact(&self.context, turn)
         } else {

@@ -51,7 +51,7 @@ impl State {
         else {
             return Ok(());
         };
-        let turn = Turn { conversation: conversation.as_ref().ok(), app: None };
+        let turn = Turn { conversation: conversation.as_ref().ok(), ..Default::default() };
         let appended =
             if file.is_wasteful() { file.compact(context, turn) } else { file.append(context, turn) };
         match appended {
@@ -120,7 +120,7 @@ impl Session {
         state.bring_back();
         let place = state.file.place(path)?;
         let State { conversation, work: Work::Idle(context), .. } = &*state else { return Err(broken()) };
-        let turn = Turn { conversation: conversation.as_ref().ok(), app: None };
+        let turn = Turn { conversation: conversation.as_ref().ok(), ..Default::default() };
         let file = File::create_with(place, context, 0, turn)?;
         state.file.replace(Some(file));
         Ok(())
@@ -167,7 +167,7 @@ impl Session {
         let State { conversation, work: Work::Idle(context), file, .. } = &mut *state else {
             return Err(broken());
         };
-        let turn = Turn { conversation: conversation.as_ref().ok(), app: None };
+        let turn = Turn { conversation: conversation.as_ref().ok(), ..Default::default() };
         if let Some(open) = &mut file.file {
             open.compact(context, turn)?;
         }
