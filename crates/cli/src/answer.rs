@@ -8,8 +8,11 @@ use happy_engine::chat::{Reply, ToolCall};
 use happy_engine::{Context, Event, Finish, Generation};
 use std::io::{IsTerminal, Write};
 
-/// Prints an answer as it comes. Returns the reply and how it ended.
-pub(crate) fn stream(answer: Generation<&mut Context>) -> CliResult<(Reply, Option<Finish>)> {
+/// Prints an answer as it comes, and calls `each` after every token. Returns the reply and how it ended.
+pub(crate) fn stream(
+    mut answer: Generation<&mut Context>,
+    mut each: impl FnMut(&Generation<&mut Context>),
+) -> CliResult<(Reply, Option<Finish>)> {
     for tool in answer.left_out() {
         output::note(&format!("[a tool cannot be called: {tool}]"));
     }
@@ -29,8 +32,9 @@ pub(crate) fn stream(answer: Generation<&mut Context>) -> CliResult<(Reply, Opti
     let bar = output::progress(answer.prefill() as u64, "reading the prompt");
     let mut thinking = output::Aside::new("thinking");
     let mut done = (Reply::default(), None);
-    for event in answer {
+    while let Some(event) = answer.next() {
         match event? {
+            Event::Token(_) => each(&answer),
             Event::Prefill { done, total } => output::advance(&bar, done, total),
             Event::Reasoning(text) => thinking.write(&text),
             Event::Text(text) => {

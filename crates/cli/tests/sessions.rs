@@ -13,6 +13,54 @@ fn chat(args: &[&str], script: &str) -> String {
     stderr
 }
 
+/// The bytes of a session up to the end of its last turn within an answer.
+fn cut_within_an_answer(bytes: &[u8]) -> &[u8] {
+    let (mut at, mut kind_before, mut end) = (64, 0, 0);
+    while let Some(header) = bytes.get(at..at + 64) {
+        let kind = header[4];
+        at += 64 + u64::from_le_bytes(header[8..16].try_into().unwrap()).next_multiple_of(64) as usize;
+        if (kind_before, kind) == (8, 7) {
+            end = at;
+        }
+        kind_before = kind;
+    }
+    &bytes[..end]
+}
+
+/// The process is killed while it answers: the file ends there. The next one tells the answer from its beginning, the same text,
+/// although it draws other random numbers.
+#[test]
+fn an_answer_that_was_cut_off_goes_on() {
+    let folder = Folder::new();
+    let tiny = folder.file("tiny.gguf", Tiny::default().bytes());
+    let file = folder.path("notes.happy");
+    let run = |args: &[&str], script: &str| {
+        let all = [&["chat", "-m", &tiny, "--session", &file, "--temp", "1.5"], args].concat();
+        let done = output(&mut happy(&all), script.as_bytes());
+        let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(done.status.success(), "{stderr}");
+        (String::from_utf8_lossy(&done.stdout).into_owned(), stderr)
+    };
+    let long = ["-n", "80", "--seed", "4"];
+    let (whole, _) = run(&long, "hello there\n");
+    let bytes = std::fs::read(&file).unwrap();
+    let cut = cut_within_an_answer(&bytes).to_vec();
+    assert!(!cut.is_empty() && cut.len() < bytes.len());
+    std::fs::write(&file, &cut).unwrap();
+    let (again, notes) = run(&["-n", "80", "--seed", "5"], "/stats\n");
+    assert!(notes.contains("the last answer was cut off") && notes.contains("2 messages"), "{notes}");
+    assert_eq!(again, whole);
+    assert!(std::fs::read(&file).unwrap().len() > cut.len(), "the turn is saved");
+    // Nothing is cut off any more.
+    let (nothing, notes) = run(&long, "");
+    assert!(nothing.is_empty() && !notes.contains("cut off"), "{notes}");
+    // With other options it is another answer.
+    std::fs::write(&file, &cut).unwrap();
+    let (other, notes) = run(&["-n", "3"], "/stats\n");
+    assert!(notes.contains("its set of options differs") && notes.contains("2 messages"), "{notes}");
+    assert!(!other.is_empty() && other != whole, "{other}");
+}
+
 /// Tokens of the last answers' prompts that were not computed.
 fn reused(notes: &str) -> Vec<usize> {
     let lines = notes.lines().filter_map(|line| line.strip_prefix("last answer: "));

@@ -15,8 +15,10 @@ use crate::talk::{Talk, TalkArgs};
 use crate::{answer, load, output};
 use clap::Args;
 use happy_engine::chat::{Message, Reply};
-use happy_engine::session::SessionKey;
-use happy_engine::{Cancel, Context, Conversation, Engine, EngineError, Finish, Form, Session};
+use happy_engine::session::{SessionError, SessionKey};
+use happy_engine::{
+    Cancel, Context, Conversation, Engine, EngineError, Finish, Form, PartialAnswer, Session,
+};
 use saved::Branches;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -44,7 +46,7 @@ pub(crate) struct ChatArgs {
     /// Print only answers and errors, no notes
     #[arg(short, long)]
     quiet: bool,
-    /// Save the conversation in this file after each turn, and go on with it if it is there
+    /// Save the conversation in this file after each turn and within answers, and go on with it if it is there
     #[arg(long, value_name = "FILE.happy")]
     session: Option<PathBuf>,
     /// Seal saved conversations with the key in this file: 32 random bytes, or 64 hexadecimal digits
@@ -105,6 +107,8 @@ struct Chat<'a> {
     generated: usize,
     /// The session in which turns are saved.
     session: Option<Session>,
+    /// An answer of the session that was cut off: the next one goes on with it.
+    cut_off: Option<PartialAnswer>,
     /// The key that seals what is saved.
     key: Option<SessionKey>,
     branches: Branches,
@@ -159,11 +163,13 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
         prefilled: 0,
         generated: 0,
         session: None,
+        cut_off: None,
         key,
         branches: Branches::default(),
     };
     if let Some(path) = &args.session {
         chat.open(path)?;
+        chat.go_on()?;
     }
     loop {
         match messages.read()? {
@@ -259,6 +265,7 @@ impl Chat<'_> {
             "/load" => {
                 let done = self.load(Path::new(argument));
                 self.attempt(done)?;
+                self.go_on()?;
             }
             "/stats" => self.stats(),
             other => output::note(&format!("unknown command `{other}`\n{HELP}")),
@@ -271,6 +278,15 @@ impl Chat<'_> {
         let messages = &self.conversation.input().messages;
         let last = messages.iter().rposition(|message| message.get("role") == Some(&Value::from("user")));
         last.filter(|at| *at >= self.fixed)
+    }
+
+    /// Finishes an answer that was cut off with the process that saved it.
+    fn go_on(&mut self) -> CliResult {
+        if self.cut_off.is_none() {
+            return Ok(());
+        }
+        self.note("the last answer was cut off, here it is from its beginning:");
+        self.turn()
     }
 
     /// Answers the last message. At a terminal, the chat continues without a turn that failed.
@@ -295,17 +311,32 @@ impl Chat<'_> {
 
     /// Computes only what is new.
     fn answer(&mut self) -> CliResult<Reply> {
-        let generation = &self.generation;
-        let options = generation.options(&self.engine, self.form.clone(), self.cancel.clone(), false)?;
-        let answer = match self.conversation.answer(&mut self.context, 0, options) {
+        let options = || self.generation.options(&self.engine, self.form.clone(), self.cancel.clone(), false);
+        let begun = match self.cut_off.take() {
+            Some(begun) => {
+                let composed = self.conversation.compose(options()?);
+                Some(composed.and_then(|composed| composed.resume(&mut self.context, 0, &begun)))
+            }
+            None => None,
+        };
+        let prepared = match begun {
+            Some(Err(EngineError::Session(error @ SessionError::OtherAnswer { .. }))) => {
+                self.note(&error.to_string());
+                self.conversation.prepare(&mut self.context, 0, options()?)
+            }
+            Some(begun) => begun,
+            None => self.conversation.prepare(&mut self.context, 0, options()?),
+        };
+        let answer = match prepared {
             Err(error @ EngineError::PromptTooLong { .. }) => {
                 return Err(CliError::new(format!(
                     "{error}; /undo takes turns back, /reset begins anew, `happy chat -c N` has more room"
                 )));
             }
-            answer => answer?,
+            answer => answer?.run(&mut self.context),
         };
-        let (reply, finish) = answer::stream(answer)?;
+        let mut keeper = saved::Keeper::new(self.session.as_mut(), &self.conversation);
+        let (reply, finish) = answer::stream(answer, |answer| keeper.keep(answer))?;
         if let Some(finish) = &finish {
             self.prefilled += finish.prompt_tokens;
             self.generated += finish.generated_tokens;

@@ -92,7 +92,7 @@ pub(crate) fn run(args: &RunArgs) -> CliResult {
     args.pace.govern(&mut context)?;
     let loaded = started.elapsed();
     let finish = match conversation {
-        Some(conversation) => answer::stream(conversation.answer(&mut context, 0, options)?)?.1,
+        Some(conversation) => answer::stream(conversation.answer(&mut context, 0, options)?, |_| ())?.1,
         None => generation::stream(&mut context, &engine.encode_prompt(&text)?, options)?,
     };
     if let Some(finish) = &finish {
