@@ -146,6 +146,11 @@ impl<C: BorrowMut<Context>> Generation<C> {
         self.run.steps.prompt_len()
     }
 
+    /// Returns the number of tokens of the answer that were chosen here: without those of an answer that is resumed.
+    pub(crate) fn new_tokens(&self) -> usize {
+        self.run.steps.new_tokens()
+    }
+
     /// Returns the number of tokens that the sequence held before the prompt.
     pub fn reused(&self) -> usize {
         self.run.steps.reused()

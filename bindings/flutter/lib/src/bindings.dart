@@ -1143,15 +1143,17 @@ class HappyBindings {
 
   /// Writes the session into a new file (`*.happy`), which replaces one at the same path, and appends every turn that ends from
   /// now on: its messages, its tokens and what was computed of them. The file survives the end of the process at any time, with the
-  /// turns that had ended. It is sealed if the session's options have a `file_key`. A turn that cannot be saved does not fail:
+  /// turns that had ended, and an answer up to at most 32 tokens before it was cut off. It is sealed if the session's options have a `file_key`. A turn that cannot be saved does not fail:
   /// `happy_session_file` says why it was not saved, and the next turn tries again.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_save = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, ffi.Size path_len, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_save');
 
   /// Goes on with the conversation of a file, in the place of the session's own, and appends every turn to it. Nothing is computed: the
-  /// next turn answers with the same bits as if the process had never ended. Tools, variables and sampling are this session's. After
-  /// an error the conversation is as it was; `HAPPY_REPLAY` says that `happy_session_replay` helps.
+  /// next turn answers with the same bits as if the process had never ended. Tools, variables and sampling are this session's. If the
+  /// process ended within an answer (`unfinished` of `happy_session_file`), a turn without a text tells that answer from its beginning
+  /// and goes on with the same text; with other options than it was begun with, the message is answered again. After an error the
+  /// conversation is as it was; `HAPPY_REPLAY` says that `happy_session_replay` helps.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_restore = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, ffi.Size path_len, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_restore');
@@ -1180,8 +1182,8 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_close_file');
 
-  /// What is in the session's file, as a JSON object: `path`, `turns`, `tokens`, `messages`, `bytes`, `sealed` (a boolean), and
-  /// `problem`: why the last turn could not be saved, or null. `{}` without a file.
+  /// What is in the session's file, as a JSON object: `path`, `turns`, `tokens`, `messages`, `bytes`, `sealed` (a boolean),
+  /// `unfinished`: tokens of an answer that was cut off, 0 if none was; and `problem`: why the last turn could not be saved, or null. `{}` without a file.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_file = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_file');

@@ -119,7 +119,8 @@ final class HappySession {
   Future<void> save(String path) => _ask(UseFile(FileStep.save, path: path));
 
   /// Goes on with the conversation of a file, in the place of this one, and appends every turn to it. Nothing is computed: the next
-  /// turn answers with the same bits as if the app had never ended. After an error the conversation is as it was; with
+  /// turn answers with the same bits as if the app had never ended. If it ended within an answer ([HappySessionFile.unfinished]),
+  /// [answer] tells that answer from its beginning and goes on with the same text. After an error the conversation is as it was; with
   /// [HappyStatus.replay], [replay] helps.
   Future<void> restore(String path) => _ask(UseFile(FileStep.restore, path: path));
 

@@ -202,6 +202,7 @@ final class HappySessionFile {
         messages = json['messages']! as int,
         bytes = json['bytes']! as int,
         sealed = json['sealed']! as bool,
+        unfinished = json['unfinished']! as int,
         problem = json['problem'] as String?;
 
   /// The file.
@@ -221,6 +222,9 @@ final class HappySessionFile {
 
   /// Whether it is sealed with a key.
   final bool sealed;
+
+  /// Tokens of an answer that was cut off with the app; 0 if none was. `HappySession.answer` goes on with it.
+  final int unfinished;
 
   /// Why the last turn could not be saved; null if it was.
   final String? problem;

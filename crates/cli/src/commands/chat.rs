@@ -335,8 +335,14 @@ impl Chat<'_> {
             }
             answer => answer?.run(&mut self.context),
         };
-        let mut keeper = saved::Keeper::new(self.session.as_mut(), &self.conversation);
-        let (reply, finish) = answer::stream(answer, |answer| keeper.keep(answer))?;
+        let mut session = self.session.as_mut();
+        let (reply, finish) = answer::stream(answer, |answer| {
+            let kept = session.as_mut().map(|session| session.follow(answer, Some(&self.conversation)));
+            if let Some(Err(_)) = kept {
+                // What is wrong is told when the turn ends.
+                session = None;
+            }
+        })?;
         if let Some(finish) = &finish {
             self.prefilled += finish.prompt_tokens;
             self.generated += finish.generated_tokens;

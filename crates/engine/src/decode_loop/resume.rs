@@ -33,6 +33,11 @@ impl DecodeLoop {
         Ok(PartialAnswer::new((self.answer_at, ids), self.identity, tokens, self.chooser.state()?))
     }
 
+    /// Returns the number of tokens after those of the resumed answer.
+    pub(crate) fn new_tokens(&self) -> usize {
+        self.generated.saturating_sub(self.repeated.len())
+    }
+
     /// Goes on with an answer to the first `prompt` tokens, the rest of which the loop's prompt ends with.
     pub(crate) fn resume(&mut self, prompt: &[TokenId], answer: &PartialAnswer) -> Result<(), EngineError> {
         answer.check(prompt, self.identity)?;

@@ -22,30 +22,23 @@
 //! recurrent layers, new messages. A context that restores them goes on with the same bits as one that computed them.
 //! Samplers and grammars have no state between two turns: a generation begins with its seed and its first rule.
 //!
-//! **An answer that is cut off.** An app may be killed while an answer is generated. With [`Turn::answer`] it saves how far the answer
-//! has come: as often as it likes, say every 32 tokens, and when it goes to the background. A restored session then has
-//! [`Restored::answer`], and [`Conversation::resume_answer`](crate::Conversation::resume_answer) goes on with the same text, as if
+//! **An answer that is cut off.** An app may be killed while an answer is generated. [`Session::follow`] saves how far the answer has
+//! come, every 32 tokens; with [`Turn::answer`] the app does it when it likes, as when it goes to the background. A restored session
+//! then has [`Restored::answer`], and [`Conversation::resume_answer`](crate::Conversation::resume_answer) goes on with the same text, as if
 //! nothing had happened: random numbers, penalties, mirostat, grammar and reply parser are where they were.
 //!
 //! ```no_run
 //! # use happy_engine::session::{Session, Turn};
-//! # use happy_engine::{PartialAnswer, Context, Conversation, EngineError, Event, GenerateOptions};
+//! # use happy_engine::{Context, Conversation, EngineError, GenerateOptions, PartialAnswer};
 //! # fn go_on(conversation: &Conversation, context: &mut Context, session: &mut Session, restored: Option<PartialAnswer>) -> Result<(), EngineError> {
 //! # let options = GenerateOptions::default();
 //! let mut generation = match &restored {
 //!     Some(answer) => conversation.resume_answer(context, 0, options, answer)?,
 //!     None => conversation.answer(context, 0, options)?,
 //! };
-//! let mut tokens = 0;
 //! while let Some(event) = generation.next() {
-//!     if let Event::Token(_) = event? {
-//!         tokens += 1;
-//!         if tokens % 32 == 1 {
-//!             let answer = generation.partial_answer()?;
-//!             let turn = Turn { conversation: Some(conversation), answer: Some(&answer), ..Default::default() };
-//!             session.append(generation.context(), turn)?;
-//!         }
-//!     }
+//!     println!("{:?}", event?);
+//!     session.follow(&generation, Some(conversation))?;
 //! }
 //! # Ok(())
 //! # }

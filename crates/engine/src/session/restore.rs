@@ -19,7 +19,7 @@ const PIECE: usize = 256 << 10;
 pub struct Restored {
     /// Number of tokens of the sequence, which need not be computed.
     pub tokens: usize,
-    /// Number of complete turns.
+    /// Number of complete turns, the last of them maybe saved within its [answer](Self::answer).
     pub turns: u64,
     /// Messages of the conversation, for [`Conversation::resume`](crate::Conversation::resume).
     pub messages: SavedMessages,
@@ -243,6 +243,7 @@ impl<S: Storage> Session<S> {
             messages: restored.messages.clone(),
             app: restored.app.clone(),
             turns: log.turns,
+            unfinished: log.answer.is_some(),
         };
         let live = content.live(context);
         Ok((Self { storage, sequence, saved: content, end: log.end, live, sync: true }, restored))

@@ -242,7 +242,8 @@ impl Log {
             Some(Kind::Commit) => {
                 let len = self.len_after(turn);
                 let state = if len == 0 || turn.tokens.is_none() { 0 } else { self.header.state_bytes };
-                if record.a != self.turns + 1 || size(record.b) != len || turn.state_bytes != state {
+                let number = self.turns + u64::from(self.answer.is_none());
+                if record.a != number || size(record.b) != len || turn.state_bytes != state {
                     return Ok(Err("it ends a turn that is not whole"));
                 }
             }
@@ -270,8 +271,8 @@ impl Log {
             self.messages.push(messages);
         }
         self.app = turn.app.or(self.app);
+        self.turns += u64::from(self.answer.is_none());
         self.answer = turn.answer;
-        self.turns += 1;
         Ok(())
     }
 }

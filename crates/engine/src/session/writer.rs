@@ -7,13 +7,16 @@ use super::record::{End, Kind, Record, encode, preamble};
 use super::spans::missing;
 use super::storage::{SessionFile, SessionPath, Storage};
 use crate::reserve::{copied, reserve};
-use crate::{Context, Conversation, EngineError, PartialAnswer};
+use crate::{Context, Conversation, EngineError, Generation, PartialAnswer};
 use happy_tokenizer::TokenId;
+use std::borrow::BorrowMut;
 use std::ops::Range;
 use std::path::Path;
 
 /// Bytes that are collected before they are written. A row of a large model is smaller than this.
 const PIECE: usize = 1 << 20;
+/// Tokens of an answer after which [`Session::follow`] saves it again.
+const ANSWER_TOKENS: usize = 32;
 /// Up to this many bytes a session is not worth compacting.
 const SMALL: u64 = 4 << 20;
 
@@ -40,6 +43,8 @@ pub(super) struct Content {
     pub(super) messages: SavedMessages,
     pub(super) app: Vec<u8>,
     pub(super) turns: u64,
+    /// Whether the last turn was saved within its answer.
+    pub(super) unfinished: bool,
 }
 
 /// What a turn adds besides the sequence.
@@ -193,6 +198,25 @@ impl<S: Storage> Session<S> {
         }
     }
 
+    /// Saves an answer while it is generated: call it after each token. It [appends](Self::append) a turn within the answer when the
+    /// prompt was computed, and after every 32 tokens. On the models of a phone these take one to ten seconds, which is what a
+    /// process that is killed has to compute again; a turn takes some milliseconds.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn follow<C: BorrowMut<Context>>(
+        &mut self,
+        generation: &Generation<C>,
+        conversation: Option<&Conversation>,
+    ) -> Result<(), EngineError> {
+        if generation.new_tokens() % ANSWER_TOKENS == 1 {
+            let answer = generation.partial_answer()?;
+            let turn = Turn { conversation, answer: Some(&answer), ..Turn::default() };
+            self.append(generation.context(), turn)?;
+        }
+        Ok(())
+    }
+
     /// Sets whether turns are synced to the device. Default: true, and a turn survives a loss of power once it is
     /// appended. If false, a turn survives the end of the process. The session stays readable in either case.
     pub fn set_sync(&mut self, sync: bool) {
@@ -204,7 +228,7 @@ impl<S: Storage> Session<S> {
         self.sequence
     }
 
-    /// Returns the number of turns that were saved.
+    /// Returns the number of turns that were saved, the last of them maybe within its answer.
     pub fn turns(&self) -> u64 {
         self.saved.turns
     }
@@ -262,6 +286,7 @@ impl Start {
             messages: SavedMessages::default(),
             app: Vec::new(),
             turns: 0,
+            unfinished: false,
         };
         Ok(Self { content, end })
     }
@@ -348,13 +373,15 @@ impl Content {
         if let Some(answer) = turn.answer {
             out.record(Kind::Answer, answer.numbers(), &answer.encode()?)?;
         }
-        let turns = self.turns + 1;
+        // A turn that was saved within its answer is saved again under its number.
+        let turns = self.turns + u64::from(!self.unfinished);
         out.record(Kind::Commit, [turns, tokens.len() as u64, 0], &[])?;
         out.flush()?;
         appended.bytes = out.end.offset - end.offset;
         let tokens = copied(tokens, "tokens of the session")?;
         let header = self.header.clone();
-        Ok((Self { header, tokens, invoked, covered, messages, app, turns }, out.end, appended))
+        let unfinished = turn.answer.is_some();
+        Ok((Self { header, tokens, invoked, covered, messages, app, turns, unfinished }, out.end, appended))
     }
 }
 

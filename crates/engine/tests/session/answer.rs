@@ -102,14 +102,18 @@ fn run(
     told
 }
 
-/// The bytes of a session, and where the turns of an answer end that was saved after every `n` tokens.
-fn saved(composed: Composed, context: &mut Context, n: usize) -> (Vec<u8>, Vec<usize>, Told) {
+/// The bytes of a session, where the turns of an answer end that was saved after every `n` tokens, and what they hold of it.
+fn saved(
+    composed: Composed,
+    context: &mut Context,
+    n: usize,
+) -> (Vec<u8>, Vec<(usize, PartialAnswer)>, Told) {
     let mut session = Session::create_in(MemoryStorage::default(), context, 0).unwrap();
     let mut ends = Vec::new();
     let told = run(composed, context, None, |tokens, answer, context| {
         if tokens.is_multiple_of(n) || tokens == usize::MAX {
             session.append(context, Turn { answer: Some(answer), ..Turn::default() }).unwrap();
-            ends.push(session.bytes() as usize);
+            ends.push((session.bytes() as usize, answer.clone()));
         }
     });
     (session.into_storage().0, ends, told)
@@ -140,13 +144,14 @@ fn an_answer_goes_on_with_the_same_text_wherever_it_was_cut_off() {
             let mut resumed = 0;
             for cut in boundaries(&bytes).into_iter().flat_map(|at| [at - 1, at, at + 1]) {
                 let left = &bytes[..cut.min(bytes.len())];
-                let whole = ends.iter().filter(|end| **end <= left.len()).count();
+                let whole = ends.iter().filter(|(end, _)| *end <= left.len()).count();
                 let Ok(log) = Saved::read_from(&mut MemoryStorage(left.to_vec())) else {
                     assert_eq!(whole, 0, "{shape}, {}: cut at {cut}", choice.0);
                     continue;
                 };
-                assert_eq!(log.restored().turns, whole as u64, "{shape}, {}: cut at {cut}", choice.0);
-                assert_eq!(log.restored().answer.is_some(), whole > 0, "{shape}, {}: cut at {cut}", choice.0);
+                let last = whole.checked_sub(1).map(|last| &ends[last].1);
+                let found = (log.restored().turns, log.restored().answer.as_ref());
+                assert_eq!(found, (u64::from(whole > 0), last), "{shape}, {}: cut at {cut}", choice.0);
                 if whole <= resumed {
                     continue;
                 }
@@ -287,7 +292,7 @@ fn another_prompt_or_other_options_are_refused_and_change_nothing() {
     let choice = &choices()[1];
     let composed = engine.compose(ids.clone(), options(choice, 5)).unwrap();
     let (bytes, ends, _) = saved(composed, &mut context, 4);
-    let (_, answer) = open(&bytes[..ends[2]], &mut context);
+    let (_, answer) = open(&bytes[..ends[2].0], &mut context);
     let (answer, held) = (answer.unwrap(), context.tokens(0).to_vec());
     let mut refused = |ids: Vec<u32>, options: GenerateOptions| {
         let resumed = engine.compose(ids, options).unwrap().resume(&mut context, 0, &answer);

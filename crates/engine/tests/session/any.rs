@@ -59,7 +59,7 @@ impl Any {
                 }
                 session.append(&self.context, Turn::default()).unwrap();
                 let saved = Saved::read_from(&mut session.into_storage()).unwrap();
-                assert_eq!(saved.restored().turns, restored.turns + 1);
+                assert_eq!(saved.restored().turns, restored.turns + u64::from(restored.answer.is_none()));
             }
             Err(EngineError::Session(_)) => assert_eq!(self.context.tokens(0), [1, 80, 81]),
             Err(error) => panic!("{error}"),

@@ -12,7 +12,7 @@ use std::ffi::c_char;
 
 /// Writes the session into a new file (`*.happy`), which replaces one at the same path, and appends every turn that ends from
 /// now on: its messages, its tokens and what was computed of them. The file survives the end of the process at any time, with the
-/// turns that had ended. It is sealed if the session's options have a `file_key`. A turn that cannot be saved does not fail:
+/// turns that had ended, and an answer up to at most 32 tokens before it was cut off. It is sealed if the session's options have a `file_key`. A turn that cannot be saved does not fail:
 /// `happy_session_file` says why it was not saved, and the next turn tries again.
 ///
 /// # Safety
@@ -29,8 +29,10 @@ pub unsafe extern "C" fn happy_session_save(
 }
 
 /// Goes on with the conversation of a file, in the place of the session's own, and appends every turn to it. Nothing is computed: the
-/// next turn answers with the same bits as if the process had never ended. Tools, variables and sampling are this session's. After
-/// an error the conversation is as it was; `HAPPY_REPLAY` says that `happy_session_replay` helps.
+/// next turn answers with the same bits as if the process had never ended. Tools, variables and sampling are this session's. If the
+/// process ended within an answer (`unfinished` of `happy_session_file`), a turn without a text tells that answer from its beginning
+/// and goes on with the same text; with other options than it was begun with, the message is answered again. After an error the
+/// conversation is as it was; `HAPPY_REPLAY` says that `happy_session_replay` helps.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -110,8 +112,8 @@ pub unsafe extern "C" fn happy_session_close_file(
     unsafe { guard(error, || self::session(session)?.close_file()) }
 }
 
-/// What is in the session's file, as a JSON object: `path`, `turns`, `tokens`, `messages`, `bytes`, `sealed` (a boolean), and
-/// `problem`: why the last turn could not be saved, or null. `{}` without a file.
+/// What is in the session's file, as a JSON object: `path`, `turns`, `tokens`, `messages`, `bytes`, `sealed` (a boolean),
+/// `unfinished`: tokens of an answer that was cut off, 0 if none was; and `problem`: why the last turn could not be saved, or null. `{}` without a file.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.

@@ -14,7 +14,7 @@ use crate::log_level::LogLevel;
 use crate::status::Status;
 use happy_engine::chat::Message;
 use happy_engine::memory::{self, MemoryUsage};
-use happy_engine::session::SessionKey;
+use happy_engine::session::{SessionError, SessionKey};
 use happy_engine::{
     AdapterFile, Cancel, Context, Conversation, EngineError, Event, Finish, FinishReason, GenerateOptions,
     Plan, PrefixTree, Prepared, Speculation,
@@ -65,6 +65,8 @@ struct Running {
     before: usize,
     /// Whether to take the turn back if it is cancelled.
     drop_cancelled: bool,
+    /// Whether it answers in the conversation: no text that is continued as it is.
+    is_answer: bool,
 }
 
 struct State {
@@ -145,7 +147,8 @@ impl State {
             None => Turn::cancelled(context),
         };
         let drop_cancelled = settings.drop_cancelled;
-        self.work = Work::Turn(Box::new(Running { turn, before, drop_cancelled }));
+        let is_answer = !settings.raw;
+        self.work = Work::Turn(Box::new(Running { turn, before, drop_cancelled, is_answer }));
         Ok(())
     }
 
@@ -162,9 +165,19 @@ impl State {
         if conversation.input().messages.is_empty() {
             return Err(Failure::argument("there is no message to answer: the text is NULL"));
         }
-        let Self { conversation: Ok(conversation), work: Work::Idle(context), tree, .. } = self else {
+        let Self { conversation: Ok(conversation), work: Work::Idle(context), tree, file, .. } = self else {
             return Err(broken());
         };
+        if let Some(cut_off) = file.cut_off(said) {
+            let composed = conversation.compose(options.clone())?;
+            tree.prepare(context, 0, composed.ids())?;
+            match composed.resume(context, 0, &cut_off) {
+                Err(EngineError::Session(error @ SessionError::OtherAnswer { .. })) => {
+                    log::say(LogLevel::Info, || error.to_string());
+                }
+                resumed => return Ok(resumed?),
+            }
+        }
         let composed = conversation.compose(options)?;
         tree.prepare(context, 0, composed.ids())?;
         Ok(composed.prepare(context, 0)?)
@@ -182,13 +195,14 @@ impl State {
     /// Returns the next event of the turn. The last one is [`Event::Done`]. After an error, the conversation is as it was before the
     /// turn.
     fn next(&mut self, closing: &Cancel) -> Outcome<Event> {
-        let Work::Turn(running) = &mut self.work else {
+        let Self { work: Work::Turn(running), conversation, file, .. } = self else {
             return Err(Failure::argument("no turn is running: happy_start begins one"));
         };
+        let conversation = conversation.as_ref().ok().filter(|_| running.is_answer);
         if closing.is_cancelled() {
             running.turn.stop();
         }
-        let event = running.turn.next();
+        let event = running.turn.next(|generation| file.follow(generation, conversation));
         if let Ok(Event::Done(_)) | Err(_) = event {
             self.settle(event.as_ref().ok())?;
         }
@@ -210,7 +224,7 @@ impl State {
     fn settle(&mut self, last: Option<&Event>) -> Outcome<()> {
         match replace(&mut self.work, Work::Moving) {
             Work::Turn(running) => {
-                let Running { turn, before, drop_cancelled } = *running;
+                let Running { turn, before, drop_cancelled, .. } = *running;
                 let (context, reply) = turn.end();
                 self.work = Work::Idle(context);
                 let Some(Event::Done(finish)) = last else {

@@ -80,8 +80,8 @@ impl Turn {
         Self { run: Run::Nothing(context), outbox, reply: None }
     }
 
-    /// Computes until there is an event for the caller. The last one is [`Event::Done`].
-    pub(super) fn next(&mut self) -> Outcome<Event> {
+    /// Computes until there is an event for the caller, and calls `each` after every token. The last event is [`Event::Done`].
+    pub(super) fn next(&mut self, mut each: impl FnMut(&Generation<Box<Context>>)) -> Outcome<Event> {
         loop {
             if let Some(event) = self.outbox.pop() {
                 return Ok(event);
@@ -91,7 +91,11 @@ impl Turn {
                 Run::Nothing(_) => None,
             };
             match next.ok_or_else(|| Failure::argument("the turn is over"))?? {
-                Event::Token(_) => {}
+                Event::Token(_) => {
+                    if let Run::Going(generation) = &self.run {
+                        each(generation);
+                    }
+                }
                 Event::Reply(reply) => self.reply = Some(reply),
                 event => self.outbox.push(event),
             }

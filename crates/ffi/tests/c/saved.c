@@ -128,6 +128,64 @@ static void files(const HappyModel *model, const char *other) {
   OK(happy_session_free(whole));
 }
 
+/* An answer that was cut off goes on with the same text, with other random numbers too; with other options it is another answer. */
+static void cut_off(const HappyModel *model) {
+  static char bytes[1 << 20], copy[4200];
+  snprintf(copy, sizeof copy, "%s.cut", path);
+  HappySampler *samplers[2];
+  for (int i = 0; i < 2; i++) {
+    HappySamplerOptions drawn;
+    OK(happy_sampler_options_init(&drawn, sizeof drawn, &error));
+    drawn.temperature = 2;
+    drawn.seed = 40 + i;
+    OK(happy_sampler_new(&drawn, &samplers[i], &error));
+  }
+  HappyGenerateOptions options;
+  OK(happy_generate_options_init(&options, sizeof options, &error));
+  options.max_tokens = 60;
+  options.grammar = text_of("root ::= [a-z ]{60,}");
+  options.sampler = samplers[0];
+  HappySession *whole = begin(model, "", "");
+  OK(happy_session_save(whole, TEXT(path), &error));
+  OK(happy_start(whole, TEXT("Hi"), &options, &error));
+  HappyEvent event = {.size = sizeof event};
+  for (int texts = 0; texts < 40; texts += event.kind == HAPPY_EVENT_TEXT) {
+    OK(happy_next(whole, &event, &error));
+    CHECK(event.kind != HAPPY_EVENT_DONE);
+  }
+  /* As a process leaves it that is killed now. */
+  FILE *file = fopen(path, "rb");
+  CHECK(file != NULL);
+  size_t len = fread(bytes, 1, sizeof bytes, file);
+  fclose(file);
+  do {
+    OK(happy_next(whole, &event, &error));
+  } while (event.kind != HAPPY_EVENT_DONE);
+  CHECK(file_says(whole, "\"unfinished\":0") && file_says(whole, "\"turns\":2"));
+
+  for (int i = 0; i < 3; i++) {
+    file = fopen(copy, "wb");
+    CHECK(file != NULL && fwrite(bytes, 1, len, file) == len && fclose(file) == 0);
+    HappySession *second = begin(model, "", "");
+    OK(happy_session_restore(second, TEXT(copy), &error));
+    CHECK(file_says(second, "\"unfinished\":33") && file_says(second, "\"messages\":2"));
+    options.sampler = samplers[1];
+    options.max_tokens = i == 1 ? 61 : 60;
+    if (i == 2) {
+      OK(happy_session_regenerate(second, &error));
+    }
+    HappyFinish finish = {.size = sizeof finish};
+    OK(happy_chat(second, NULL, 0, &options, NULL, NULL, &finish, &error));
+    CHECK(finish.generated_tokens == options.max_tokens && same_messages(second, whole) == (i == 0));
+    CHECK(file_says(second, "\"unfinished\":0") && file_says(second, "\"turns\":2"));
+    OK(happy_session_free(second));
+  }
+  remove(copy);
+  OK(happy_session_free(whole));
+  OK(happy_sampler_free(samplers[0]));
+  OK(happy_sampler_free(samplers[1]));
+}
+
 static int file_contains(const char *part) {
   FILE *file = fopen(path, "rb");
   CHECK(file != NULL);
@@ -424,6 +482,7 @@ int main(int argc, char **argv) {
   snprintf(path, sizeof path, "%s", argv[3]);
   HappyModel *model = open_model(argv[1], 0);
   files(model, argv[2]);
+  cut_off(model);
   keys(model);
   full_disk(model);
   branches(argv[1]);

@@ -3,9 +3,9 @@
 use super::Chat;
 use crate::error::{CliError, CliResult};
 use crate::output;
+use happy_engine::EngineError;
 use happy_engine::chat::Message;
 use happy_engine::session::{SavedMessages, Session, SessionError, SessionKey, SessionPath, Turn};
-use happy_engine::{Context, Conversation, EngineError, Generation};
 use serde_json::Value;
 use std::fs::File;
 use std::io::Read;
@@ -16,38 +16,6 @@ use std::path::Path;
 pub(super) struct Branches {
     all: Vec<SavedMessages>,
     current: usize,
-}
-
-/// Tokens of an answer after which it is saved again. On the models of a phone they take one to ten seconds, which a process that
-/// is killed loses at most: they are computed again. Saving takes a write and a sync, some milliseconds.
-const TOKENS: usize = 32;
-
-/// Saves an answer while it is generated, if the chat is saved.
-pub(super) struct Keeper<'a> {
-    session: Option<&'a mut Session>,
-    conversation: &'a Conversation,
-    tokens: usize,
-}
-
-impl<'a> Keeper<'a> {
-    pub(super) fn new(session: Option<&'a mut Session>, conversation: &'a Conversation) -> Self {
-        Self { session, conversation, tokens: 0 }
-    }
-
-    /// Takes note of a token: the first, after which the prompt is computed, and every [`TOKENS`] after it are saved.
-    pub(super) fn keep(&mut self, answer: &Generation<&mut Context>) {
-        self.tokens += 1;
-        let Some(session) = self.session.as_mut().filter(|_| self.tokens % TOKENS == 1) else { return };
-        let conversation = Some(self.conversation);
-        let kept = answer.partial_answer().and_then(|partial| {
-            let turn = Turn { conversation, answer: Some(&partial), ..Default::default() };
-            session.append(answer.context(), turn)
-        });
-        // What is wrong is told when the turn ends.
-        if kept.is_err() {
-            self.session = None;
-        }
-    }
 }
 
 fn role(message: &Value) -> Option<&str> {

@@ -48,6 +48,8 @@ impl Session {
         let last =
             last.ok_or_else(|| Failure::argument("there is no message of the user to answer again"))?;
         state.take_back(last + 1);
+        // A new answer, not the rest of one that was cut off.
+        drop(state.file.cut_off(None));
         Ok(())
     }
 

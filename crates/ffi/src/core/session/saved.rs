@@ -5,7 +5,7 @@ use crate::core::{CancelToken, log};
 use crate::failure::{Failure, Outcome};
 use crate::log_level::LogLevel;
 use happy_engine::session::{Restored, Session as File, SessionError, SessionKey, SessionPath, Turn};
-use happy_engine::{Cancel, Context, EngineError};
+use happy_engine::{Cancel, Context, Conversation, EngineError, Generation, PartialAnswer};
 use serde_json::{Value as Json, json};
 use std::sync::MutexGuard;
 
@@ -15,13 +15,15 @@ pub(super) struct SavedFile {
     file: Option<File>,
     /// Why the last turn is not in it.
     problem: Option<String>,
+    /// The answer that was cut off when the file was written; the next turn without a text goes on with it.
+    cut_off: Option<PartialAnswer>,
     /// Whether the context was given back, and its content is in the file.
     pub(super) trimmed: bool,
 }
 
 impl SavedFile {
     pub(super) fn new(key: Option<SessionKey>) -> Self {
-        Self { key, file: None, problem: None, trimmed: false }
+        Self { key, file: None, problem: None, cut_off: None, trimmed: false }
     }
 
     fn place(&self, path: &str) -> Outcome<SessionPath> {
@@ -38,7 +40,23 @@ impl SavedFile {
 
     /// Another file, or none, takes the place of this one.
     fn replace(&mut self, file: Option<File>) {
-        (self.file, self.problem, self.trimmed) = (file, None, false);
+        (self.file, self.problem, self.trimmed, self.cut_off) = (file, None, false, None);
+    }
+
+    /// Takes the answer that was cut off, for a turn without a text. Another turn forgets it.
+    pub(super) fn cut_off(&mut self, said: Option<&str>) -> Option<PartialAnswer> {
+        self.cut_off.take().filter(|_| said.is_none())
+    }
+
+    /// Saves an answer while it is generated. What is wrong is told when the turn ends.
+    pub(super) fn follow(
+        &mut self,
+        generation: &Generation<Box<Context>>,
+        conversation: Option<&Conversation>,
+    ) {
+        if let (Some(file), None, Some(_)) = (&mut self.file, &self.problem, conversation) {
+            self.problem = file.follow(generation, conversation).err().map(|error| error.to_string());
+        }
     }
 }
 
@@ -99,6 +117,7 @@ impl State {
         tree.give_way(context, 0)?;
         let (file, restored) = open(place, context)?;
         self.file.replace(Some(file));
+        self.file.cut_off = restored.answer;
         if let Ok(conversation) = &mut self.conversation {
             conversation.resume(&restored.messages)?;
             let messages = conversation.input().messages.iter();
@@ -192,7 +211,9 @@ impl Session {
     /// If the session is busy.
     pub fn file(&self) -> Outcome<String> {
         let state = self.lock()?;
-        let SavedFile { file: Some(file), problem, .. } = &state.file else { return Ok("{}".to_owned()) };
+        let SavedFile { file: Some(file), problem, cut_off, .. } = &state.file else {
+            return Ok("{}".to_owned());
+        };
         let info = json!({
             "path": file.path().to_string_lossy(),
             "turns": file.turns(),
@@ -201,6 +222,7 @@ impl Session {
             "bytes": file.bytes(),
             "sealed": file.is_sealed(),
             "problem": problem,
+            "unfinished": cut_off.as_ref().map_or(0, |answer| answer.tokens().len()),
         });
         Ok(info.to_string())
     }

@@ -100,7 +100,9 @@ public final class HappySession implements AutoCloseable {
 
     /**
      * Goes on with the conversation of a file, in the place of this one, and appends every turn to it. Nothing is computed: the
-     * next turn answers with the same bits as if the process had never ended. Tools, variables and sampling are this session's.
+     * next turn answers with the same bits as if the process had never ended. Tools, variables and sampling are this session's. If
+     * the process ended within an answer ({@code unfinished} of {@link #file}), a turn without a text tells that answer from its
+     * beginning and goes on with the same text; with other options than it was begun with, the message is answered again.
      *
      * @throws HappyException the conversation is then as it was; with {@link HappyStatus#REPLAY} {@link #replay} helps
      */
@@ -139,7 +141,8 @@ public final class HappySession implements AutoCloseable {
 
     /**
      * What is in the session's file, as a JSON object: {@code path}, {@code turns}, {@code tokens}, {@code messages}, {@code bytes},
-     * {@code sealed}, and {@code problem}: why the last turn could not be saved, or null. Empty without a file.
+     * {@code sealed}, {@code unfinished}: tokens of an answer that was cut off, 0 if none was; and {@code problem}: why the last
+     * turn could not be saved, or null. Empty without a file.
      */
     public String file() {
         return Text.string(Native.sessionFile(handle.get()));
