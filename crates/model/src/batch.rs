@@ -23,7 +23,8 @@ pub enum Want {
 /// The number of the adapter set for rows without one.
 const NO_SET: u32 = u32::MAX;
 
-/// Tokens with their positions and sequences. The tokens of a sequence must be next to each other, and have its next positions.
+/// Tokens with their positions and sequences. The tokens of a sequence must be next to each other, and their positions
+/// must follow those that the cache already has of it.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     tokens: Vec<u32>,

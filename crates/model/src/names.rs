@@ -48,7 +48,7 @@ pub(crate) const ROPE_SHORT: &str = "rope_factors_short.weight";
 
 /// The norm before the attention.
 pub(crate) const ATTN_NORM: &str = "attn_norm";
-/// The norm before the attention where the feed-forward block reads [`ATTN_NORM`] (Falcon 40B).
+/// The norm before the attention if the feed-forward block reads [`ATTN_NORM`] (Falcon 40B).
 pub(crate) const ATTN_NORM_2: &str = "attn_norm_2";
 /// The attention's last matrix.
 pub(crate) const ATTN_OUTPUT: &str = "attn_output";

@@ -14,7 +14,7 @@ use crate::weights::{Layer, Mlp, Weights};
 pub struct MemoryPlan {
     /// Bytes of the keys and values of [`KV_PAGE`](crate::KV_PAGE) positions in all layers.
     pub kv_page_bytes: usize,
-    /// Bytes of the sequences' pages, for all groups of layers. They are resident once every page was used.
+    /// Bytes of the sequences' pages, for all groups of layers. They are resident once every page has been used.
     pub kv_bytes: usize,
     /// Bytes of recurrent states: two per sequence (one that a pass reads, one that it writes), and those of speculative rows. 0
     /// without recurrent layers.
@@ -23,7 +23,7 @@ pub struct MemoryPlan {
     pub snapshot_bytes: usize,
     /// Bytes of the tables that map pages and states to sequences.
     pub kv_table_bytes: usize,
-    /// Bytes of the scratch. They are resident once a batch of the largest size was run.
+    /// Bytes of the scratch. They are resident once a batch of the largest size has run.
     pub scratch_bytes: usize,
 }
 

@@ -97,7 +97,7 @@ pub(crate) struct ScratchSizes {
     pub(crate) acts: ActWidths,
     pub(crate) panel_bytes: usize,
     pub(crate) attention: AttnPlan,
-    /// Greatest rank of a set of adapters.
+    /// Maximum rank of a set of adapters.
     pub(crate) adapter_rank: usize,
     pub(crate) moe: Option<MoeSizes>,
     pub(crate) recurrent: RecurrentWidths,

@@ -245,7 +245,7 @@ pub(crate) struct PerLayerInputs {
     pub(crate) norm: PartsNorm,
 }
 
-/// A rotation, with its variant for long contexts where the model has one.
+/// A rotation, and its variant for long contexts if the model has one.
 pub(crate) struct Rope {
     pub(crate) short: RopeTable,
     pub(crate) long: Option<RopeTable>,

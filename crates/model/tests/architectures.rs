@@ -187,9 +187,11 @@ fn an_impossible_specification_is_an_error() {
         }
     }
     let cases: &[(&str, Change)] = &[
-        ("keys and values of layer 0, expected a layer before it", |s| attention(s, 0).kv_from = Some(0)),
+        ("keys and values of layer 0, expected those of an earlier layer", |s| {
+            attention(s, 0).kv_from = Some(0)
+        }),
         ("keys and values of layer 9", |s| attention(s, 1).kv_from = Some(9)),
-        ("expected a layer before it that owns some of the same sizes", |s| {
+        ("expected those of an earlier layer that has its own", |s| {
             attention(s, 1).kv_from = Some(0);
             attention(s, 0).head_dim_v /= 2;
         }),
@@ -218,7 +220,7 @@ fn an_impossible_specification_is_an_error() {
             };
             attention(s, 0).latent = Some(latent);
         }),
-        ("4 experts with a small one for each 3", |s| {
+        ("4 experts with a small one of width 16 for each 3", |s| {
             moe(s, 4, 2);
             if let FfnKind::Moe(moe) = &mut ffn(s, 0).kind {
                 moe.of_groups = Some(GroupExpertsSpec { n_ff: 16, group: 3, scale: 1.0 });
@@ -229,11 +231,11 @@ fn an_impossible_specification_is_an_error() {
                 dense.divisors = Need::Optional;
             }
         }),
-        ("no norm before each", |s| {
+        ("expected a norm before each half", |s| {
             s.normed_residual = Some(2.0);
             attention(s, 1).norm = None;
         }),
-        ("a time mix that reads the values of one before it", |s| {
+        ("a time mix that reads the values of an earlier one", |s| {
             let mix = Rwkv7Spec {
                 n_heads: 4,
                 head_size: s.n_embd / 4,

@@ -1,4 +1,4 @@
-//! Arcee's Trinity (AFMoE), Spark and Laguna: gates of the attention's result.
+//! Arcee's Trinity (AFMoE), Spark, Laguna and Muse Glimmer: architectures that gate the attention's result.
 
 use happy_kernels::ops::{Activation, Gating};
 
@@ -11,8 +11,8 @@ use crate::error::LoadError;
 use crate::names;
 use crate::spec::{AttentionGate, GateWidth, ModelSpec, Need, NormSpec, OutputKind, RopeParams};
 
-/// AFMoE: embeddings scaled by `sqrt(n_embd)`, norms before and after both halves, a gate for each element of the heads, no
-/// rotation in every fourth layer, windows in the others, experts after the dense layers at the start.
+/// AFMoE: embeddings scaled by `sqrt(n_embd)`, norms before and after both halves, a gate for each element of the
+/// heads, no rotation in every fourth layer, windows in the others, and experts after the dense layers at the start.
 pub(super) fn afmoe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = rms(p)?;
     let mut spec = decoder(p, norm, HALVES)?;
@@ -32,7 +32,8 @@ pub(super) fn afmoe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Spark: a gate for each head, GELU-gated blocks, windows by layer; windowed layers may rotate another part of a head.
+/// Spark: a gate for each head, GELU-gated blocks, windows by layer. Layers with a window may rotate another number of
+/// elements of a head.
 pub(super) fn spark2_5(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = decoder(p, rms(p)?, HALVES)?;
     gate(&mut spec, GateWidth::PerHead, Activation::Sigmoid);
@@ -44,8 +45,8 @@ pub(super) fn spark2_5(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Laguna: softplus gates of heads or of their elements, windows in all but every fourth layer from the first on, experts beside
-/// a shared one.
+/// Laguna: softplus gates, one for each head or one for each of its elements; windows in all layers except for the
+/// first of every four; experts and a shared expert.
 pub(super) fn laguna(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = rms(p)?;
     let mut spec = decoder(p, norm, HALVES)?;
@@ -80,7 +81,8 @@ pub(super) fn laguna(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Muse Glimmer: a norm of the embedding, gates, a rotation in windowed layers only; norms of the results with an epsilon of their own.
+/// Muse Glimmer: a norm of the embedding, gates, a rotation only in layers with a window, and norms after both halves
+/// with an epsilon of their own.
 pub(super) fn muse_glimmer(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = rms(p)?;
     let mut spec = decoder(p, norm, ADJACENT)?;

@@ -1,4 +1,4 @@
-//! Decoders that know positions by ALiBi, which lowers scores by the distance, or by an embedding of each position.
+//! Decoders that encode positions by ALiBi, which lowers scores with the distance, or by an embedding of each position.
 
 use happy_kernels::ops::Activation;
 
@@ -27,7 +27,7 @@ pub(super) fn bloom(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Jais: gated blocks with biases, scores over the size of a head.
+/// Jais: gated blocks with biases, and scores divided by the size of a head.
 pub(super) fn jais(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = ungated(p, Activation::Silu, Need::Required)?;
     each_dense(&mut spec, |d| d.gated = true);
@@ -39,7 +39,8 @@ pub(super) fn jais(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// MPT: ALiBi, an embedding of each position, or both, biases where the file has some, and activations that may be divided.
+/// MPT: ALiBi, an embedding of each position, or both; biases if the file has them; and activations that may be
+/// divided.
 pub(super) fn mpt(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = NormSpec { bias: Need::Optional, ..layer_norm(p)? };
     let mut spec = decoder(p, norm, HALVES)?;
@@ -56,7 +57,7 @@ pub(super) fn mpt(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     for (i, layer) in spec.layers.iter_mut().enumerate() {
         let Some(a) = &mut layer.attention else { continue };
         (a.out_bias, a.clamp) = (Need::Optional, clamp);
-        // llama.cpp norms K only where it norms Q
+        // llama.cpp norms K only if it also norms Q
         match p.gguf().tensor(&block(i, "attn_q_norm", "weight")) {
             Some(_) => {
                 let kind = QkNormKind::WholeRow;
@@ -68,7 +69,8 @@ pub(super) fn mpt(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Refact: Llama with ALiBi. llama.cpp uses no biases but those of Q, K and V, and no experts.
+/// Refact: Llama with ALiBi. As in llama.cpp, no biases are used except for those of Q, K and V, and no experts: if the
+/// file has experts, a block is only the activation.
 pub(super) fn refact(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = decoder(p, rms(p)?, ADJACENT)?;
     alibi(&mut spec, 8.0);
@@ -84,7 +86,7 @@ pub(super) fn refact(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Scores are lowered by the distance, and nothing is rotated.
+/// Lowers scores with the distance, and removes the rotation.
 fn alibi(spec: &mut ModelSpec, max: f32) {
     no_rotation(spec);
     spec.each_attention(|a| a.position_bias = Some(PositionBiasSpec::Alibi { max }));

@@ -7,7 +7,8 @@ use crate::error::LoadError;
 use crate::names::{self, block};
 use crate::spec::*;
 
-/// Snowflake Arctic: the dense block reads what the attention leaves, the experts what enters the layer.
+/// Snowflake Arctic: the dense block reads the residual stream after the attention, and the experts read the input of
+/// the layer.
 pub(super) fn arctic(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = rms(p)?;
     let mut spec = decoder(p, norm, ADJACENT)?;

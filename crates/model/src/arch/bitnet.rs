@@ -5,12 +5,12 @@ use super::params::Params;
 use crate::error::LoadError;
 use crate::spec::{Activation, ModelSpec, OutputKind};
 
-/// Layers and width of BitNet b1.58 2B4T.
+/// The number of layers and the width of BitNet b1.58 2B4T.
 const SQUARED: (usize, usize) = (30, 2560);
 
-/// BitNet: a norm more before the output matrix of each half. Microsoft's 2B4T gates with the squared ReLU, as its
-/// configuration says (`hidden_act` = `relu2`), the models before it with SiLU; the files have no key for it. llama.cpp
-/// computes SiLU for all of them.
+/// BitNet: an additional norm before the output matrix of each half. Microsoft's 2B4T gates with the squared ReLU, as
+/// its configuration says (`hidden_act` = `relu2`), and the models before it with SiLU. The files have no key for it.
+/// llama.cpp computes SiLU for all of them.
 pub(super) fn bitnet(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = rms(p)?;
     let mut spec = decoder(p, norm, HALVES)?;

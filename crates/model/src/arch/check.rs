@@ -1,5 +1,5 @@
-//! Checks a specification. Because it comes from a file's metadata, or from an architecture of the caller's, everything that the loader and
-//! the forward pass rely on is checked here.
+//! Checks a specification. It comes from a file's metadata or from an architecture of the caller, so everything that
+//! the loader and the forward pass rely on is checked here.
 
 use happy_kernels::ops::scan::MAX_CONV;
 
@@ -8,10 +8,10 @@ use crate::error::LoadError;
 use crate::names::is_norm;
 use crate::spec::*;
 
-/// The most rotations that a model may have. Each has tables of its own.
+/// Maximum number of rotations in a model. Each has its own tables.
 const MAX_ROPES: usize = 16;
 
-/// The most f32 values that the recurrent state of a layer may have: 1 GiB.
+/// Maximum number of f32 values in the recurrent state of a layer: 1 GiB.
 const MAX_STATE: usize = 1 << 28;
 
 /// Checks the numbers that the loader and the forward pass rely on.
@@ -88,7 +88,8 @@ fn first_value(layer: &LayerSpec, values: &mut usize) -> Option<String> {
         None => *values += 1,
         Some(_) if *values == 0 => {
             return Some(
-                "a time mix that reads the values of one before it, expected one before it".to_owned(),
+                "a time mix that reads the values of an earlier one, expected an earlier one with values of its own"
+                    .to_owned(),
             );
         }
         Some(_) => {}
@@ -96,7 +97,7 @@ fn first_value(layer: &LayerSpec, values: &mut usize) -> Option<String> {
     None
 }
 
-/// Checks that halves which add to what they read have a norm of the residual stream to read.
+/// Checks that, if halves add to their normed input, each of them has a norm of the residual stream to read.
 fn normed_residual(spec: &ModelSpec, layer: &LayerSpec) -> Option<String> {
     let factor = spec.normed_residual?;
     let mixer = match (&layer.attention, &layer.recurrent) {
@@ -104,7 +105,9 @@ fn normed_residual(spec: &ModelSpec, layer: &LayerSpec) -> Option<String> {
         (None, r) => r.is_none_or(|r| r.norm.is_some()),
     };
     let fits = mixer && layer.ffn.is_none_or(|f| matches!(f.input, FfnInput::Norm(_))) && factor.is_finite();
-    (!fits).then(|| format!("halves that add to their input times {factor}, and no norm before each"))
+    (!fits).then(|| {
+        format!("halves that add to their normed input times {factor}, expected a norm before each half")
+    })
 }
 
 /// Checks a layer without attention, or with a recurrent mixer.
@@ -198,7 +201,7 @@ fn attention(a: &AttentionSpec, ropes: &[RopeParams]) -> Option<String> {
     }
     if a.gate.is_some_and(|gate| gate.width == GateWidth::BesideQ) && a.head_dim_k != a.head_dim_v {
         return Some(format!(
-            "gates beside queries of {} elements for values of {}",
+            "gates beside queries of {} elements for values of {}, expected equal sizes",
             a.head_dim_k, a.head_dim_v
         ));
     }
@@ -280,14 +283,17 @@ fn channel_mix(n_embd: usize, layer: &LayerSpec) -> Option<String> {
 /// Checks a layer that reads the keys and values of another layer.
 fn shared_kv(spec: &ModelSpec, layer: usize, a: &AttentionSpec) -> Option<String> {
     if a.v_is_k && (a.k_dim(), a.fused_rows) != (a.v_dim(), None) {
-        return Some(format!("V of {} elements that is K of {}, expected as many", a.v_dim(), a.k_dim()));
+        return Some(format!("V of {} elements that is K of {}, expected equal sizes", a.v_dim(), a.k_dim()));
     }
     let from = a.kv_from?;
     let sizes = |a: &AttentionSpec| (a.n_kv_heads, a.head_dim_k, a.head_dim_v, a.window, a.chunked);
     let owner = spec.layers.get(from).and_then(|l| l.attention.as_ref()).filter(|_| from < layer);
     let fits = owner.is_some_and(|owner| owner.kv_from.is_none() && sizes(owner) == sizes(a));
     (!fits).then(|| {
-        format!("the keys and values of layer {from}, expected a layer before it that owns some of the same sizes and window")
+        format!(
+            "the keys and values of layer {from}, expected those of an earlier layer that has its own, with the same sizes \
+             and window"
+        )
     })
 }
 
@@ -311,7 +317,11 @@ fn feed_forward(ffn: &FfnSpec) -> Option<String> {
     if let Some((n, g)) = small
         && (g.group == 0 || !n.is_multiple_of(g.group) || !width(g.n_ff) || !g.scale.is_finite())
     {
-        return Some(format!("{n} experts with a small one for each {}, of width {}", g.group, g.n_ff));
+        return Some(format!(
+            "{n} experts with a small one of width {} for each {}, expected a divisor of {n}, a width from 1 to {MAX_WIDTH} \
+             and a finite scale",
+            g.n_ff, g.group
+        ));
     }
     if !n_ff.into_iter().all(width) {
         return Some(format!("a feed-forward length of {n_ff:?}, expected 1 to {MAX_WIDTH}"));
@@ -342,7 +352,7 @@ fn feed_forward(ffn: &FfnSpec) -> Option<String> {
     if n_groups == 0 || !moe.n_experts.is_multiple_of(n_groups) || !(1..=n_groups).contains(&n_used) {
         let n = moe.n_experts;
         return Some(format!(
-            "{n} experts in {n_groups} groups of which {n_used} are used, expected a divisor"
+            "{n} experts in {n_groups} groups of which {n_used} are used, expected a divisor of {n}, and 1 to {n_groups} used"
         ));
     }
     let choice = n_used * (moe.n_experts / n_groups);

@@ -8,10 +8,10 @@ use super::params::Params;
 use crate::error::LoadError;
 use crate::spec::{FfnInput, FfnKind, ModelSpec, Need, OutputKind, QkNormKind, QkNormSpec};
 
-/// Layers from which on Command R's models norm Q and K.
+/// Command R's models with at least this many layers norm Q and K.
 const WITH_QK_NORM: usize = 64;
 
-/// Command R: layer norms without biases, both halves read the same one, output tied to the embedding.
+/// Command R: layer norms without biases, one for both halves; output tied to the embedding.
 pub(super) fn command_r(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = parallel(p)?;
     if spec.layers.len() >= WITH_QK_NORM {
@@ -39,8 +39,9 @@ fn parallel(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Cohere 2 MoE: experts after the dense layers at the start, halved together with the shared one; the windowed and the dense
-/// layers rotate. The file has one epsilon or the other.
+/// Cohere 2 MoE: experts after the dense layers at the start, whose sum with the shared expert is halved. Layers with a
+/// window and dense layers rotate. The norms are RMS norms if the file has the epsilon of an RMS norm, and layer norms
+/// otherwise.
 pub(super) fn cohere2moe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = if p.has("attention.layer_norm_rms_epsilon") { rms(p)? } else { layer_norm(p)? };
     let mut spec = decoder(p, norm, ADJACENT)?;

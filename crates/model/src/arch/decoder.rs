@@ -77,7 +77,7 @@ pub fn hybrid(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<Mo
     blocks(p, norm, pairing, 0..n_layers(p)?)
 }
 
-/// Does the same with these blocks of the file as layers.
+/// Does the same as [`hybrid`], with these blocks of the file as layers.
 pub(super) fn blocks(
     p: &Params<'_>,
     norm: NormSpec,
@@ -300,8 +300,9 @@ pub fn each_dense(spec: &mut ModelSpec, change: impl Fn(&mut DenseSpec)) {
     });
 }
 
-/// Gives a window to some layers. As an array, `attention.sliding_window_pattern` says it layer by layer. As a number `n` (the default
-/// is `default`), it means that every `n`-th layer sees everything. Layers with a window use rotation `rope`.
+/// Gives a window to some layers. As an array, `attention.sliding_window_pattern` has a flag for each layer. As a
+/// number `n` (the default is `default`), it means that every `n`-th layer sees everything, or none if `n` is 0. Layers
+/// with a window use rotation `rope`.
 ///
 /// # Errors
 /// If a key is missing or has an impossible value.
@@ -325,8 +326,9 @@ pub fn windows(
     Ok(())
 }
 
-/// Returns which layers have a window. As an array, `attention.sliding_window_pattern` says it layer by layer. As a number `n` (the
-/// default is `default`), layers for which `rule(layer, n)` is true have one, or every layer if `n` is 0.
+/// Returns which layers have a window. As an array, `attention.sliding_window_pattern` has a flag for each layer. As a
+/// number `n` (the default is `default`), layers for which `rule(layer, n)` is true have one, or every layer if `n` is
+/// 0.
 ///
 /// # Errors
 /// If a key has an impossible value.
@@ -347,7 +349,7 @@ pub fn windowed(
     })
 }
 
-/// Adds norms of Q and K, per head and with one weight of `head_dim` values.
+/// Adds norms of Q and K. Each head is normed by itself, and all heads share one weight of `head_dim` values.
 pub fn norm_heads(spec: &mut ModelSpec, norm: NormSpec, need: Need, after_rope: bool) {
     let qk_norm = QkNormSpec { kind: QkNormKind::PerHead, norm, need, after_rope };
     spec.each_attention(|a| a.qk_norm = Some(qk_norm));
@@ -360,7 +362,8 @@ pub fn norm_results(spec: &mut ModelSpec, norm: NormSpec) {
     spec.each_ffn(|f| f.post_norm = Some(norm));
 }
 
-/// Returns the first rotation with the base for layers with a window, `rope.freq_base_swa`, if the file has that key.
+/// Returns the rotation for layers with a window: the model's first rotation with the base `rope.freq_base_swa` or, if
+/// the file doesn't have that key, with the same base. Returns `None` if the model has no rotation.
 ///
 /// # Errors
 /// If a key has an impossible value.

@@ -1,4 +1,4 @@
-//! DeepSeek MoE, dots.llm1 and Ling: a few dense layers, then fine experts beside shared ones.
+//! DeepSeek MoE, dots.llm1 and Ling: a few dense layers, then fine-grained experts beside shared ones.
 
 use happy_kernels::ops::Gating;
 
@@ -33,7 +33,7 @@ pub(super) fn dots1(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Ling: experts in every layer, scores scaled by the rotated part of a head.
+/// Ling: experts in every layer, scores scaled by `1 / sqrt(n_rot)` instead of `1 / sqrt(head_dim)`.
 pub(super) fn bailingmoe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = decoder(p, rms(p)?, ADJACENT)?;
     spec.output = OutputKind::Own;

@@ -24,8 +24,8 @@ fn unrotated(spec: &mut ModelSpec) {
     spec.each_attention(|a| a.rope = None);
 }
 
-/// Returns what BERT and its relatives have in common: `x = norm(x + half(x))`; layer norms with biases, also for the embedding; biases
-/// where the file has them; GELU blocks without gates.
+/// Returns what BERT and its relatives have in common: `x = norm(x + half(x))`; layer norms with biases, also for the
+/// embedding; biases if the file has them; GELU blocks without gates.
 fn post_normed(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = NormSpec { bias: Need::Required, ..layer_norm(p)? };
     let mut spec = encoder(p, norm, HALVES)?;

@@ -44,7 +44,8 @@ pub(super) fn ernie4_5_moe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// PaddleOCR's text part: pairs of halves, rotary sections, and the bias of the attention's output is used.
+/// PaddleOCR's text part: the decoder with rotary pairs across the halves of a head, rotary sections, and a bias of the
+/// attention's output.
 pub(super) fn paddleocr(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = decoder(p, rms(p)?, HALVES)?;
     rope::sections(p, &spec)?;

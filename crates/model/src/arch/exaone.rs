@@ -13,11 +13,11 @@ pub(super) fn exaone(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Layers of EXAONE 4 32B, the one model of the family that has windows.
+/// The number of layers of EXAONE 4 32B, the only model of the family with windows.
 const WITH_WINDOWS: usize = 64;
 
-/// EXAONE 4: norms after each half instead of before, Q and K normed head by head. The 32B model has windows in three of
-/// four layers, and rotates in these alone.
+/// EXAONE 4: norms after each half instead of before it, Q and K normed head by head. The 32B model has windows in
+/// three of four layers, and only these rotate.
 pub(super) fn exaone4(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = rms(p)?;
     let mut spec = exaone(p)?;
@@ -36,8 +36,8 @@ pub(super) fn exaone4(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// EXAONE MoE: norms before each half, windows in three of four layers, which alone rotate, sigmoid routing after the dense
-/// layers at the start.
+/// EXAONE MoE: norms before each half; windows in three of four layers, and only these rotate; experts after the dense
+/// layers at the start, routed as the file says.
 pub(super) fn exaone_moe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = rms(p)?;
     let mut spec = exaone(p)?;

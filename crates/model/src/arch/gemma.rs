@@ -18,7 +18,8 @@ pub(super) fn gemma(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Gemma 2: norms after both halves, soft caps, every second layer with a window (4096 unless the file says).
+/// Gemma 2: norms after both halves, soft caps, and a window in every second layer (4096 positions unless the file says
+/// otherwise).
 pub(super) fn gemma2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = gemma(p)?;
     post_norms(p, &mut spec, 46)?;
@@ -31,7 +32,8 @@ pub(super) fn gemma2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Gemma 3: norms of Q and K; five windowed layers with a rotation of their own to one without.
+/// Gemma 3: norms of Q and K. For each layer that sees everything, there are five with a window and a rotation of their
+/// own.
 pub(super) fn gemma3(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = gemma3_layers(p)?;
     spec.final_soft_cap = p.opt_f32("final_logit_softcapping")?.filter(|c| *c != 0.0);
@@ -45,7 +47,7 @@ pub(super) fn gemma3(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Gemma 3 as far as its embedding model has it too: neither windows nor soft caps.
+/// Returns what Gemma 3 and EmbeddingGemma have in common: the layers, without windows and soft caps.
 pub(super) fn gemma3_layers(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = gemma(p)?;
     spec.output = OutputKind::OwnOrTied;
@@ -54,8 +56,8 @@ pub(super) fn gemma3_layers(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Norms after attention and feed forward. The 27B models, known by their number of layers, scale Q by the embedding's
-/// share of a head instead of the head's size.
+/// Adds norms after both halves. The 27B models, recognized by their number of layers, scale scores by
+/// `1 / sqrt(n_embd / n_heads)` instead of `1 / sqrt(head_dim)`.
 fn post_norms(p: &Params<'_>, spec: &mut ModelSpec, layers_of_27b: usize) -> Result<(), LoadError> {
     let norm = rms(p)?;
     let is_27b = spec.layers.len() == layers_of_27b;

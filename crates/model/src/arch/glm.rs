@@ -10,8 +10,8 @@ use crate::error::LoadError;
 use crate::names;
 use crate::spec::{ModelSpec, Need};
 
-/// GLM 4: norms before and after both halves, gate and up in one matrix. Files of its vision models have rotary sections,
-/// and pair elements of a head's halves.
+/// GLM 4: norms before and after both halves, gate and up in one matrix. Files of its vision models have rotary
+/// sections, and rotary pairs across the halves of a head.
 pub(super) fn glm4(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = rms(p)?;
     let mut spec = decoder(p, norm, ADJACENT)?;

@@ -27,7 +27,8 @@ pub(super) fn hybrid(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Granite MoE: the same with the rotation always on. A scale of 0 means none.
+/// Granite MoE: Granite with the rotation always on. A scale of 0 turns the scaling off, except for `logit_scale`,
+/// which must not be 0.
 pub(super) fn granitemoe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = family(p)?;
     let logit_scale = p.f32("logit_scale")?;
@@ -53,8 +54,8 @@ fn scales(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Granite with windows and sinks in every layer that the pattern names; `attention.rope_pattern` turns the rotation off by
-/// layer. All layers use one base.
+/// Granite with sinks in every layer, and windows in the layers that the pattern names. `attention.rope_pattern` turns
+/// the rotation off by layer. All layers use the same base.
 pub(super) fn granite_swa(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = granite(p)?;
     windows(p, &mut spec, p.u32("attention.sliding_window")?, 0, 0)?;
@@ -71,7 +72,7 @@ pub(super) fn granite_swa(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// MiniCPM: Granite with other defaults, which llama.cpp has for old files, and the rotation always on.
+/// MiniCPM: Granite with the rotation always on, and with llama.cpp's defaults for old files that lack the scales.
 pub(super) fn minicpm(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = family(p)?;
     let logit_scale = p.opt_f32("logit_scale")?.unwrap_or(256.0 / spec.n_embd as f32);

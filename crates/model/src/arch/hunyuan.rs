@@ -33,8 +33,8 @@ pub(super) fn hunyuan_moe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Hy 3: norms of Q and K before the rotation; the tensors say which layers have experts, routed by sigmoid. Where a layer
-/// has both, its dense block is not used.
+/// Hy 3: norms of Q and K before the rotation; the tensors say which layers have experts, routed by sigmoid. If a layer
+/// has experts and a dense block, the dense block is not used.
 pub(super) fn hy_v3(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = rms(p)?;
     let mut spec = decoder(p, norm, HALVES)?;

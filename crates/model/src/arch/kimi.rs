@@ -1,4 +1,5 @@
-//! Kimi Linear and Ling 3: delta attention with a decay for each channel, latent attention in every few layers, fine experts.
+//! Kimi Linear and Ling 3: delta attention with a decay for each channel, latent attention in every few layers, and
+//! fine-grained experts.
 
 use super::decoder::{ADJACENT, HALVES, each_moe, hybrid, rms};
 use super::experts::{experts, routing, shared_experts};

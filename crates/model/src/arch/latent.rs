@@ -13,7 +13,7 @@ use crate::error::LoadError;
 use crate::names::block;
 use crate::spec::*;
 
-/// DeepSeek V2 and V3, and what is built like them.
+/// DeepSeek V2 and V3, and models with the same structure.
 pub(super) fn deepseek2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     // llama.cpp assumes that YaRN's two magnitudes are equal, so that they cancel out in the rotation.
     family(p, |log_mul| if log_mul == 0.0 { 0.0 } else { 1.0 })

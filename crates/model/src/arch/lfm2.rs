@@ -22,7 +22,7 @@ pub(super) fn lfm2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// LFM2 MoE: experts with a bias of the choice after the dense layers at the start.
+/// LFM2 MoE: experts after the dense layers at the start, with a bias for their choice.
 pub(super) fn lfm2moe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = lfm2(p)?;
     experts(p, &mut spec)?;

@@ -9,7 +9,8 @@ use crate::spec::{
     Activation, ModelSpec, Need, NormSpec, OutputKind, RopeFactors, RopePairing, TemperatureSpec,
 };
 
-/// Llama: the decoder itself, with biases where the file has them, and with experts if the file's count of experts isn't 0.
+/// Llama: the decoder itself, with biases if the file has them, and with experts if the file's count of experts isn't
+/// 0.
 pub(super) fn llama(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let spec = family(p)?;
     let rotates_all = spec.attentions().all(|a| spec.ropes.first().is_some_and(|r| r.n_rot == a.head_dim_k));
@@ -128,7 +129,7 @@ pub(super) fn maincoder(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Pangu: pairs of halves, biases of the attention. Rotary factors, where a file has some, are not used.
+/// Pangu: rotary pairs across the halves of a head, and biases of the attention. A file's rotary factors are not used.
 pub(super) fn pangu(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = decoder(p, rms(p)?, HALVES)?;
     spec.output_bias = Need::Optional;
@@ -140,7 +141,7 @@ pub(super) fn pangu(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// OpenELM: heads and widths by layer, norms of Q and K, output tied to the embedding.
+/// OpenELM: numbers of heads and widths that differ by layer, norms of Q and K, output tied to the embedding.
 pub(super) fn openelm(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = rms(p)?;
     let mut spec = decoder(p, norm, HALVES)?;

@@ -10,8 +10,8 @@ use super::rope;
 use crate::error::LoadError;
 use crate::spec::{ModelSpec, Need, NormSpec, QkNormKind, QkNormSpec, TemperatureSpec};
 
-/// The number of positions in a chunk. It is also the position from which on queries that aren't rotated are scaled up. No key holds either
-/// number.
+/// The number of positions in a chunk. Queries of layers without a rotation are scaled up from this position on. No key
+/// holds either number.
 const CHUNK: u32 = 8192;
 
 /// Every fourth layer has no rotation.
@@ -27,7 +27,7 @@ pub(super) fn llama4(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     if p.opt_u32("attention.sliding_window")? != Some(0) {
         chunks(p, &mut spec)?;
     }
-    // Q and K get unit length after the rotation, except in Maverick, of 128 experts
+    // Q and K get unit length after the rotation, except in Maverick, which has 128 experts
     if n_experts != 128 {
         let norm = NormSpec { weighted: false, ..norm };
         let qk_norm = QkNormSpec { kind: QkNormKind::PerHead, norm, need: Need::Required, after_rope: true };
@@ -39,7 +39,7 @@ pub(super) fn llama4(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Which layers see chunks, and which rotate.
+/// Sets which layers see chunks, and which rotate.
 fn chunks(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError> {
     let chunked = windowed(p, spec, 4, |i, every| i % every < every - 1)?;
     if let Some(local) = window_rope(p, spec)? {
@@ -57,7 +57,7 @@ fn chunks(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// A mixture in every `interleave_moe_layer_step`-th layer, with a shared expert as wide as the others.
+/// Makes every `interleave_moe_layer_step`-th layer a mixture, with a shared expert as wide as the others.
 fn experts(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError> {
     let mut n_ff = p.per_layer("expert_feed_forward_length", spec.layers.len())?;
     let step = p.u32("interleave_moe_layer_step")? as usize;

@@ -9,8 +9,8 @@ use crate::error::LoadError;
 use crate::names;
 use crate::spec::{ModelSpec, Need, OutputKind, QkNormKind, QkNormSpec, RopeParams};
 
-/// MiMo 2: windows by layer with a rotation of their own, sinks where the file has them, sigmoid routing with a bias for the
-/// choice. The tensors say which layers have experts. Biases of Q, K and V are not used.
+/// MiMo 2: windows by layer with a rotation of their own, sinks if the file has them, sigmoid routing with a bias for
+/// the choice. The tensors say which layers have experts. Biases of Q, K and V are not used.
 pub(super) fn mimo2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = decoder(p, rms(p)?, HALVES)?;
     spec.output = OutputKind::Own;

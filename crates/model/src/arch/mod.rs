@@ -298,7 +298,8 @@ pub fn read_spec(gguf: &GgufSet<'_>, own: &[&dyn Architecture]) -> Result<ModelS
 /// Reads the specification of a file's draft head in the same way.
 ///
 /// # Errors
-/// As for [`read_spec`], and [`LoadError::NoDraftHead`] if the file has none, or its architecture's is not implemented.
+/// As for [`read_spec`], and [`LoadError::NoDraftHead`] if the file has no draft head, or draft heads of its
+/// architecture are not implemented.
 pub fn read_draft_head(gguf: &GgufSet<'_>, own: &[&dyn Architecture]) -> Result<ModelSpec, LoadError> {
     read(gguf, own, |architecture, params| {
         let none = |reason| Err(LoadError::NoDraftHead { architecture: architecture.name(), reason });

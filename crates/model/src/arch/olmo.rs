@@ -45,7 +45,7 @@ pub(super) fn olmo(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// What OLMo 2 and OLMoE share.
+/// Returns what OLMo 2 and OLMoE have in common.
 fn normed(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = rms(p)?;
     let mut spec = decoder(p, norm, HALVES)?;

@@ -13,7 +13,7 @@ pub(super) fn phi3(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Phi 3.5 MoE: biases everywhere, also after the norms.
+/// Phi 3.5 MoE: biases everywhere, including the norms.
 pub(super) fn phimoe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut norm = rms(p)?;
     norm.bias = Need::Required;

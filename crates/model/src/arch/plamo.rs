@@ -1,4 +1,4 @@
-//! PLaMo 1 and 3.
+//! PLaMo 1, 2 and 3.
 
 use super::decoder::{
     HALVES, decoder, each_dense, hybrid, norm_heads, norm_results, rms, window_rope, windows,
@@ -16,8 +16,8 @@ pub(super) fn plamo(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// PLaMo 2: a mixer with a state in the layers without key-value heads, else attention with norms of Q and K; norms before and
-/// after both halves, gate and up in one matrix.
+/// PLaMo 2: a mixer with a state in the layers without key-value heads, and attention with norms of Q and K in the
+/// others; norms before and after both halves, gate and up in one matrix.
 pub(super) fn plamo2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = rms(p)?;
     let mut spec = hybrid(p, norm, HALVES)?;

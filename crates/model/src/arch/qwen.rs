@@ -1,4 +1,4 @@
-//! Qwen 2 and 3, dense, as mixtures of experts, and the text part of their vision models.
+//! Qwen 1, 2 and 3, dense, as mixtures of experts, and the text part of their vision models; CogVLM, Mellum and Maple.
 
 use super::decoder::{HALVES, decoder, each_dense, each_moe, norm_heads, rms, window_rope, windows};
 use super::encoder::classifier;
@@ -49,7 +49,8 @@ pub(super) fn qwen2moe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Qwen 2 VL: Qwen 2. llama.cpp does not read the norms' epsilon, and loads the output's bias without adding it.
+/// Qwen 2 VL: Qwen 2. As in llama.cpp, the epsilon of the norms may be missing, and is then 0, and the bias of the
+/// output is not added.
 pub(super) fn qwen2vl(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = match p.has("attention.layer_norm_rms_epsilon") {
         true => rms(p)?,
@@ -61,7 +62,8 @@ pub(super) fn qwen2vl(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Qwen 3 VL: Qwen 3. A text token has the same position in all sections of the interleaved rotation, which so is Qwen 3's.
+/// Qwen 3 VL: Qwen 3. A text token has the same position in all sections of the interleaved rotation, which is
+/// therefore the same as Qwen 3's.
 pub(super) fn qwen3vl(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     p.opt_array("rope.dimension_sections", 3)?;
     qwen3(p)
@@ -73,8 +75,8 @@ pub(super) fn qwen3vlmoe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     qwen3moe(p)
 }
 
-/// Qwen 1: blocks half as wide as the file says. Q, K and V are one matrix of `3 n_embd` rows, of which a model with fewer
-/// key-value heads uses the first.
+/// Qwen 1: blocks half as wide as the file says. Q, K and V are one matrix of `3 n_embd` rows. A model with fewer
+/// key-value heads uses only the first of these rows.
 pub(super) fn qwen(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = decoder(p, rms(p)?, HALVES)?;
     spec.output = OutputKind::Own;
@@ -87,8 +89,8 @@ pub(super) fn qwen(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// CogVLM, its text part: Q, K and V are the thirds of one matrix, used as far as there are heads; one fixed rotation of the
-/// whole head. Its matrices for images are skipped.
+/// CogVLM, its text part: Q, K and V are the thirds of one matrix. A model with fewer heads uses the first rows of each
+/// third. There is one fixed rotation of the whole head. The matrices for images are skipped.
 pub(super) fn cogvlm(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = decoder(p, rms(p)?, HALVES)?;
     let third = spec.n_embd;
@@ -116,7 +118,8 @@ pub(super) fn mellum(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Maple: Qwen 3 MoE with windows by layer, which alone rotate, and experts whose gate and up values are clamped.
+/// Maple: Qwen 3 MoE with windows by layer; only layers with a window rotate. The gate and up values of experts are
+/// clamped.
 pub(super) fn maple(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = qwen3moe(p)?;
     spec.output = OutputKind::Own;

@@ -95,7 +95,7 @@ fn time_mix7(p: &Params<'_>, spec: &mut ModelSpec, norm: NormSpec) -> Result<(),
     Ok(())
 }
 
-/// Checks how many rows a layer keeps.
+/// Checks that the file's layers keep `n` rows for token shift.
 fn shifts(p: &Params<'_>, n: u32) -> Result<(), LoadError> {
     match p.opt_u32("token_shift_count")? {
         Some(found) if found != n => Err(p.unsupported("token_shift_count", Some(&n.to_string()))),
@@ -118,7 +118,7 @@ fn time_mix(p: &Params<'_>, spec: &ModelSpec, linear: bool) -> Result<RecurrentK
     }))
 }
 
-/// Halves the residual stream after every so many layers, if the file says so.
+/// Halves the residual stream after every `rescale_every_n_layers` layers, if the file has that key.
 fn halve(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError> {
     let every = p.opt_u32("rescale_every_n_layers")?.unwrap_or(0) as usize;
     if every > 0 {

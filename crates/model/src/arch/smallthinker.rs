@@ -8,8 +8,9 @@ use super::params::Params;
 use crate::error::LoadError;
 use crate::spec::{ModelSpec, Need, RouterInput};
 
-/// SmallThinker: the router reads what enters the layer, so that experts can be fetched while the attention runs; ReLU-gated
-/// experts. If the file has a window, then every fourth layer, from the first on, sees everything and does not rotate.
+/// SmallThinker: the router reads the input of the layer, so that experts can be fetched while the attention runs;
+/// ReLU-gated experts. If the file has a window, every fourth layer, starting with the first, sees everything and does
+/// not rotate.
 pub(super) fn smallthinker(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = decoder(p, rms(p)?, HALVES)?;
     experts(p, &mut spec)?;

@@ -165,7 +165,8 @@ pub(super) fn nemotron_h(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// The mixtures of Nemotron H: sigmoid routing with a bias for the choice, experts without gates, and a shared expert.
+/// Adds the mixtures of Nemotron H: sigmoid routing with a bias for the choice, experts without gates, and a shared
+/// expert.
 fn mixtures(p: &Params<'_>, spec: &mut ModelSpec, n_ff: &[u32]) -> Result<(), LoadError> {
     if p.opt_u32("expert_count")?.unwrap_or(0) == 0 {
         return Ok(());

@@ -5,8 +5,8 @@ use super::params::Params;
 use crate::error::LoadError;
 use crate::spec::{FfnInput, ModelSpec, Need, NormSpec, OutputKind, QkNormKind, QkNormSpec};
 
-/// StableLM: layer norms with biases, a part of each head rotated. The 12B model norms Q and K head by head and has no
-/// second norm: both halves of a layer read the first one's result.
+/// StableLM: layer norms with biases, and only a part of each head is rotated. The 12B model norms Q and K head by
+/// head, and has no second norm: both halves of a layer read the result of the first one.
 pub(super) fn stablelm(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let plain = layer_norm(p)?;
     let norm = NormSpec { bias: Need::Required, ..plain };

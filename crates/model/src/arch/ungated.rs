@@ -44,7 +44,8 @@ pub(super) fn gptneox(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Falcon: the halves run in parallel, with one norm (7B) or with a norm each (40B), where the attention has the second.
+/// Falcon: the halves run in parallel, with one norm for both (7B) or with one norm each (40B). In the latter case the
+/// attention has the second norm.
 pub(super) fn falcon(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = ungated(p, Activation::Gelu, Need::Never)?;
     spec.output = OutputKind::OwnOrTied;
@@ -61,7 +62,7 @@ pub(super) fn falcon(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Orion: gated blocks, and no other biases than the norms'.
+/// Orion: gated blocks, and layer norms with biases.
 pub(super) fn orion(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = NormSpec { bias: Need::Required, ..layer_norm(p)? };
     let mut spec = decoder(p, norm, HALVES)?;
@@ -69,7 +70,7 @@ pub(super) fn orion(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Biases of the norms, and as `bias` says of the attention's output and the blocks.
+/// Returns a decoder of this kind. `bias` says whether the attention's output and the blocks have biases.
 pub(super) fn ungated(p: &Params<'_>, activation: Activation, bias: Need) -> Result<ModelSpec, LoadError> {
     let mut spec = orion(p)?;
     spec.each_attention(|a| a.out_bias = bias);

@@ -41,7 +41,7 @@ pub(crate) struct LayerLayout {
     /// Index of the group whose pages hold the keys and values.
     pub(crate) group: usize,
     pub(crate) k_offset: usize,
-    /// The same as `k_offset` where the values are the rows that are stored as keys.
+    /// The same as `k_offset` if the values are the rows that are stored as keys.
     pub(crate) v_offset: usize,
     pub(crate) n_kv_heads: usize,
     pub(crate) head_dim_k: usize,

@@ -154,9 +154,10 @@ impl KvCache {
     /// Shortens a sequence to `len` positions, or to fewer. Returns how many positions are left; the caller has to compute the others
     /// again.
     ///
-    /// It is exact for models whose layers all see every position, and within the rows of the last pass if that was a speculative batch.
-    /// Otherwise, earlier positions may be gone: a window has moved on by more than [`KvOptions::rollback`], or a recurrent layer has
-    /// another state. The sequence then goes back to the nearest snapshot at or before `len`, or to its beginning.
+    /// Exactly `len` positions are left if every layer of the model sees every position, or if only rows of the last
+    /// pass are removed and that was a speculative batch. Otherwise, earlier positions may be gone: a window has moved
+    /// on by more than [`KvOptions::rollback`], or a recurrent layer has another state. The sequence then goes back to
+    /// the nearest snapshot at or before `len`, or to its beginning.
     ///
     /// # Errors
     /// If the sequence is unknown, or has fewer than `len` positions.

@@ -218,7 +218,7 @@ impl Snapshots {
         }
     }
 
-    /// Fills a free slot. The snapshot becomes one of the owners of `state`: the caller passes its own share on.
+    /// Fills a free slot. The snapshot becomes an owner of `state`: the caller gives its own share to it.
     fn write(
         &mut self,
         slot: usize,

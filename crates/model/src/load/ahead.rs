@@ -1,4 +1,4 @@
-//! What of a model's files a thread can read before it is computed with.
+//! The parts of a model's files that a thread can read ahead, before a token needs them.
 
 use std::ops::Range;
 

@@ -270,7 +270,7 @@ fn attention_weights(
     })
 }
 
-/// Q, and K and V where the layer has them.
+/// Q, and K and V if the layer has them.
 type Qkv = (Linear, Option<Linear>, Option<Linear>);
 
 /// Loads Q, K and V: each from a matrix of its own, or from the rows of a fused one. A fused matrix may have separate biases.
