@@ -41,7 +41,7 @@ enum HappyStatus
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
   /**
-   * It did what it was asked for.
+   * The call succeeded.
    */
   HAPPY_OK = 0,
   /**
@@ -57,11 +57,12 @@ enum HappyStatus
    */
   HAPPY_BUSY = 3,
   /**
-   * The cancel token was raised, or the progress callback said so.
+   * The cancel token was raised, or the progress callback returned 0.
    */
   HAPPY_CANCELLED = 4,
   /**
-   * The file or file descriptor cannot be read: look at the path, the permissions, the offset.
+   * The file or file descriptor cannot be read or written: check the path, the permissions, the offset and the free
+   * space.
    */
   HAPPY_FILE = 5,
   /**
@@ -69,7 +70,7 @@ enum HappyStatus
    */
   HAPPY_MODEL = 6,
   /**
-   * The plan is over the budget, or memory could not be had: plan for less, as the message says.
+   * The plan is over the budget, or the system refused memory: plan for less, as the message says.
    */
   HAPPY_MEMORY = 7,
   /**
@@ -85,7 +86,7 @@ enum HappyStatus
    */
   HAPPY_GRAMMAR = 10,
   /**
-   * The file has no tokenizer, or it cannot take the text or token.
+   * The file has no tokenizer, the text cannot be tokenized, or a token id is outside the vocabulary.
    */
   HAPPY_TOKENIZER = 11,
   /**
@@ -97,12 +98,12 @@ enum HappyStatus
    */
   HAPPY_SYSTEM = 13,
   /**
-   * An error of this library, which was contained: please report it. The session it happened in has to be freed.
+   * An error of this library, which was contained: please report it. The session in which it happened must be freed.
    */
   HAPPY_INTERNAL = 14,
   /**
-   * The session's file is damaged, of another version, sealed with another key, or its token ids mean something else here: another
-   * file or key is needed.
+   * The session's file is damaged, of another version, sealed with another key, or its token ids mean something else
+   * here. Another file or key is needed.
    */
   HAPPY_SESSION_FILE = 15,
   /**
@@ -199,7 +200,7 @@ enum HappyEventKind
    */
   HAPPY_EVENT_TOOL_CALL_START = 3,
   /**
-   * `text` is the next piece of the arguments of call `call`, as JSON: for callers that show them while they come.
+   * `text` is the next piece of the arguments of call `call`, as JSON: for callers that show them while they arrive.
    */
   HAPPY_EVENT_TOOL_CALL_ARGUMENTS = 4,
   /**
@@ -287,19 +288,19 @@ enum HappyPooling
    */
   HAPPY_POOLING_NONE = 1,
   /**
-   * Their mean.
+   * The mean of all hidden states.
    */
   HAPPY_POOLING_MEAN = 2,
   /**
-   * The first token's.
+   * The hidden state of the first token.
    */
   HAPPY_POOLING_CLS = 3,
   /**
-   * The last token's.
+   * The hidden state of the last token.
    */
   HAPPY_POOLING_LAST = 4,
   /**
-   * The scores of the model's classifier: one for each label, mostly one.
+   * The scores of the model's classifier: one for each label, and usually only one.
    */
   HAPPY_POOLING_RANK = 5,
 };
@@ -312,7 +313,7 @@ typedef int32_t HappyPooling;
 #endif // __cplusplus
 
 /**
- * What `happy_session_trim` gives back; each level does what those before it do.
+ * What `happy_session_trim` gives back. Each level includes the levels before it.
  */
 enum HappyTrimLevel
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -320,16 +321,16 @@ enum HappyTrimLevel
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
   /**
-   * Buffers for computing, which the next token takes again: nothing is lost.
+   * Buffers for computing. They are allocated again for the next token, and nothing is lost.
    */
   HAPPY_TRIM_SCRATCH = 0,
   /**
-   * Snapshots: conversations of models with windows or recurrent layers can go on, but going back computes them again. Their memory
-   * is used again and stays with the process.
+   * Snapshots. Conversations can continue, but in models with windows or recurrent layers, going back computes them
+   * again. The memory stays with the process, for reuse.
    */
   HAPPY_TRIM_SNAPSHOTS = 1,
   /**
-   * Branches, also those that were pinned. Their memory is used again and stays with the process.
+   * Branches, including those that were pinned. The memory stays with the process, for reuse.
    */
   HAPPY_TRIM_BRANCHES = 2,
   /**
@@ -382,7 +383,7 @@ typedef struct HappySampler HappySampler;
 typedef struct HappySession HappySession;
 
 /**
- * Text that the library made: UTF-8 (bytes, from `happy_token_piece`), followed by a NUL. Free it with
+ * Text that the library made: UTF-8 (any bytes, from `happy_token_piece`), followed by a NUL. Free it with
  * `happy_string_free`.
  */
 typedef struct HappyString {
@@ -391,7 +392,7 @@ typedef struct HappyString {
    */
   char *data;
   /**
-   * Bytes, without the NUL.
+   * Number of bytes, without the NUL.
    */
   size_t len;
 } HappyString;
@@ -434,7 +435,8 @@ typedef struct HappyLoadOptions {
    */
   uint32_t threads;
   /**
-   * Positions of a session. 0: what the model was trained for, at most 4096, and what fits the budget.
+   * Size of a session's context in tokens. 0: what the model was trained for, but at most 4096 and what fits the
+   * budget.
    */
   uint32_t context;
   /**
@@ -447,7 +449,8 @@ typedef struct HappyLoadOptions {
    */
   uint64_t memory_budget;
   /**
-   * Instruction set, such as `scalar`, `avx2`, `neon`, `dotprod`. Empty: the best that the machine has.
+   * Instruction set, such as `scalar`, `avx2` or `dotprod`; `happy_cpu` lists those of this machine, and another one
+   * gives `HAPPY_UNSUPPORTED`. Empty: the best that the machine has.
    */
   struct HappyText isa;
   /**
@@ -455,11 +458,11 @@ typedef struct HappyLoadOptions {
    */
   HappyProgress progress;
   /**
-   * Given to `progress`.
+   * Passed to `progress` as `user`.
    */
   void *progress_user;
   /**
-   * Ends loading early; may be NULL.
+   * Ends loading early, with `HAPPY_CANCELLED`; may be NULL.
    */
   const struct HappyCancel *cancel;
   /**
@@ -472,17 +475,17 @@ typedef struct HappyLoadOptions {
    */
   uint32_t copy;
   /**
-   * Adapters (LoRA) with which sessions begin, in the order in which they are added: each a file, or `FILE=SCALE`. The
-   * scale is 1 if none is given. NULL: no adapters.
+   * Adapters (LoRA) with which sessions begin, in the order in which their results are added. Each is the path of a
+   * file, or `FILE=SCALE`; the scale is 1 if none is given. NULL: no adapters.
    */
   const struct HappyText *adapters;
   /**
-   * How many.
+   * Number of elements.
    */
   size_t n_adapters;
   /**
-   * Rank of adapters to plan for: the most that sessions may change to, the sum of the ranks of those that are used at
-   * once. 0: that of `adapters`.
+   * Maximum rank of adapters to plan for: the sum of the ranks of all adapters that a session uses at once. 0: that of
+   * `adapters`.
    */
   uint32_t adapter_rank;
   /**
@@ -491,34 +494,34 @@ typedef struct HappyLoadOptions {
    */
   uint32_t embeddings;
   /**
-   * Maximum bytes for snapshots, to which a conversation can go back in models with windows or recurrent states, which
-   * would be computed from the beginning otherwise. At most an eighth of the memory budget is taken, and nothing for
-   * models that need none. Default: 33554432 (32 MiB); 0: no snapshots.
+   * Maximum bytes for snapshots. In models with windows or recurrent states, a conversation can go back only to a
+   * snapshot; without one, it is computed again from the beginning. At most an eighth of the memory budget is taken,
+   * and nothing for models that need no snapshots. Default: 33554432 (32 MiB); 0: no snapshots.
    */
   uint64_t snapshot_bytes;
   /**
-   * Prompts that a session keeps computed beside its conversation's own, for branches, edits and pinned prefixes.
-   * Default: 0.
+   * Number of prompts that a session keeps computed in addition to that of its conversation: for branches, edits and
+   * pinned prefixes. Default: 0.
    */
   uint32_t branches;
   /**
-   * Most tokens, up to 7, that sessions guess from their own texts and compute ahead. Where a text repeats its prompt,
-   * as an edit or a summary does, answers come faster, with the same words. Each takes memory for its logits, and
-   * where that is short, fewer are guessed. Default: 0.
+   * Maximum number of tokens, from 0 to 7, that sessions guess from their own texts and compute ahead. If a text
+   * repeats its prompt, as an edit or a summary does, answers come faster, with the same words. Each guess takes
+   * memory for its logits; if memory is short, fewer are guessed. Default: 0, no guesses.
    */
   uint32_t draft_tokens;
   /**
-   * Bytes of keys and values for what these don't share with the conversation. With fewer than they need, those that
-   * were used least recently are given up. Default: 0.
+   * Bytes for the keys and values that the prompts of `branches` don't share with the conversation. If they need more,
+   * the least recently used are dropped. Default: 0.
    */
   uint64_t branch_bytes;
   /**
-   * 1: sessions guess with the file's draft head, too (multi-token prediction), if `draft_tokens` is not 0. A file
-   * without one is refused. 0: they guess from their texts alone.
+   * 1: sessions also guess with the file's draft head (multi-token prediction), if `draft_tokens` is not 0. A file
+   * without one is refused with `HAPPY_MODEL`. 0: they guess from their texts alone.
    */
   uint32_t draft_head;
   /**
-   * 0.
+   * Must be 0.
    */
   uint32_t reserved;
 } HappyLoadOptions;
@@ -532,7 +535,7 @@ typedef struct HappyPlan {
    */
   uint32_t size;
   /**
-   * 1 if it fits the budget.
+   * 1 if it fits the budget, otherwise 0.
    */
   uint32_t fits;
   /**
@@ -541,8 +544,8 @@ typedef struct HappyPlan {
    */
   uint64_t anon_bytes;
   /**
-   * Bytes that it may take: the option's, else what the machine has free and the limits of the process (control
-   * groups, RLIMIT_DATA, RLIMIT_AS) leave. UINT64_MAX if the system does not tell.
+   * The budget in bytes: the option `memory_budget`, or what the machine has free and the limits of the process
+   * (control groups, RLIMIT_DATA, RLIMIT_AS) leave. UINT64_MAX if the system does not tell.
    */
   uint64_t budget_bytes;
   /**
@@ -562,7 +565,7 @@ typedef struct HappyPlan {
    */
   uint64_t tokenizer_bytes;
   /**
-   * Positions of a session.
+   * Size of a session's context in tokens.
    */
   uint32_t context;
   /**
@@ -583,8 +586,8 @@ typedef struct HappyPlan {
    */
   uint32_t weights_copied;
   /**
-   * The context that was planned for at first, if it had to shrink to fit the budget; else 0. It shrinks only if the
-   * options ask for no size.
+   * The context that was planned for at first, if it had to shrink to fit the budget; otherwise 0. It shrinks only
+   * if the options leave its size open.
    */
   uint32_t shrunk_from;
   /**
@@ -592,8 +595,9 @@ typedef struct HappyPlan {
    */
   uint64_t table_bytes;
   /**
-   * Maximum bytes of the vocabulary that grammars, JSON schemas and tools need, on top of `anon_bytes`: taken when
-   * the first of them is used; if the budget does not leave them, that turn fails with `HAPPY_MEMORY`.
+   * Maximum bytes of the vocabulary that grammars, JSON schemas and tools need, in addition to `anon_bytes`. They
+   * are taken when the first of these is used; if the budget has no room for them, that turn fails with
+   * `HAPPY_MEMORY`.
    */
   uint64_t grammar_bytes;
   /**
@@ -615,15 +619,15 @@ typedef struct HappyFilePart {
    */
   int32_t fd;
   /**
-   * 0.
+   * Must be 0.
    */
   uint32_t reserved;
   /**
-   * Bytes of the file before the part.
+   * Offset of the part in the file, in bytes.
    */
   uint64_t offset;
   /**
-   * Bytes of the part; 0: to the end of the file.
+   * Length of the part in bytes; 0: to the end of the file.
    */
   uint64_t length;
 } HappyFilePart;
@@ -681,8 +685,8 @@ typedef struct HappySamplerOptions {
    */
   float top_n_sigma;
   /**
-   * Chance that the top choices but the least probable of them are excluded (XTC). From 0 to 1; 0 turns XTC off.
-   * Default: 0.
+   * Probability that all top choices except for the least probable one are excluded (XTC). From 0 to 1; 0 turns XTC
+   * off. Default: 0.
    */
   float xtc_probability;
   /**
@@ -700,8 +704,8 @@ typedef struct HappySamplerOptions {
    */
   float dynatemp_exponent;
   /**
-   * Divide the logits of recent tokens by this (multiply, if below 0). Above 0; 1 is neutral, less favors repetition.
-   * Default: 1.
+   * Divide positive logits of recent tokens by this, and multiply negative ones. Above 0; 1 is neutral, less favors
+   * repetition. Default: 1.
    */
   float repeat_penalty;
   /**
@@ -736,8 +740,8 @@ typedef struct HappySamplerOptions {
    */
   float adaptive_target;
   /**
-   * Share of its past choices that adaptive-p still counts after each token: it averages over about 1 / (1 - X)
-   * tokens. From 0 to 0.99. Default: 0.9.
+   * Weight of the past in adaptive-p's average of its choices: it averages over about 1 / (1 - X) tokens. From 0 to
+   * 0.99. Default: 0.9.
    */
   float adaptive_decay;
   /**
@@ -761,7 +765,7 @@ typedef struct HappySamplerOptions {
    */
   uint32_t mirostat;
   /**
-   * 0.
+   * Must be 0.
    */
   uint32_t reserved;
   /**
@@ -774,15 +778,15 @@ typedef struct HappySamplerOptions {
    */
   const struct HappyText *dry_breakers;
   /**
-   * How many.
+   * Number of elements.
    */
   size_t n_dry_breakers;
   /**
-   * What is added to the logits of tokens: finite, or minus infinity, which forbids a token. May be NULL.
+   * Numbers to add to the logits of tokens: finite, or minus infinity, which forbids a token. NULL: none.
    */
   const struct HappyLogitBias *logit_bias;
   /**
-   * How many.
+   * Number of elements.
    */
   size_t n_logit_bias;
 } HappySamplerOptions;
@@ -796,7 +800,7 @@ typedef struct HappySessionOptions {
    */
   uint32_t size;
   /**
-   * 1: answer although the chat template has no place for the system message, the tools or a variable, which the model
+   * 1: answer even if the chat template has no place for the system message, the tools or a variable, which the model
    * then never sees. 0: such a turn fails with `HAPPY_TEMPLATE`.
    */
   uint32_t ignore_unused;
@@ -809,7 +813,8 @@ typedef struct HappySessionOptions {
    */
   struct HappyText tools;
   /**
-   * A JSON object with more variables for the template, like `{"enable_thinking": false}`. Empty: no variables.
+   * A JSON object with additional variables for the template, such as `{"enable_thinking": false}`. Empty: no
+   * variables.
    */
   struct HappyText template_vars;
   /**
@@ -870,7 +875,7 @@ typedef struct HappyMemory {
    */
   uint64_t process_peak_bytes;
   /**
-   * Positions of the context that are taken.
+   * Number of positions of the context that are in use.
    */
   uint64_t positions;
 } HappyMemory;
@@ -884,35 +889,35 @@ typedef struct HappyReuse {
    */
   uint32_t size;
   /**
-   * Sequences that are kept beside the conversation's own: see the load option `branches`.
+   * Number of sequences that are kept in addition to the conversation's own: see the load option `branches`.
    */
   uint32_t branches;
   /**
-   * Prompts so far.
+   * Number of prompts so far.
    */
   uint64_t prompts;
   /**
-   * Tokens of those prompts.
+   * Number of tokens of those prompts.
    */
   uint64_t prompt_tokens;
   /**
-   * Tokens among them that were there already.
+   * Number of those tokens that the KV cache already held.
    */
   uint64_t reused_tokens;
   /**
-   * Branches that were given up, for want of memory or of branches.
+   * Number of branches that were dropped because memory or branches ran out.
    */
   uint64_t evicted_branches;
   /**
-   * Messages that the last turn's prompt left out, as the option `context_policy` says.
+   * Number of messages that the last turn's prompt left out, as the option `context_policy` says.
    */
   uint64_t dropped_messages;
   /**
-   * Tokens that were guessed and computed ahead: see the load option `draft_tokens`.
+   * Number of tokens that were guessed and computed ahead: see the load option `draft_tokens`.
    */
   uint64_t guessed_tokens;
   /**
-   * Those of them that turned out right: each spared a pass.
+   * Number of guesses that turned out right. Each saved a pass.
    */
   uint64_t accepted_tokens;
 } HappyReuse;
@@ -942,7 +947,7 @@ typedef struct HappyGenerateOptions {
    */
   const struct HappyText *stop;
   /**
-   * How many.
+   * Number of elements.
    */
   size_t n_stop;
   /**
@@ -954,11 +959,12 @@ typedef struct HappyGenerateOptions {
    */
   struct HappyText json_schema;
   /**
-   * Deliver text when this many milliseconds have passed since the last text event. 0: time is not a reason.
+   * Deliver text when this many milliseconds have passed since the last text event. 0: never because of time.
    */
   uint32_t coalesce_ms;
   /**
-   * Deliver text when this many bytes of UTF-8 have come. 0: size is not a reason; both 0: as soon as there is text.
+   * Deliver text when this many bytes of UTF-8 have come. 0: never because of size. If both are 0, text is delivered
+   * at once.
    */
   uint32_t coalesce_bytes;
   /**
@@ -970,11 +976,11 @@ typedef struct HappyGenerateOptions {
    */
   uint32_t drop_cancelled;
   /**
-   * 1: go on when the model wants to end.
+   * 1: continue when the model wants to end its answer. 0: end there.
    */
   uint32_t ignore_end;
   /**
-   * 0.
+   * Must be 0.
    */
   uint32_t reserved;
   /**
@@ -990,7 +996,7 @@ typedef struct HappyGenerateOptions {
  */
 typedef struct HappyEvent {
   /**
-   * `sizeof(HappyEvent)`; in callbacks the library's own.
+   * `sizeof(HappyEvent)`; in callbacks, the size that the library has.
    */
   uint32_t size;
   /**
@@ -1085,8 +1091,8 @@ typedef struct HappyEmbedOptions {
    */
   uint32_t size;
   /**
-   * How the hidden states of a text become one vector, a `HappyPooling`. Default: as the model's file says; if it does
-   * not, that is an error.
+   * How the hidden states of a text become one vector, a `HappyPooling`. Default: as the model's file says; a file
+   * that does not say it is an error.
    */
   int32_t pooling;
   /**
@@ -1099,11 +1105,12 @@ typedef struct HappyEmbedOptions {
    */
   uint32_t unnormalized;
   /**
-   * 1: shorten texts of more tokens than the context; the special token at the end stays there. 0: they are an error.
+   * 1: shorten texts of more tokens than the context; the special token at the end stays there. 0: such texts give
+   * `HAPPY_CONTEXT_FULL`.
    */
   uint32_t truncate;
   /**
-   * 0.
+   * Must be 0.
    */
   uint32_t reserved;
 } HappyEmbedOptions;
@@ -1156,7 +1163,7 @@ typedef struct HappyEmbedding {
    */
   uint64_t tokens;
   /**
-   * Tokens that were left out because the text is too long.
+   * Number of tokens that were left out because the text is too long.
    */
   uint64_t left_out;
 } HappyEmbedding;
@@ -1185,8 +1192,8 @@ extern "C" {
 HappyStatus happy_error_status(const struct HappyError *error);
 
 /**
- * The message of an error: UTF-8 followed by a NUL, valid until the error is freed. `len` receives the bytes without
- * the NUL, and may be NULL. If the handle is not an error: an empty text.
+ * Returns the message of an error: UTF-8 followed by a NUL, valid until the error is freed. `len` receives the number
+ * of bytes without the NUL, and may be NULL. Returns an empty text if the handle is not an error.
  */
 const char *happy_error_message(const struct HappyError *error,
                                 size_t *len);
@@ -1203,12 +1210,13 @@ HappyStatus happy_error_free(struct HappyError *error);
 HappyStatus happy_string_free(struct HappyString *string);
 
 /**
- * The version of this interface. A program that was compiled against version N runs with every library that says N.
+ * Returns the version of this interface. A program that was compiled against version N runs with every library that
+ * returns N.
  */
 uint32_t happy_abi_version(void);
 
 /**
- * The library's version, like `0.1.0`, with a NUL; never freed.
+ * Returns the library's version, such as `1.2.3`, with a NUL. It is never freed.
  */
 const char *happy_version(void);
 
@@ -1220,9 +1228,9 @@ HappyStatus happy_cpu(struct HappyString *out,
                       struct HappyError **error);
 
 /**
- * Sends messages up to `level` (a `HappyLogLevel`) to `on_log`, from now on; NULL: to nobody, which is the default.
- * When this returns, the callback that was set before is not running and will not be called again. From within the
- * callback it gives `HAPPY_BUSY`.
+ * Sends messages up to `level` (a `HappyLogLevel`) to `on_log` from now on. With NULL, which is the default, nobody
+ * receives them. When this returns, the callback that was set before is not running and will not be called again. A
+ * call from within the callback gives `HAPPY_BUSY`.
  */
 HappyStatus happy_set_log(HappyOnLog on_log,
                           void *user,
@@ -1245,7 +1253,7 @@ HappyStatus happy_load_options_init(struct HappyLoadOptions *options, size_t siz
 HappyStatus happy_cancel_new(struct HappyCancel **out, struct HappyError **error);
 
 /**
- * Raises a cancel token: what uses it ends within milliseconds, or with the token of text that is being computed.
+ * Raises a cancel token. Work that uses it ends within milliseconds, or after the token that is being computed.
  */
 HappyStatus happy_cancel_raise(const struct HappyCancel *cancel,
                                struct HappyError **error);
@@ -1256,14 +1264,14 @@ HappyStatus happy_cancel_raise(const struct HappyCancel *cancel,
 HappyStatus happy_cancel_lower(const struct HappyCancel *cancel, struct HappyError **error);
 
 /**
- * Frees a cancel token; work that began with it still sees whether it was raised before. NULL is fine.
+ * Frees a cancel token. Work that began with it still sees whether it was raised before. NULL is fine.
  */
 HappyStatus happy_cancel_free(struct HappyCancel *cancel);
 
 /**
- * Plans the memory for running the model of a file, from its header; of a split model any part will do. A plan over
- * the budget is not an error here: `fits` is then 0. Nothing is loaded; the file is mapped during the call, or with
- * `copy` its header is read. `options` may be NULL: all defaults.
+ * Plans the memory for running the model of a file, from its header; for a split model, give the path of any part. A
+ * plan over the budget is not an error here: `fits` is then 0. Nothing is loaded; the file is mapped during the call,
+ * or with `copy` its header is read. `options` may be NULL: all defaults.
  */
 HappyStatus happy_plan_file(const char *path,
                             size_t path_len,
@@ -1293,8 +1301,9 @@ HappyStatus happy_plan_fds(const struct HappyFilePart *parts,
                            struct HappyError **error);
 
 /**
- * Loads the model of a file, or of a split model by any of its parts, the others next to it. Over the budget gives
- * `HAPPY_MEMORY`, with the numbers and what would fit, before anything big is read. `options` may be NULL: all
+ * Loads the model of a file, or a split model by the path of any part, if the other parts are next to it. A model over
+ * the budget gives `HAPPY_MEMORY`, with the numbers and what would fit, before anything big is read. A file that
+ * cannot be read gives `HAPPY_FILE`, and one that is not a supported model `HAPPY_MODEL`. `options` may be NULL: all
  * defaults.
  */
 HappyStatus happy_model_open_file(const char *path,
@@ -1305,7 +1314,7 @@ HappyStatus happy_model_open_file(const char *path,
 
 /**
  * Loads the model that is in `length` bytes (0: all) of a file from `offset` on, such as an asset of an Android
- * package. Any offset will do. The descriptor is duplicated: the caller may close it after the call.
+ * package. The offset needs no alignment. The descriptor is duplicated: the caller may close it after the call.
  */
 HappyStatus happy_model_open_fd(int32_t fd,
                                 uint64_t offset,
@@ -1324,25 +1333,25 @@ HappyStatus happy_model_open_fds(const struct HappyFilePart *parts,
                                  struct HappyError **error);
 
 /**
- * Frees a model. Its sessions keep what they need, and go on. NULL is fine.
+ * Frees a model. Its sessions keep what they need, and continue to work. NULL is fine.
  */
 HappyStatus happy_model_free(struct HappyModel *model);
 
 /**
- * Makes all sessions of a model wait before their next token, or their next part of a prompt, until `happy_model_resume`: for an app
- * that goes to the background. What is being computed ends first. A turn that is cancelled or closed ends while it waits;
- * `happy_session_trim` gives memory of idle sessions back.
+ * Makes all sessions of a model wait before their next token, or their next part of a prompt, until
+ * `happy_model_resume`: for an app that goes to the background. What is being computed is finished first. A turn that
+ * is cancelled or closed while it waits ends. `happy_session_trim` gives memory of idle sessions back.
  */
 HappyStatus happy_model_pause(const struct HappyModel *model,
                               struct HappyError **error);
 
 /**
- * Lets the sessions of a model go on after `happy_model_pause`. Does nothing otherwise.
+ * Lets the sessions of a model continue after `happy_model_pause`. Does nothing if they are not paused.
  */
 HappyStatus happy_model_resume(const struct HappyModel *model, struct HappyError **error);
 
 /**
- * Returns the plan of a loaded model: what a session of it takes.
+ * Returns the plan of a loaded model: the memory that the model and one session take.
  */
 HappyStatus happy_model_plan(const struct HappyModel *model,
                              struct HappyPlan *out,
@@ -1350,8 +1359,8 @@ HappyStatus happy_model_plan(const struct HappyModel *model,
 
 /**
  * Describes a model as a JSON object: `architecture`, `name`, `parameters`, `trained_context`, `vocabulary`, `layers`,
- * `file_type`, `chat_template` (a boolean), `chat_template_error`, `reply_format`, and with `metadata` (not 0) all of
- * the file's, long arrays shortened.
+ * `file_type`, `chat_template` (a boolean), `chat_template_error` and `reply_format`. If `metadata` is not 0, it also
+ * has `metadata`: all pairs of the file, of long arrays only the length and the first elements.
  */
 HappyStatus happy_model_info(const struct HappyModel *model,
                              int32_t metadata,
@@ -1360,8 +1369,8 @@ HappyStatus happy_model_info(const struct HappyModel *model,
 
 /**
  * Turns a text into tokens. The first `capacity` of them are written to `tokens` (which may be NULL if `capacity` is
- * 0), and `count` says how many there are. With `special` (not 0) the strings of control tokens become those tokens,
- * and BOS and EOS are added where the model wants them.
+ * 0), and `count` receives how many there are. With `special` (not 0) the strings of control tokens become those
+ * tokens, and BOS and EOS are added if the model wants them.
  */
 HappyStatus happy_tokenize(const struct HappyModel *model,
                            const char *text_data,
@@ -1373,8 +1382,8 @@ HappyStatus happy_tokenize(const struct HappyModel *model,
                            struct HappyError **error);
 
 /**
- * Turns tokens into text; bytes that are not UTF-8 become U+FFFD. With `special` (not 0) control tokens give their
- * strings, else nothing.
+ * Turns tokens into text; bytes that are not UTF-8 become U+FFFD. With `special` (not 0) control tokens become their
+ * strings; otherwise they are left out. An id outside the vocabulary gives `HAPPY_TOKENIZER`.
  */
 HappyStatus happy_detokenize(const struct HappyModel *model,
                              const uint32_t *tokens,
@@ -1384,7 +1393,8 @@ HappyStatus happy_detokenize(const struct HappyModel *model,
                              struct HappyError **error);
 
 /**
- * Returns the bytes of one token, which may be only a part of a character.
+ * Returns the bytes of one token, which may be only a part of a character. An id outside the vocabulary gives
+ * `HAPPY_TOKENIZER`.
  */
 HappyStatus happy_token_piece(const struct HappyModel *model,
                               uint32_t token,
@@ -1392,8 +1402,10 @@ HappyStatus happy_token_piece(const struct HappyModel *model,
                               struct HappyError **error);
 
 /**
- * Renders the prompt that the model's template makes of messages, a JSON array like `[{"role": "user", "content":
- * "Hi"}]`. `tools` is a JSON array or empty. With `answer` (not 0) the prompt ends with the header of an answer.
+ * Renders the prompt that the model's template makes of messages, a JSON array like
+ * `[{"role": "user", "content": "Hi"}]`. `tools` is a JSON array or empty. With `answer` (not 0) the prompt ends with
+ * the header of an answer. A model without a template, or a template that refuses the messages, gives
+ * `HAPPY_TEMPLATE`.
  */
 HappyStatus happy_apply_template(const struct HappyModel *model,
                                  const char *messages,
@@ -1419,7 +1431,7 @@ HappyStatus happy_sampler_new(const struct HappySamplerOptions *options,
                               struct HappyError **error);
 
 /**
- * Frees a sampler; a turn that began with it goes on. NULL is fine.
+ * Frees a sampler. A turn that began with it continues. NULL is fine.
  */
 HappyStatus happy_sampler_free(struct HappySampler *sampler);
 
@@ -1439,13 +1451,14 @@ HappyStatus happy_session_new(const struct HappyModel *model,
                               struct HappyError **error);
 
 /**
- * Frees a session. A call that another thread, or a callback's caller, has in it ends by itself, with
- * `HAPPY_FINISH_CANCELLED`, at its next token or part of the prompt; memory and threads go with it. NULL is fine.
+ * Frees a session. A call that is still running in it, in another thread or around a callback, ends by itself with
+ * `HAPPY_FINISH_CANCELLED`, at its next token or part of the prompt; memory and threads are freed then. NULL is fine.
  */
 HappyStatus happy_session_free(struct HappySession *session);
 
 /**
- * Adds a message, without an answer: `role` is `user`, `assistant`, `system`, `tool` or what the template knows.
+ * Adds a message without answering it. `role` is `user`, `assistant`, `system`, `tool`, or another one that the
+ * template knows.
  */
 HappyStatus happy_session_add_message(const struct HappySession *session,
                                       const char *role,
@@ -1470,7 +1483,8 @@ HappyStatus happy_session_messages(const struct HappySession *session,
                                    struct HappyError **error);
 
 /**
- * Keeps the first `count` messages, the system message counted; the next turn computes only what is new.
+ * Keeps the first `count` messages, including the system message, and removes the others; the next turn computes only
+ * what is new. If there are fewer, it gives `HAPPY_INVALID_ARGUMENT`.
  */
 HappyStatus happy_session_truncate(const struct HappySession *session,
                                    size_t count,
@@ -1482,9 +1496,10 @@ HappyStatus happy_session_truncate(const struct HappySession *session,
 HappyStatus happy_session_clear(const struct HappySession *session, struct HappyError **error);
 
 /**
- * Uses these adapters (LoRA) from now on, each `FILE` or `FILE=SCALE`, in the order in which they are added; with 0 of
- * them: with the model alone. The next turn computes again what the KV cache holds from other adapters. Their ranks
- * together are at most `adapter_rank` of the load options. Files stay mapped, and no weight is copied.
+ * Uses these adapters (LoRA) from now on, in the order in which their results are added; without any, the model alone.
+ * Each is the path of a file, or `FILE=SCALE`. If the KV cache holds what was computed with other adapters, the next
+ * turn computes it again. The ranks of the adapters together are at most `adapter_rank` of the load options. Files
+ * stay mapped, and no weight is copied. After an error nothing has changed.
  */
 HappyStatus happy_session_set_adapters(const struct HappySession *session,
                                        const struct HappyText *adapters,
@@ -1509,10 +1524,11 @@ HappyStatus happy_session_memory(const struct HappySession *session,
                                  struct HappyError **error);
 
 /**
- * Writes the session into a new file (`*.happy`), which replaces one at the same path, and appends every turn that ends from
- * now on: its messages, its tokens and what was computed of them. The file survives the end of the process at any time, with the
- * turns that had ended, and an answer up to at most 32 tokens before it was cut off. It is sealed if the session's options have a `file_key`. A turn that cannot be saved does not fail:
- * `happy_session_file` says why it was not saved, and the next turn tries again.
+ * Writes the session into a new file (`*.happy`), which replaces one at the same path, and appends every turn that
+ * ends from now on: its messages, its tokens and what was computed of them. If the process ends at any time, the file
+ * has all turns that had ended, and an unfinished answer except for at most its last 32 tokens. It is sealed if the
+ * session's options have a `file_key`. A turn that cannot be saved does not fail: `happy_session_file` says why it was
+ * not saved, and the next turn tries again.
  */
 HappyStatus happy_session_save(const struct HappySession *session,
                                const char *path,
@@ -1520,11 +1536,12 @@ HappyStatus happy_session_save(const struct HappySession *session,
                                struct HappyError **error);
 
 /**
- * Goes on with the conversation of a file, in the place of the session's own, and appends every turn to it. Nothing is computed: the
- * next turn answers with the same bits as if the process had never ended. Tools, variables and sampling are this session's. If the
- * process ended within an answer (`unfinished` of `happy_session_file`), a turn without a text tells that answer from its beginning
- * and goes on with the same text; with other options than it was begun with, the message is answered again. After an error the
- * conversation is as it was; `HAPPY_REPLAY` says that `happy_session_replay` helps.
+ * Continues with the conversation of a file instead of the session's own, and appends every turn to it. Nothing is
+ * computed: the next turn answers with the same bits as if the process had never ended. Tools, variables and sampling
+ * are those of this session. If the process ended within an answer (`unfinished` of `happy_session_file`), a turn
+ * without a text returns that answer from its beginning and continues with the same text; if the options differ from
+ * those that it was begun with, the message is answered again. After an error the conversation is as it was.
+ * `HAPPY_REPLAY` says that `happy_session_replay` can use the file.
  */
 HappyStatus happy_session_restore(const struct HappySession *session,
                                   const char *path,
@@ -1532,9 +1549,9 @@ HappyStatus happy_session_restore(const struct HappySession *session,
                                   struct HappyError **error);
 
 /**
- * As `happy_session_restore`, for a file that was computed with something else, as after an update of the model or of the library:
- * its tokens are computed again, and the file is written anew. `cancel`, which may be NULL, ends that with `HAPPY_CANCELLED`; the
- * file is then as it was.
+ * Does the same as `happy_session_restore` for a file that was computed with something else, for example before an
+ * update of the model or of the library: its tokens are computed again, and the file is rewritten. `cancel`, which may
+ * be NULL, ends that with `HAPPY_CANCELLED`; the file is then as it was.
  */
 HappyStatus happy_session_replay(const struct HappySession *session,
                                  const char *path,
@@ -1543,84 +1560,89 @@ HappyStatus happy_session_replay(const struct HappySession *session,
                                  struct HappyError **error);
 
 /**
- * Saves what is new now, as the end of a turn does: for messages that were added or taken back between two turns, and to try again
- * after a full disk. Without a file: `HAPPY_INVALID_ARGUMENT`.
+ * Saves what is new, as the end of a turn does: for messages that were added or removed between two turns, and to try
+ * again after a full disk. Without a file, it gives `HAPPY_INVALID_ARGUMENT`.
  */
 HappyStatus happy_session_append(const struct HappySession *session,
                                  struct HappyError **error);
 
 /**
- * Writes the session's file anew, without what later turns replaced. A file of more than 4 MiB, half of which was replaced, is
- * written anew at the end of a turn by itself.
+ * Rewrites the session's file without what later turns replaced. At the end of a turn, the library does this by itself
+ * for a file of more than 4 MiB, half of which was replaced. Without a file, it gives `HAPPY_INVALID_ARGUMENT`.
  */
 HappyStatus happy_session_compact(const struct HappySession *session,
                                   struct HappyError **error);
 
 /**
- * Goes on without the file, which stays as it is. Freeing the session does the same.
+ * Continues without the file, which stays as it is. Freeing the session does the same.
  */
 HappyStatus happy_session_close_file(const struct HappySession *session, struct HappyError **error);
 
 /**
- * What is in the session's file, as a JSON object: `path`, `turns`, `tokens`, `messages`, `bytes`, `sealed` (a boolean),
- * `unfinished`: tokens of an answer that was cut off, 0 if none was; and `problem`: why the last turn could not be saved, or null. `{}` without a file.
+ * Describes the session's file as a JSON object: `path`, `turns`, `tokens`, `messages`, `bytes`, `sealed` (a boolean),
+ * `unfinished` (the number of tokens of an answer that was cut off, or 0), and `problem`: why the last turn could not
+ * be saved, or null. Without a file, the object is empty.
  */
 HappyStatus happy_session_file(const struct HappySession *session,
                                struct HappyString *out,
                                struct HappyError **error);
 
 /**
- * Takes the answer to the last message of the user back: `happy_chat` or `happy_start` without a text answer it again, and compute
- * next to nothing before the first token.
+ * Removes the answer to the user's last message. `happy_chat` or `happy_start` without a text then answer it again,
+ * and compute next to nothing before the first token. If the user wrote no message, it gives `HAPPY_INVALID_ARGUMENT`.
  */
 HappyStatus happy_session_regenerate(const struct HappySession *session,
                                      struct HappyError **error);
 
 /**
- * Goes back to before message `number` of the user, from 1; 0: the last one. The next turn says it otherwise, and computes only what
- * follows the part that stays.
+ * Removes message `number` of the user, from 1 (0 is the last one), and everything after it, so that the next turn can
+ * replace it. That turn computes only what follows the part that stays. If there is no such message, it gives
+ * `HAPPY_INVALID_ARGUMENT`.
  */
 HappyStatus happy_session_edit(const struct HappySession *session,
                                uint32_t number,
                                struct HappyError **error);
 
 /**
- * Keeps the conversation as it is, goes on in a copy, and gives the number of that branch. The first conversation has number 1. With
- * the load option `branches`, what was computed of them stays, too.
+ * Keeps the conversation as it is, continues in a copy, and writes the number of this new branch to `out`. The first
+ * conversation has number 1. With the load option `branches`, what was computed of them is kept, too.
  */
 HappyStatus happy_session_branch(const struct HappySession *session,
                                  uint32_t *out,
                                  struct HappyError **error);
 
 /**
- * Keeps the conversation as it is, and goes on with branch `number`.
+ * Keeps the conversation as it is, and switches to branch `number`, from 1. If there is no such branch, it gives
+ * `HAPPY_INVALID_ARGUMENT`.
  */
 HappyStatus happy_session_go_to_branch(const struct HappySession *session,
                                        uint32_t number,
                                        struct HappyError **error);
 
 /**
- * Keeps what is computed now, such as a long system prompt, until `happy_session_unpin`: it is not given up for other branches. Needs
- * the load option `branches`.
+ * Keeps what is computed now, such as a long system prompt, until `happy_session_unpin`, even if memory for other
+ * branches is short. It needs the load option `branches`: if none of them is free, or nothing is computed, it gives
+ * `HAPPY_INVALID_ARGUMENT`.
  */
 HappyStatus happy_session_pin(const struct HappySession *session,
                               struct HappyError **error);
 
 /**
- * What was pinned goes like the rest when memory for branches is short.
+ * Unpins everything, so that it can be dropped like the rest when memory for branches is short.
  */
 HappyStatus happy_session_unpin(const struct HappySession *session, struct HappyError **error);
 
 /**
- * What the turns of the session did not have to compute.
+ * Returns how much the turns of the session did not have to compute.
  */
 HappyStatus happy_session_reuse(const struct HappySession *session,
                                 struct HappyReuse *out,
                                 struct HappyError **error);
 
 /**
- * Gives memory back to the system, as much as the `HappyTrimLevel` says: for an app that goes to the background, or is told that memory
- * is short. The conversation stays. With a file, what was computed is read from it for the next turn; else it is computed again.
+ * Gives memory back to the system, as much as the `HappyTrimLevel` says: for an app that goes to the background, or is
+ * told that memory is short. The conversation stays. With a file, the next turn reads what was computed from it;
+ * without one, it is computed again.
  */
 HappyStatus happy_session_trim(const struct HappySession *session,
                                int32_t level,
@@ -1635,10 +1657,10 @@ HappyStatus happy_generate_options_init(struct HappyGenerateOptions *options,
 
 /**
  * Runs a whole turn: adds `text` as the user's message, answers it, calls `on_event` (which may be NULL) for each
- * event, and adds the answer. With `text` NULL the messages are answered as they are, as after a tool's result.
- * `finish` and `options` may be NULL. Cancelling is not an error: the turn ends with `HAPPY_FINISH_CANCELLED` and the
- * session goes on. A turn that is cancelled while its prompt is rendered or tokenized, or its grammar is compiled,
- * leaves the conversation as it was. After an error the conversation is as it was before the turn.
+ * event, and adds the answer. With `text` NULL the messages are answered as they are, for example after a tool's
+ * result. `finish` and `options` may be NULL. Cancelling is not an error: the turn ends with `HAPPY_FINISH_CANCELLED`,
+ * and the session can continue. A turn that is cancelled while its prompt is rendered or tokenized, or its grammar is
+ * compiled, leaves the conversation as it was. After an error the conversation is as it was before the turn.
  */
 HappyStatus happy_chat(const struct HappySession *session,
                        const char *text_data,
@@ -1650,9 +1672,10 @@ HappyStatus happy_chat(const struct HappySession *session,
                        struct HappyError **error);
 
 /**
- * Begins a turn as `happy_chat` does, to be read by `happy_next`. Until its end or `happy_stop`, other calls for the
- * session give `HAPPY_BUSY`, but for `happy_next`, `happy_session_free` and those that only tell something:
- * `happy_session_memory`, `happy_session_left_out`, `happy_session_file` and `happy_session_reuse`.
+ * Begins a turn as `happy_chat` does; `happy_next` returns its events. Until its end or `happy_stop`, other calls for
+ * the session give `HAPPY_BUSY`, except for `happy_next`, `happy_session_free` and those that only return information:
+ * `happy_session_memory`, `happy_session_left_out`, `happy_session_file`, `happy_session_reuse` and
+ * `happy_session_finish`.
  */
 HappyStatus happy_start(const struct HappySession *session,
                         const char *text_data,
@@ -1661,9 +1684,12 @@ HappyStatus happy_start(const struct HappySession *session,
                         struct HappyError **error);
 
 /**
- * Computes until there is an event, and returns it. After `HAPPY_EVENT_DONE`, or an error, the turn is over.
+ * Computes until there is an event, and returns it. After `HAPPY_EVENT_DONE`, or an error, the turn is over. If no
+ * turn runs, it gives `HAPPY_INVALID_ARGUMENT`.
  */
-HappyStatus happy_next(const struct HappySession *session, struct HappyEvent *out, struct HappyError **error);
+HappyStatus happy_next(const struct HappySession *session,
+                       struct HappyEvent *out,
+                       struct HappyError **error);
 
 /**
  * Ends a turn that `happy_start` began, as if its cancel token were raised. Its remaining events are dropped.
@@ -1695,7 +1721,7 @@ HappyStatus happy_embedder_new(const struct HappyModel *model,
                                struct HappyError **error);
 
 /**
- * Frees an embedder. A call that another thread has in it goes on to its end. NULL is fine.
+ * Frees an embedder. A call that is still running in another thread continues to its end. NULL is fine.
  */
 HappyStatus happy_embedder_free(struct HappyEmbedder *embedder);
 
@@ -1707,9 +1733,9 @@ HappyStatus happy_embedder_info(const struct HappyEmbedder *embedder,
                                 struct HappyError **error);
 
 /**
- * Turns `count` texts into vectors, as many at a time as fit into a pass; a vector does not depend on the texts beside
- * its own. `cancel` may be NULL; a raised one gives `HAPPY_CANCELLED`. A text of more tokens than the context gives
- * `HAPPY_CONTEXT_FULL` unless `truncate` is set. Read the vectors by `happy_embeddings_get`, and free `out` with
+ * Turns `count` texts into vectors, as many at a time as fit into a pass; a vector does not depend on the other texts.
+ * `cancel` may be NULL; a raised one gives `HAPPY_CANCELLED`. A text of more tokens than the context gives
+ * `HAPPY_CONTEXT_FULL` unless `truncate` is set. Read the vectors with `happy_embeddings_get`, and free `out` with
  * `happy_embeddings_free`.
  */
 HappyStatus happy_embed(const struct HappyEmbedder *embedder,
@@ -1734,8 +1760,8 @@ HappyStatus happy_embeddings_get(const struct HappyEmbeddings *embeddings,
 HappyStatus happy_embeddings_free(struct HappyEmbeddings *embeddings);
 
 /**
- * How well `count` documents match a query, by a model with a classifier and an embedder with the pooling
- * `HAPPY_POOLING_RANK`. `ranks` has room for `count` of them and receives the best first; of equal scores the earlier
+ * Ranks `count` documents by how well they match a query. The model needs a classifier, and the embedder the pooling
+ * `HAPPY_POOLING_RANK`. `ranks` has room for `count` entries, and receives the best first; of equal scores the earlier
  * document comes first. `cancel` may be NULL. Nothing is written if a document cannot be ranked.
  */
 HappyStatus happy_rerank(const struct HappyEmbedder *embedder,

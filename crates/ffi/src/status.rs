@@ -4,7 +4,7 @@
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// It did what it was asked for.
+    /// The call succeeded.
     Ok = 0,
     /// An argument or option is wrong: fix the call.
     InvalidArgument = 1,
@@ -12,13 +12,14 @@ pub enum Status {
     InvalidHandle = 2,
     /// The session is in use by another call, or has a turn that was not read to its end: wait, or stop the turn.
     Busy = 3,
-    /// The cancel token was raised, or the progress callback said so.
+    /// The cancel token was raised, or the progress callback returned 0.
     Cancelled = 4,
-    /// The file or file descriptor cannot be read: look at the path, the permissions, the offset.
+    /// The file or file descriptor cannot be read or written: check the path, the permissions, the offset and the free
+    /// space.
     File = 5,
     /// The file is not a GGUF model, is damaged, or its architecture is not supported: another file is needed.
     Model = 6,
-    /// The plan is over the budget, or memory could not be had: plan for less, as the message says.
+    /// The plan is over the budget, or the system refused memory: plan for less, as the message says.
     Memory = 7,
     /// The conversation does not fit the context: shorten it, or load with a larger context.
     ContextFull = 8,
@@ -26,16 +27,16 @@ pub enum Status {
     Template = 9,
     /// The grammar or JSON schema is wrong; the message has the line and column, if there are any.
     Grammar = 10,
-    /// The file has no tokenizer, or it cannot take the text or token.
+    /// The file has no tokenizer, the text cannot be tokenized, or a token id is outside the vocabulary.
     Tokenizer = 11,
     /// Not supported yet, by this version or on this machine.
     Unsupported = 12,
     /// The system refused something else, such as a thread.
     System = 13,
-    /// An error of this library, which was contained: please report it. The session it happened in has to be freed.
+    /// An error of this library, which was contained: please report it. The session in which it happened must be freed.
     Internal = 14,
-    /// The session's file is damaged, of another version, sealed with another key, or its token ids mean something else here: another
-    /// file or key is needed.
+    /// The session's file is damaged, of another version, sealed with another key, or its token ids mean something else
+    /// here. Another file or key is needed.
     SessionFile = 15,
     /// The session's file was computed with another model, adapter, kind of KV cache or version of the library, with the same
     /// vocabulary: `happy_session_replay` computes its tokens again.

@@ -14,7 +14,7 @@ const int HAPPY_SEED_RANDOM = -1;
 
 /// How a call ended, by what the caller can do about it. The error's message says what, where, expected and found.
 abstract final class HappyStatus {
-  /// It did what it was asked for.
+  /// The call succeeded.
   static const int HAPPY_OK = 0;
   /// An argument or option is wrong: fix the call.
   static const int HAPPY_INVALID_ARGUMENT = 1;
@@ -22,13 +22,14 @@ abstract final class HappyStatus {
   static const int HAPPY_INVALID_HANDLE = 2;
   /// The session is in use by another call, or has a turn that was not read to its end: wait, or stop the turn.
   static const int HAPPY_BUSY = 3;
-  /// The cancel token was raised, or the progress callback said so.
+  /// The cancel token was raised, or the progress callback returned 0.
   static const int HAPPY_CANCELLED = 4;
-  /// The file or file descriptor cannot be read: look at the path, the permissions, the offset.
+  /// The file or file descriptor cannot be read or written: check the path, the permissions, the offset and the free
+  /// space.
   static const int HAPPY_FILE = 5;
   /// The file is not a GGUF model, is damaged, or its architecture is not supported: another file is needed.
   static const int HAPPY_MODEL = 6;
-  /// The plan is over the budget, or memory could not be had: plan for less, as the message says.
+  /// The plan is over the budget, or the system refused memory: plan for less, as the message says.
   static const int HAPPY_MEMORY = 7;
   /// The conversation does not fit the context: shorten it, or load with a larger context.
   static const int HAPPY_CONTEXT_FULL = 8;
@@ -36,16 +37,16 @@ abstract final class HappyStatus {
   static const int HAPPY_TEMPLATE = 9;
   /// The grammar or JSON schema is wrong; the message has the line and column, if there are any.
   static const int HAPPY_GRAMMAR = 10;
-  /// The file has no tokenizer, or it cannot take the text or token.
+  /// The file has no tokenizer, the text cannot be tokenized, or a token id is outside the vocabulary.
   static const int HAPPY_TOKENIZER = 11;
   /// Not supported yet, by this version or on this machine.
   static const int HAPPY_UNSUPPORTED = 12;
   /// The system refused something else, such as a thread.
   static const int HAPPY_SYSTEM = 13;
-  /// An error of this library, which was contained: please report it. The session it happened in has to be freed.
+  /// An error of this library, which was contained: please report it. The session in which it happened must be freed.
   static const int HAPPY_INTERNAL = 14;
-  /// The session's file is damaged, of another version, sealed with another key, or its token ids mean something else here: another
-  /// file or key is needed.
+  /// The session's file is damaged, of another version, sealed with another key, or its token ids mean something else
+  /// here. Another file or key is needed.
   static const int HAPPY_SESSION_FILE = 15;
   /// The session's file was computed with another model, adapter, kind of KV cache or version of the library, with the same
   /// vocabulary: `happy_session_replay` computes its tokens again.
@@ -81,7 +82,7 @@ abstract final class HappyEventKind {
   static const int HAPPY_EVENT_REASONING = 2;
   /// The model begins to call tool `name`; it is call number `call`, from 0.
   static const int HAPPY_EVENT_TOOL_CALL_START = 3;
-  /// `text` is the next piece of the arguments of call `call`, as JSON: for callers that show them while they come.
+  /// `text` is the next piece of the arguments of call `call`, as JSON: for callers that show them while they arrive.
   static const int HAPPY_EVENT_TOOL_CALL_ARGUMENTS = 4;
   /// Call `call` is complete: tool `name`, arguments `text` (a JSON object), and `id` if the model wrote one.
   static const int HAPPY_EVENT_TOOL_CALL = 5;
@@ -117,24 +118,24 @@ abstract final class HappyPooling {
   static const int HAPPY_POOLING_MODEL = 0;
   /// No pooling: a vector for each token.
   static const int HAPPY_POOLING_NONE = 1;
-  /// Their mean.
+  /// The mean of all hidden states.
   static const int HAPPY_POOLING_MEAN = 2;
-  /// The first token's.
+  /// The hidden state of the first token.
   static const int HAPPY_POOLING_CLS = 3;
-  /// The last token's.
+  /// The hidden state of the last token.
   static const int HAPPY_POOLING_LAST = 4;
-  /// The scores of the model's classifier: one for each label, mostly one.
+  /// The scores of the model's classifier: one for each label, and usually only one.
   static const int HAPPY_POOLING_RANK = 5;
 }
 
-/// What `happy_session_trim` gives back; each level does what those before it do.
+/// What `happy_session_trim` gives back. Each level includes the levels before it.
 abstract final class HappyTrimLevel {
-  /// Buffers for computing, which the next token takes again: nothing is lost.
+  /// Buffers for computing. They are allocated again for the next token, and nothing is lost.
   static const int HAPPY_TRIM_SCRATCH = 0;
-  /// Snapshots: conversations of models with windows or recurrent layers can go on, but going back computes them again. Their memory
-  /// is used again and stays with the process.
+  /// Snapshots. Conversations can continue, but in models with windows or recurrent layers, going back computes them
+  /// again. The memory stays with the process, for reuse.
   static const int HAPPY_TRIM_SNAPSHOTS = 1;
-  /// Branches, also those that were pinned. Their memory is used again and stays with the process.
+  /// Branches, including those that were pinned. The memory stays with the process, for reuse.
   static const int HAPPY_TRIM_BRANCHES = 2;
   /// The whole KV cache.
   static const int HAPPY_TRIM_SEQUENCES = 3;
@@ -192,13 +193,13 @@ typedef HappyOnEventFunction = ffi.Int32 Function(ffi.Pointer<ffi.Void> user, ff
 /// A [HappyOnEvent] as Dart sees it.
 typedef DartHappyOnEventFunction = int Function(ffi.Pointer<ffi.Void> user, ffi.Pointer<HappyEvent> event);
 
-/// Text that the library made: UTF-8 (bytes, from `happy_token_piece`), followed by a NUL. Free it with
+/// Text that the library made: UTF-8 (any bytes, from `happy_token_piece`), followed by a NUL. Free it with
 /// `happy_string_free`.
 final class HappyString extends ffi.Struct {
   /// The first byte; NULL if there is no string.
   external ffi.Pointer<ffi.Char> data;
 
-  /// Bytes, without the NUL.
+  /// Number of bytes, without the NUL.
   @ffi.Size()
   external int len;
 }
@@ -223,7 +224,8 @@ final class HappyLoadOptions extends ffi.Struct {
   @ffi.Uint32()
   external int threads;
 
-  /// Positions of a session. 0: what the model was trained for, at most 4096, and what fits the budget.
+  /// Size of a session's context in tokens. 0: what the model was trained for, but at most 4096 and what fits the
+  /// budget.
   @ffi.Uint32()
   external int context;
 
@@ -236,16 +238,17 @@ final class HappyLoadOptions extends ffi.Struct {
   @ffi.Uint64()
   external int memory_budget;
 
-  /// Instruction set, such as `scalar`, `avx2`, `neon`, `dotprod`. Empty: the best that the machine has.
+  /// Instruction set, such as `scalar`, `avx2` or `dotprod`; `happy_cpu` lists those of this machine, and another one
+  /// gives `HAPPY_UNSUPPORTED`. Empty: the best that the machine has.
   external HappyText isa;
 
   /// Called while loading, on the caller's thread; may be NULL.
   external HappyProgress progress;
 
-  /// Given to `progress`.
+  /// Passed to `progress` as `user`.
   external ffi.Pointer<ffi.Void> progress_user;
 
-  /// Ends loading early; may be NULL.
+  /// Ends loading early, with `HAPPY_CANCELLED`; may be NULL.
   external ffi.Pointer<HappyCancel> cancel;
 
   /// Element type of the KV cache, a `HappyKvType`.
@@ -257,16 +260,16 @@ final class HappyLoadOptions extends ffi.Struct {
   @ffi.Uint32()
   external int copy;
 
-  /// Adapters (LoRA) with which sessions begin, in the order in which they are added: each a file, or `FILE=SCALE`. The
-  /// scale is 1 if none is given. NULL: no adapters.
+  /// Adapters (LoRA) with which sessions begin, in the order in which their results are added. Each is the path of a
+  /// file, or `FILE=SCALE`; the scale is 1 if none is given. NULL: no adapters.
   external ffi.Pointer<HappyText> adapters;
 
-  /// How many.
+  /// Number of elements.
   @ffi.Size()
   external int n_adapters;
 
-  /// Rank of adapters to plan for: the most that sessions may change to, the sum of the ranks of those that are used at
-  /// once. 0: that of `adapters`.
+  /// Maximum rank of adapters to plan for: the sum of the ranks of all adapters that a session uses at once. 0: that of
+  /// `adapters`.
   @ffi.Uint32()
   external int adapter_rank;
 
@@ -275,34 +278,34 @@ final class HappyLoadOptions extends ffi.Struct {
   @ffi.Uint32()
   external int embeddings;
 
-  /// Maximum bytes for snapshots, to which a conversation can go back in models with windows or recurrent states, which
-  /// would be computed from the beginning otherwise. At most an eighth of the memory budget is taken, and nothing for
-  /// models that need none. Default: 33554432 (32 MiB); 0: no snapshots.
+  /// Maximum bytes for snapshots. In models with windows or recurrent states, a conversation can go back only to a
+  /// snapshot; without one, it is computed again from the beginning. At most an eighth of the memory budget is taken,
+  /// and nothing for models that need no snapshots. Default: 33554432 (32 MiB); 0: no snapshots.
   @ffi.Uint64()
   external int snapshot_bytes;
 
-  /// Prompts that a session keeps computed beside its conversation's own, for branches, edits and pinned prefixes.
-  /// Default: 0.
+  /// Number of prompts that a session keeps computed in addition to that of its conversation: for branches, edits and
+  /// pinned prefixes. Default: 0.
   @ffi.Uint32()
   external int branches;
 
-  /// Most tokens, up to 7, that sessions guess from their own texts and compute ahead. Where a text repeats its prompt,
-  /// as an edit or a summary does, answers come faster, with the same words. Each takes memory for its logits, and
-  /// where that is short, fewer are guessed. Default: 0.
+  /// Maximum number of tokens, from 0 to 7, that sessions guess from their own texts and compute ahead. If a text
+  /// repeats its prompt, as an edit or a summary does, answers come faster, with the same words. Each guess takes
+  /// memory for its logits; if memory is short, fewer are guessed. Default: 0, no guesses.
   @ffi.Uint32()
   external int draft_tokens;
 
-  /// Bytes of keys and values for what these don't share with the conversation. With fewer than they need, those that
-  /// were used least recently are given up. Default: 0.
+  /// Bytes for the keys and values that the prompts of `branches` don't share with the conversation. If they need more,
+  /// the least recently used are dropped. Default: 0.
   @ffi.Uint64()
   external int branch_bytes;
 
-  /// 1: sessions guess with the file's draft head, too (multi-token prediction), if `draft_tokens` is not 0. A file
-  /// without one is refused. 0: they guess from their texts alone.
+  /// 1: sessions also guess with the file's draft head (multi-token prediction), if `draft_tokens` is not 0. A file
+  /// without one is refused with `HAPPY_MODEL`. 0: they guess from their texts alone.
   @ffi.Uint32()
   external int draft_head;
 
-  /// 0.
+  /// Must be 0.
   @ffi.Uint32()
   external int reserved;
 }
@@ -313,7 +316,7 @@ final class HappyPlan extends ffi.Struct {
   @ffi.Uint32()
   external int size;
 
-  /// 1 if it fits the budget.
+  /// 1 if it fits the budget, otherwise 0.
   @ffi.Uint32()
   external int fits;
 
@@ -322,8 +325,8 @@ final class HappyPlan extends ffi.Struct {
   @ffi.Uint64()
   external int anon_bytes;
 
-  /// Bytes that it may take: the option's, else what the machine has free and the limits of the process (control
-  /// groups, RLIMIT_DATA, RLIMIT_AS) leave. UINT64_MAX if the system does not tell.
+  /// The budget in bytes: the option `memory_budget`, or what the machine has free and the limits of the process
+  /// (control groups, RLIMIT_DATA, RLIMIT_AS) leave. UINT64_MAX if the system does not tell.
   @ffi.Uint64()
   external int budget_bytes;
 
@@ -343,7 +346,7 @@ final class HappyPlan extends ffi.Struct {
   @ffi.Uint64()
   external int tokenizer_bytes;
 
-  /// Positions of a session.
+  /// Size of a session's context in tokens.
   @ffi.Uint32()
   external int context;
 
@@ -364,8 +367,8 @@ final class HappyPlan extends ffi.Struct {
   @ffi.Uint32()
   external int weights_copied;
 
-  /// The context that was planned for at first, if it had to shrink to fit the budget; else 0. It shrinks only if the
-  /// options ask for no size.
+  /// The context that was planned for at first, if it had to shrink to fit the budget; otherwise 0. It shrinks only
+  /// if the options leave its size open.
   @ffi.Uint32()
   external int shrunk_from;
 
@@ -373,8 +376,9 @@ final class HappyPlan extends ffi.Struct {
   @ffi.Uint64()
   external int table_bytes;
 
-  /// Maximum bytes of the vocabulary that grammars, JSON schemas and tools need, on top of `anon_bytes`: taken when
-  /// the first of them is used; if the budget does not leave them, that turn fails with `HAPPY_MEMORY`.
+  /// Maximum bytes of the vocabulary that grammars, JSON schemas and tools need, in addition to `anon_bytes`. They
+  /// are taken when the first of these is used; if the budget has no room for them, that turn fails with
+  /// `HAPPY_MEMORY`.
   @ffi.Uint64()
   external int grammar_bytes;
 
@@ -393,15 +397,15 @@ final class HappyFilePart extends ffi.Struct {
   @ffi.Int32()
   external int fd;
 
-  /// 0.
+  /// Must be 0.
   @ffi.Uint32()
   external int reserved;
 
-  /// Bytes of the file before the part.
+  /// Offset of the part in the file, in bytes.
   @ffi.Uint64()
   external int offset;
 
-  /// Bytes of the part; 0: to the end of the file.
+  /// Length of the part in bytes; 0: to the end of the file.
   @ffi.Uint64()
   external int length;
 }
@@ -453,8 +457,8 @@ final class HappySamplerOptions extends ffi.Struct {
   @ffi.Float()
   external double top_n_sigma;
 
-  /// Chance that the top choices but the least probable of them are excluded (XTC). From 0 to 1; 0 turns XTC off.
-  /// Default: 0.
+  /// Probability that all top choices except for the least probable one are excluded (XTC). From 0 to 1; 0 turns XTC
+  /// off. Default: 0.
   @ffi.Float()
   external double xtc_probability;
 
@@ -472,8 +476,8 @@ final class HappySamplerOptions extends ffi.Struct {
   @ffi.Float()
   external double dynatemp_exponent;
 
-  /// Divide the logits of recent tokens by this (multiply, if below 0). Above 0; 1 is neutral, less favors repetition.
-  /// Default: 1.
+  /// Divide positive logits of recent tokens by this, and multiply negative ones. Above 0; 1 is neutral, less favors
+  /// repetition. Default: 1.
   @ffi.Float()
   external double repeat_penalty;
 
@@ -508,8 +512,8 @@ final class HappySamplerOptions extends ffi.Struct {
   @ffi.Float()
   external double adaptive_target;
 
-  /// Share of its past choices that adaptive-p still counts after each token: it averages over about 1 / (1 - X)
-  /// tokens. From 0 to 0.99. Default: 0.9.
+  /// Weight of the past in adaptive-p's average of its choices: it averages over about 1 / (1 - X) tokens. From 0 to
+  /// 0.99. Default: 0.9.
   @ffi.Float()
   external double adaptive_decay;
 
@@ -533,7 +537,7 @@ final class HappySamplerOptions extends ffi.Struct {
   @ffi.Uint32()
   external int mirostat;
 
-  /// 0.
+  /// Must be 0.
   @ffi.Uint32()
   external int reserved;
 
@@ -544,14 +548,14 @@ final class HappySamplerOptions extends ffi.Struct {
   /// Texts that end a repetition for DRY. NULL: line end, `:`, `"` and `*`.
   external ffi.Pointer<HappyText> dry_breakers;
 
-  /// How many.
+  /// Number of elements.
   @ffi.Size()
   external int n_dry_breakers;
 
-  /// What is added to the logits of tokens: finite, or minus infinity, which forbids a token. May be NULL.
+  /// Numbers to add to the logits of tokens: finite, or minus infinity, which forbids a token. NULL: none.
   external ffi.Pointer<HappyLogitBias> logit_bias;
 
-  /// How many.
+  /// Number of elements.
   @ffi.Size()
   external int n_logit_bias;
 }
@@ -562,7 +566,7 @@ final class HappySessionOptions extends ffi.Struct {
   @ffi.Uint32()
   external int size;
 
-  /// 1: answer although the chat template has no place for the system message, the tools or a variable, which the model
+  /// 1: answer even if the chat template has no place for the system message, the tools or a variable, which the model
   /// then never sees. 0: such a turn fails with `HAPPY_TEMPLATE`.
   @ffi.Uint32()
   external int ignore_unused;
@@ -573,7 +577,8 @@ final class HappySessionOptions extends ffi.Struct {
   /// A JSON array of tools that the model may call, as its template takes them (mostly OpenAI's form). Empty: no tools.
   external HappyText tools;
 
-  /// A JSON object with more variables for the template, like `{"enable_thinking": false}`. Empty: no variables.
+  /// A JSON object with additional variables for the template, such as `{"enable_thinking": false}`. Empty: no
+  /// variables.
   external HappyText template_vars;
 
   /// What happens when the messages leave too little of the context for an answer: `stop` (the turn fails with
@@ -628,7 +633,7 @@ final class HappyMemory extends ffi.Struct {
   @ffi.Uint64()
   external int process_peak_bytes;
 
-  /// Positions of the context that are taken.
+  /// Number of positions of the context that are in use.
   @ffi.Uint64()
   external int positions;
 }
@@ -639,35 +644,35 @@ final class HappyReuse extends ffi.Struct {
   @ffi.Uint32()
   external int size;
 
-  /// Sequences that are kept beside the conversation's own: see the load option `branches`.
+  /// Number of sequences that are kept in addition to the conversation's own: see the load option `branches`.
   @ffi.Uint32()
   external int branches;
 
-  /// Prompts so far.
+  /// Number of prompts so far.
   @ffi.Uint64()
   external int prompts;
 
-  /// Tokens of those prompts.
+  /// Number of tokens of those prompts.
   @ffi.Uint64()
   external int prompt_tokens;
 
-  /// Tokens among them that were there already.
+  /// Number of those tokens that the KV cache already held.
   @ffi.Uint64()
   external int reused_tokens;
 
-  /// Branches that were given up, for want of memory or of branches.
+  /// Number of branches that were dropped because memory or branches ran out.
   @ffi.Uint64()
   external int evicted_branches;
 
-  /// Messages that the last turn's prompt left out, as the option `context_policy` says.
+  /// Number of messages that the last turn's prompt left out, as the option `context_policy` says.
   @ffi.Uint64()
   external int dropped_messages;
 
-  /// Tokens that were guessed and computed ahead: see the load option `draft_tokens`.
+  /// Number of tokens that were guessed and computed ahead: see the load option `draft_tokens`.
   @ffi.Uint64()
   external int guessed_tokens;
 
-  /// Those of them that turned out right: each spared a pass.
+  /// Number of guesses that turned out right. Each saved a pass.
   @ffi.Uint64()
   external int accepted_tokens;
 }
@@ -691,7 +696,7 @@ final class HappyGenerateOptions extends ffi.Struct {
   /// Texts that end the answer and are not part of it; may be NULL.
   external ffi.Pointer<HappyText> stop;
 
-  /// How many.
+  /// Number of elements.
   @ffi.Size()
   external int n_stop;
 
@@ -701,11 +706,12 @@ final class HappyGenerateOptions extends ffi.Struct {
   /// A JSON schema that the text must match. Empty: any text. Not together with a grammar.
   external HappyText json_schema;
 
-  /// Deliver text when this many milliseconds have passed since the last text event. 0: time is not a reason.
+  /// Deliver text when this many milliseconds have passed since the last text event. 0: never because of time.
   @ffi.Uint32()
   external int coalesce_ms;
 
-  /// Deliver text when this many bytes of UTF-8 have come. 0: size is not a reason; both 0: as soon as there is text.
+  /// Deliver text when this many bytes of UTF-8 have come. 0: never because of size. If both are 0, text is delivered
+  /// at once.
   @ffi.Uint32()
   external int coalesce_bytes;
 
@@ -717,11 +723,11 @@ final class HappyGenerateOptions extends ffi.Struct {
   @ffi.Uint32()
   external int drop_cancelled;
 
-  /// 1: go on when the model wants to end.
+  /// 1: continue when the model wants to end its answer. 0: end there.
   @ffi.Uint32()
   external int ignore_end;
 
-  /// 0.
+  /// Must be 0.
   @ffi.Uint32()
   external int reserved;
 
@@ -733,7 +739,7 @@ final class HappyGenerateOptions extends ffi.Struct {
 /// Something that happened in a turn. For `happy_next`: set `size` before the call; the texts are valid until the next
 /// call for the session.
 final class HappyEvent extends ffi.Struct {
-  /// `sizeof(HappyEvent)`; in callbacks the library's own.
+  /// `sizeof(HappyEvent)`; in callbacks, the size that the library has.
   @ffi.Uint32()
   external int size;
 
@@ -812,8 +818,8 @@ final class HappyEmbedOptions extends ffi.Struct {
   @ffi.Uint32()
   external int size;
 
-  /// How the hidden states of a text become one vector, a `HappyPooling`. Default: as the model's file says; if it does
-  /// not, that is an error.
+  /// How the hidden states of a text become one vector, a `HappyPooling`. Default: as the model's file says; a file
+  /// that does not say it is an error.
   @ffi.Int32()
   external int pooling;
 
@@ -826,11 +832,12 @@ final class HappyEmbedOptions extends ffi.Struct {
   @ffi.Uint32()
   external int unnormalized;
 
-  /// 1: shorten texts of more tokens than the context; the special token at the end stays there. 0: they are an error.
+  /// 1: shorten texts of more tokens than the context; the special token at the end stays there. 0: such texts give
+  /// `HAPPY_CONTEXT_FULL`.
   @ffi.Uint32()
   external int truncate;
 
-  /// 0.
+  /// Must be 0.
   @ffi.Uint32()
   external int reserved;
 }
@@ -876,7 +883,7 @@ final class HappyEmbedding extends ffi.Struct {
   @ffi.Uint64()
   external int tokens;
 
-  /// Tokens that were left out because the text is too long.
+  /// Number of tokens that were left out because the text is too long.
   @ffi.Uint64()
   external int left_out;
 }
@@ -905,8 +912,8 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappyError> error),
       int Function(ffi.Pointer<HappyError> error)>('happy_error_status', isLeaf: true);
 
-  /// The message of an error: UTF-8 followed by a NUL, valid until the error is freed. `len` receives the bytes without
-  /// the NUL, and may be NULL. If the handle is not an error: an empty text.
+  /// Returns the message of an error: UTF-8 followed by a NUL, valid until the error is freed. `len` receives the number
+  /// of bytes without the NUL, and may be NULL. Returns an empty text if the handle is not an error.
   late final ffi.Pointer<ffi.Char> Function(ffi.Pointer<HappyError> error, ffi.Pointer<ffi.Size> len) happy_error_message = library.lookupFunction<
       ffi.Pointer<ffi.Char> Function(ffi.Pointer<HappyError> error, ffi.Pointer<ffi.Size> len),
       ffi.Pointer<ffi.Char> Function(ffi.Pointer<HappyError> error, ffi.Pointer<ffi.Size> len)>('happy_error_message', isLeaf: true);
@@ -922,12 +929,13 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappyString> string),
       int Function(ffi.Pointer<HappyString> string)>('happy_string_free');
 
-  /// The version of this interface. A program that was compiled against version N runs with every library that says N.
+  /// Returns the version of this interface. A program that was compiled against version N runs with every library that
+  /// returns N.
   late final int Function() happy_abi_version = library.lookupFunction<
       ffi.Uint32 Function(),
       int Function()>('happy_abi_version', isLeaf: true);
 
-  /// The library's version, like `0.1.0`, with a NUL; never freed.
+  /// Returns the library's version, such as `1.2.3`, with a NUL. It is never freed.
   late final ffi.Pointer<ffi.Char> Function() happy_version = library.lookupFunction<
       ffi.Pointer<ffi.Char> Function(),
       ffi.Pointer<ffi.Char> Function()>('happy_version', isLeaf: true);
@@ -938,9 +946,9 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_cpu');
 
-  /// Sends messages up to `level` (a `HappyLogLevel`) to `on_log`, from now on; NULL: to nobody, which is the default.
-  /// When this returns, the callback that was set before is not running and will not be called again. From within the
-  /// callback it gives `HAPPY_BUSY`.
+  /// Sends messages up to `level` (a `HappyLogLevel`) to `on_log` from now on. With NULL, which is the default, nobody
+  /// receives them. When this returns, the callback that was set before is not running and will not be called again. A
+  /// call from within the callback gives `HAPPY_BUSY`.
   late final int Function(HappyOnLog on_log, ffi.Pointer<ffi.Void> user, int level, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_set_log = library.lookupFunction<
       ffi.Int32 Function(HappyOnLog on_log, ffi.Pointer<ffi.Void> user, ffi.Int32 level, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(HappyOnLog on_log, ffi.Pointer<ffi.Void> user, int level, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_set_log');
@@ -960,7 +968,7 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<ffi.Pointer<HappyCancel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<ffi.Pointer<HappyCancel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_cancel_new');
 
-  /// Raises a cancel token: what uses it ends within milliseconds, or with the token of text that is being computed.
+  /// Raises a cancel token. Work that uses it ends within milliseconds, or after the token that is being computed.
   late final int Function(ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_cancel_raise = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_cancel_raise');
@@ -970,14 +978,14 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_cancel_lower');
 
-  /// Frees a cancel token; work that began with it still sees whether it was raised before. NULL is fine.
+  /// Frees a cancel token. Work that began with it still sees whether it was raised before. NULL is fine.
   late final int Function(ffi.Pointer<HappyCancel> cancel) happy_cancel_free = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyCancel> cancel),
       int Function(ffi.Pointer<HappyCancel> cancel)>('happy_cancel_free');
 
-  /// Plans the memory for running the model of a file, from its header; of a split model any part will do. A plan over
-  /// the budget is not an error here: `fits` is then 0. Nothing is loaded; the file is mapped during the call, or with
-  /// `copy` its header is read. `options` may be NULL: all defaults.
+  /// Plans the memory for running the model of a file, from its header; for a split model, give the path of any part. A
+  /// plan over the budget is not an error here: `fits` is then 0. Nothing is loaded; the file is mapped during the call,
+  /// or with `copy` its header is read. `options` may be NULL: all defaults.
   late final int Function(ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_plan_file = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<ffi.Char> path, ffi.Size path_len, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_plan_file');
@@ -994,15 +1002,16 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappyFilePart> parts, ffi.Size count, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyFilePart> parts, int count, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_plan_fds');
 
-  /// Loads the model of a file, or of a split model by any of its parts, the others next to it. Over the budget gives
-  /// `HAPPY_MEMORY`, with the numbers and what would fit, before anything big is read. `options` may be NULL: all
+  /// Loads the model of a file, or a split model by the path of any part, if the other parts are next to it. A model over
+  /// the budget gives `HAPPY_MEMORY`, with the numbers and what would fit, before anything big is read. A file that
+  /// cannot be read gives `HAPPY_FILE`, and one that is not a supported model `HAPPY_MODEL`. `options` may be NULL: all
   /// defaults.
   late final int Function(ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_model_open_file = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<ffi.Char> path, ffi.Size path_len, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_model_open_file');
 
   /// Loads the model that is in `length` bytes (0: all) of a file from `offset` on, such as an asset of an Android
-  /// package. Any offset will do. The descriptor is duplicated: the caller may close it after the call.
+  /// package. The offset needs no alignment. The descriptor is duplicated: the caller may close it after the call.
   late final int Function(int fd, int offset, int length, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_model_open_fd = library.lookupFunction<
       ffi.Int32 Function(ffi.Int32 fd, ffi.Uint64 offset, ffi.Uint64 length, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(int fd, int offset, int length, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_model_open_fd');
@@ -1012,55 +1021,58 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappyFilePart> parts, ffi.Size count, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyFilePart> parts, int count, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_model_open_fds');
 
-  /// Frees a model. Its sessions keep what they need, and go on. NULL is fine.
+  /// Frees a model. Its sessions keep what they need, and continue to work. NULL is fine.
   late final int Function(ffi.Pointer<HappyModel> model) happy_model_free = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyModel> model),
       int Function(ffi.Pointer<HappyModel> model)>('happy_model_free');
 
-  /// Makes all sessions of a model wait before their next token, or their next part of a prompt, until `happy_model_resume`: for an app
-  /// that goes to the background. What is being computed ends first. A turn that is cancelled or closed ends while it waits;
-  /// `happy_session_trim` gives memory of idle sessions back.
+  /// Makes all sessions of a model wait before their next token, or their next part of a prompt, until
+  /// `happy_model_resume`: for an app that goes to the background. What is being computed is finished first. A turn that
+  /// is cancelled or closed while it waits ends. `happy_session_trim` gives memory of idle sessions back.
   late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_model_pause = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_model_pause');
 
-  /// Lets the sessions of a model go on after `happy_model_pause`. Does nothing otherwise.
+  /// Lets the sessions of a model continue after `happy_model_pause`. Does nothing if they are not paused.
   late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_model_resume = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_model_resume');
 
-  /// Returns the plan of a loaded model: what a session of it takes.
+  /// Returns the plan of a loaded model: the memory that the model and one session take.
   late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_model_plan = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_model_plan');
 
   /// Describes a model as a JSON object: `architecture`, `name`, `parameters`, `trained_context`, `vocabulary`, `layers`,
-  /// `file_type`, `chat_template` (a boolean), `chat_template_error`, `reply_format`, and with `metadata` (not 0) all of
-  /// the file's, long arrays shortened.
+  /// `file_type`, `chat_template` (a boolean), `chat_template_error` and `reply_format`. If `metadata` is not 0, it also
+  /// has `metadata`: all pairs of the file, of long arrays only the length and the first elements.
   late final int Function(ffi.Pointer<HappyModel> model, int metadata, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_model_info = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Int32 metadata, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyModel> model, int metadata, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_model_info');
 
   /// Turns a text into tokens. The first `capacity` of them are written to `tokens` (which may be NULL if `capacity` is
-  /// 0), and `count` says how many there are. With `special` (not 0) the strings of control tokens become those tokens,
-  /// and BOS and EOS are added where the model wants them.
+  /// 0), and `count` receives how many there are. With `special` (not 0) the strings of control tokens become those
+  /// tokens, and BOS and EOS are added if the model wants them.
   late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> text_data, int text_len, int special, ffi.Pointer<ffi.Uint32> tokens, int capacity, ffi.Pointer<ffi.Size> count, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_tokenize = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> text_data, ffi.Size text_len, ffi.Int32 special, ffi.Pointer<ffi.Uint32> tokens, ffi.Size capacity, ffi.Pointer<ffi.Size> count, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> text_data, int text_len, int special, ffi.Pointer<ffi.Uint32> tokens, int capacity, ffi.Pointer<ffi.Size> count, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_tokenize');
 
-  /// Turns tokens into text; bytes that are not UTF-8 become U+FFFD. With `special` (not 0) control tokens give their
-  /// strings, else nothing.
+  /// Turns tokens into text; bytes that are not UTF-8 become U+FFFD. With `special` (not 0) control tokens become their
+  /// strings; otherwise they are left out. An id outside the vocabulary gives `HAPPY_TOKENIZER`.
   late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Uint32> tokens, int count, int special, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_detokenize = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Uint32> tokens, ffi.Size count, ffi.Int32 special, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Uint32> tokens, int count, int special, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_detokenize');
 
-  /// Returns the bytes of one token, which may be only a part of a character.
+  /// Returns the bytes of one token, which may be only a part of a character. An id outside the vocabulary gives
+  /// `HAPPY_TOKENIZER`.
   late final int Function(ffi.Pointer<HappyModel> model, int token, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_token_piece = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Uint32 token, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyModel> model, int token, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_token_piece');
 
-  /// Renders the prompt that the model's template makes of messages, a JSON array like `[{"role": "user", "content":
-  /// "Hi"}]`. `tools` is a JSON array or empty. With `answer` (not 0) the prompt ends with the header of an answer.
+  /// Renders the prompt that the model's template makes of messages, a JSON array like
+  /// `[{"role": "user", "content": "Hi"}]`. `tools` is a JSON array or empty. With `answer` (not 0) the prompt ends with
+  /// the header of an answer. A model without a template, or a template that refuses the messages, gives
+  /// `HAPPY_TEMPLATE`.
   late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> messages, int messages_len, ffi.Pointer<ffi.Char> tools, int tools_len, int answer, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_apply_template = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> messages, ffi.Size messages_len, ffi.Pointer<ffi.Char> tools, ffi.Size tools_len, ffi.Int32 answer, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> messages, int messages_len, ffi.Pointer<ffi.Char> tools, int tools_len, int answer, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_apply_template');
@@ -1075,7 +1087,7 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappySamplerOptions> options, ffi.Pointer<ffi.Pointer<HappySampler>> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySamplerOptions> options, ffi.Pointer<ffi.Pointer<HappySampler>> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_sampler_new');
 
-  /// Frees a sampler; a turn that began with it goes on. NULL is fine.
+  /// Frees a sampler. A turn that began with it continues. NULL is fine.
   late final int Function(ffi.Pointer<HappySampler> sampler) happy_sampler_free = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySampler> sampler),
       int Function(ffi.Pointer<HappySampler> sampler)>('happy_sampler_free');
@@ -1090,13 +1102,14 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappySessionOptions> options, ffi.Pointer<ffi.Pointer<HappySession>> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappySessionOptions> options, ffi.Pointer<ffi.Pointer<HappySession>> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_new');
 
-  /// Frees a session. A call that another thread, or a callback's caller, has in it ends by itself, with
-  /// `HAPPY_FINISH_CANCELLED`, at its next token or part of the prompt; memory and threads go with it. NULL is fine.
+  /// Frees a session. A call that is still running in it, in another thread or around a callback, ends by itself with
+  /// `HAPPY_FINISH_CANCELLED`, at its next token or part of the prompt; memory and threads are freed then. NULL is fine.
   late final int Function(ffi.Pointer<HappySession> session) happy_session_free = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session),
       int Function(ffi.Pointer<HappySession> session)>('happy_session_free');
 
-  /// Adds a message, without an answer: `role` is `user`, `assistant`, `system`, `tool` or what the template knows.
+  /// Adds a message without answering it. `role` is `user`, `assistant`, `system`, `tool`, or another one that the
+  /// template knows.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> role, int role_len, ffi.Pointer<ffi.Char> content, int content_len, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_add_message = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> role, ffi.Size role_len, ffi.Pointer<ffi.Char> content, ffi.Size content_len, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> role, int role_len, ffi.Pointer<ffi.Char> content, int content_len, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_add_message');
@@ -1111,7 +1124,8 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_messages');
 
-  /// Keeps the first `count` messages, the system message counted; the next turn computes only what is new.
+  /// Keeps the first `count` messages, including the system message, and removes the others; the next turn computes only
+  /// what is new. If there are fewer, it gives `HAPPY_INVALID_ARGUMENT`.
   late final int Function(ffi.Pointer<HappySession> session, int count, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_truncate = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Size count, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, int count, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_truncate');
@@ -1121,9 +1135,10 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_clear');
 
-  /// Uses these adapters (LoRA) from now on, each `FILE` or `FILE=SCALE`, in the order in which they are added; with 0 of
-  /// them: with the model alone. The next turn computes again what the KV cache holds from other adapters. Their ranks
-  /// together are at most `adapter_rank` of the load options. Files stay mapped, and no weight is copied.
+  /// Uses these adapters (LoRA) from now on, in the order in which their results are added; without any, the model alone.
+  /// Each is the path of a file, or `FILE=SCALE`. If the KV cache holds what was computed with other adapters, the next
+  /// turn computes it again. The ranks of the adapters together are at most `adapter_rank` of the load options. Files
+  /// stay mapped, and no weight is copied. After an error nothing has changed.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyText> adapters, int n_adapters, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_set_adapters = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyText> adapters, ffi.Size n_adapters, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyText> adapters, int n_adapters, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_set_adapters');
@@ -1141,94 +1156,101 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyMemory> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyMemory> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_memory');
 
-  /// Writes the session into a new file (`*.happy`), which replaces one at the same path, and appends every turn that ends from
-  /// now on: its messages, its tokens and what was computed of them. The file survives the end of the process at any time, with the
-  /// turns that had ended, and an answer up to at most 32 tokens before it was cut off. It is sealed if the session's options have a `file_key`. A turn that cannot be saved does not fail:
-  /// `happy_session_file` says why it was not saved, and the next turn tries again.
+  /// Writes the session into a new file (`*.happy`), which replaces one at the same path, and appends every turn that
+  /// ends from now on: its messages, its tokens and what was computed of them. If the process ends at any time, the file
+  /// has all turns that had ended, and an unfinished answer except for at most its last 32 tokens. It is sealed if the
+  /// session's options have a `file_key`. A turn that cannot be saved does not fail: `happy_session_file` says why it was
+  /// not saved, and the next turn tries again.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_save = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, ffi.Size path_len, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_save');
 
-  /// Goes on with the conversation of a file, in the place of the session's own, and appends every turn to it. Nothing is computed: the
-  /// next turn answers with the same bits as if the process had never ended. Tools, variables and sampling are this session's. If the
-  /// process ended within an answer (`unfinished` of `happy_session_file`), a turn without a text tells that answer from its beginning
-  /// and goes on with the same text; with other options than it was begun with, the message is answered again. After an error the
-  /// conversation is as it was; `HAPPY_REPLAY` says that `happy_session_replay` helps.
+  /// Continues with the conversation of a file instead of the session's own, and appends every turn to it. Nothing is
+  /// computed: the next turn answers with the same bits as if the process had never ended. Tools, variables and sampling
+  /// are those of this session. If the process ended within an answer (`unfinished` of `happy_session_file`), a turn
+  /// without a text returns that answer from its beginning and continues with the same text; if the options differ from
+  /// those that it was begun with, the message is answered again. After an error the conversation is as it was.
+  /// `HAPPY_REPLAY` says that `happy_session_replay` can use the file.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_restore = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, ffi.Size path_len, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_restore');
 
-  /// As `happy_session_restore`, for a file that was computed with something else, as after an update of the model or of the library:
-  /// its tokens are computed again, and the file is written anew. `cancel`, which may be NULL, ends that with `HAPPY_CANCELLED`; the
-  /// file is then as it was.
+  /// Does the same as `happy_session_restore` for a file that was computed with something else, for example before an
+  /// update of the model or of the library: its tokens are computed again, and the file is rewritten. `cancel`, which may
+  /// be NULL, ends that with `HAPPY_CANCELLED`; the file is then as it was.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_replay = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, ffi.Size path_len, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_replay');
 
-  /// Saves what is new now, as the end of a turn does: for messages that were added or taken back between two turns, and to try again
-  /// after a full disk. Without a file: `HAPPY_INVALID_ARGUMENT`.
+  /// Saves what is new, as the end of a turn does: for messages that were added or removed between two turns, and to try
+  /// again after a full disk. Without a file, it gives `HAPPY_INVALID_ARGUMENT`.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_append = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_append');
 
-  /// Writes the session's file anew, without what later turns replaced. A file of more than 4 MiB, half of which was replaced, is
-  /// written anew at the end of a turn by itself.
+  /// Rewrites the session's file without what later turns replaced. At the end of a turn, the library does this by itself
+  /// for a file of more than 4 MiB, half of which was replaced. Without a file, it gives `HAPPY_INVALID_ARGUMENT`.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_compact = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_compact');
 
-  /// Goes on without the file, which stays as it is. Freeing the session does the same.
+  /// Continues without the file, which stays as it is. Freeing the session does the same.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_close_file = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_close_file');
 
-  /// What is in the session's file, as a JSON object: `path`, `turns`, `tokens`, `messages`, `bytes`, `sealed` (a boolean),
-  /// `unfinished`: tokens of an answer that was cut off, 0 if none was; and `problem`: why the last turn could not be saved, or null. `{}` without a file.
+  /// Describes the session's file as a JSON object: `path`, `turns`, `tokens`, `messages`, `bytes`, `sealed` (a boolean),
+  /// `unfinished` (the number of tokens of an answer that was cut off, or 0), and `problem`: why the last turn could not
+  /// be saved, or null. Without a file, the object is empty.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_file = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_file');
 
-  /// Takes the answer to the last message of the user back: `happy_chat` or `happy_start` without a text answer it again, and compute
-  /// next to nothing before the first token.
+  /// Removes the answer to the user's last message. `happy_chat` or `happy_start` without a text then answer it again,
+  /// and compute next to nothing before the first token. If the user wrote no message, it gives `HAPPY_INVALID_ARGUMENT`.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_regenerate = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_regenerate');
 
-  /// Goes back to before message `number` of the user, from 1; 0: the last one. The next turn says it otherwise, and computes only what
-  /// follows the part that stays.
+  /// Removes message `number` of the user, from 1 (0 is the last one), and everything after it, so that the next turn can
+  /// replace it. That turn computes only what follows the part that stays. If there is no such message, it gives
+  /// `HAPPY_INVALID_ARGUMENT`.
   late final int Function(ffi.Pointer<HappySession> session, int number, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_edit = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Uint32 number, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, int number, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_edit');
 
-  /// Keeps the conversation as it is, goes on in a copy, and gives the number of that branch. The first conversation has number 1. With
-  /// the load option `branches`, what was computed of them stays, too.
+  /// Keeps the conversation as it is, continues in a copy, and writes the number of this new branch to `out`. The first
+  /// conversation has number 1. With the load option `branches`, what was computed of them is kept, too.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Uint32> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_branch = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Uint32> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Uint32> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_branch');
 
-  /// Keeps the conversation as it is, and goes on with branch `number`.
+  /// Keeps the conversation as it is, and switches to branch `number`, from 1. If there is no such branch, it gives
+  /// `HAPPY_INVALID_ARGUMENT`.
   late final int Function(ffi.Pointer<HappySession> session, int number, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_go_to_branch = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Uint32 number, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, int number, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_go_to_branch');
 
-  /// Keeps what is computed now, such as a long system prompt, until `happy_session_unpin`: it is not given up for other branches. Needs
-  /// the load option `branches`.
+  /// Keeps what is computed now, such as a long system prompt, until `happy_session_unpin`, even if memory for other
+  /// branches is short. It needs the load option `branches`: if none of them is free, or nothing is computed, it gives
+  /// `HAPPY_INVALID_ARGUMENT`.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_pin = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_pin');
 
-  /// What was pinned goes like the rest when memory for branches is short.
+  /// Unpins everything, so that it can be dropped like the rest when memory for branches is short.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_unpin = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_unpin');
 
-  /// What the turns of the session did not have to compute.
+  /// Returns how much the turns of the session did not have to compute.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyReuse> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_reuse = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyReuse> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyReuse> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_reuse');
 
-  /// Gives memory back to the system, as much as the `HappyTrimLevel` says: for an app that goes to the background, or is told that memory
-  /// is short. The conversation stays. With a file, what was computed is read from it for the next turn; else it is computed again.
+  /// Gives memory back to the system, as much as the `HappyTrimLevel` says: for an app that goes to the background, or is
+  /// told that memory is short. The conversation stays. With a file, the next turn reads what was computed from it;
+  /// without one, it is computed again.
   late final int Function(ffi.Pointer<HappySession> session, int level, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_trim = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Int32 level, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, int level, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_trim');
@@ -1239,22 +1261,24 @@ class HappyBindings {
       int Function(ffi.Pointer<HappyGenerateOptions> options, int size, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_generate_options_init');
 
   /// Runs a whole turn: adds `text` as the user's message, answers it, calls `on_event` (which may be NULL) for each
-  /// event, and adds the answer. With `text` NULL the messages are answered as they are, as after a tool's result.
-  /// `finish` and `options` may be NULL. Cancelling is not an error: the turn ends with `HAPPY_FINISH_CANCELLED` and the
-  /// session goes on. A turn that is cancelled while its prompt is rendered or tokenized, or its grammar is compiled,
-  /// leaves the conversation as it was. After an error the conversation is as it was before the turn.
+  /// event, and adds the answer. With `text` NULL the messages are answered as they are, for example after a tool's
+  /// result. `finish` and `options` may be NULL. Cancelling is not an error: the turn ends with `HAPPY_FINISH_CANCELLED`,
+  /// and the session can continue. A turn that is cancelled while its prompt is rendered or tokenized, or its grammar is
+  /// compiled, leaves the conversation as it was. After an error the conversation is as it was before the turn.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> text_data, int text_len, ffi.Pointer<HappyGenerateOptions> options, HappyOnEvent on_event, ffi.Pointer<ffi.Void> user, ffi.Pointer<HappyFinish> finish, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_chat = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> text_data, ffi.Size text_len, ffi.Pointer<HappyGenerateOptions> options, HappyOnEvent on_event, ffi.Pointer<ffi.Void> user, ffi.Pointer<HappyFinish> finish, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> text_data, int text_len, ffi.Pointer<HappyGenerateOptions> options, HappyOnEvent on_event, ffi.Pointer<ffi.Void> user, ffi.Pointer<HappyFinish> finish, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_chat');
 
-  /// Begins a turn as `happy_chat` does, to be read by `happy_next`. Until its end or `happy_stop`, other calls for the
-  /// session give `HAPPY_BUSY`, but for `happy_next`, `happy_session_free` and those that only tell something:
-  /// `happy_session_memory`, `happy_session_left_out`, `happy_session_file` and `happy_session_reuse`.
+  /// Begins a turn as `happy_chat` does; `happy_next` returns its events. Until its end or `happy_stop`, other calls for
+  /// the session give `HAPPY_BUSY`, except for `happy_next`, `happy_session_free` and those that only return information:
+  /// `happy_session_memory`, `happy_session_left_out`, `happy_session_file`, `happy_session_reuse` and
+  /// `happy_session_finish`.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> text_data, int text_len, ffi.Pointer<HappyGenerateOptions> options, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_start = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> text_data, ffi.Size text_len, ffi.Pointer<HappyGenerateOptions> options, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> text_data, int text_len, ffi.Pointer<HappyGenerateOptions> options, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_start');
 
-  /// Computes until there is an event, and returns it. After `HAPPY_EVENT_DONE`, or an error, the turn is over.
+  /// Computes until there is an event, and returns it. After `HAPPY_EVENT_DONE`, or an error, the turn is over. If no
+  /// turn runs, it gives `HAPPY_INVALID_ARGUMENT`.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyEvent> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_next = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyEvent> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyEvent> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_next');
@@ -1281,7 +1305,7 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappyEmbedOptions> options, ffi.Pointer<ffi.Pointer<HappyEmbedder>> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappyEmbedOptions> options, ffi.Pointer<ffi.Pointer<HappyEmbedder>> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_embedder_new');
 
-  /// Frees an embedder. A call that another thread has in it goes on to its end. NULL is fine.
+  /// Frees an embedder. A call that is still running in another thread continues to its end. NULL is fine.
   late final int Function(ffi.Pointer<HappyEmbedder> embedder) happy_embedder_free = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyEmbedder> embedder),
       int Function(ffi.Pointer<HappyEmbedder> embedder)>('happy_embedder_free');
@@ -1291,9 +1315,9 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<HappyEmbedderInfo> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<HappyEmbedderInfo> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_embedder_info');
 
-  /// Turns `count` texts into vectors, as many at a time as fit into a pass; a vector does not depend on the texts beside
-  /// its own. `cancel` may be NULL; a raised one gives `HAPPY_CANCELLED`. A text of more tokens than the context gives
-  /// `HAPPY_CONTEXT_FULL` unless `truncate` is set. Read the vectors by `happy_embeddings_get`, and free `out` with
+  /// Turns `count` texts into vectors, as many at a time as fit into a pass; a vector does not depend on the other texts.
+  /// `cancel` may be NULL; a raised one gives `HAPPY_CANCELLED`. A text of more tokens than the context gives
+  /// `HAPPY_CONTEXT_FULL` unless `truncate` is set. Read the vectors with `happy_embeddings_get`, and free `out` with
   /// `happy_embeddings_free`.
   late final int Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<HappyText> texts, int count, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyEmbeddings>> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_embed = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<HappyText> texts, ffi.Size count, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyEmbeddings>> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
@@ -1310,8 +1334,8 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappyEmbeddings> embeddings),
       int Function(ffi.Pointer<HappyEmbeddings> embeddings)>('happy_embeddings_free');
 
-  /// How well `count` documents match a query, by a model with a classifier and an embedder with the pooling
-  /// `HAPPY_POOLING_RANK`. `ranks` has room for `count` of them and receives the best first; of equal scores the earlier
+  /// Ranks `count` documents by how well they match a query. The model needs a classifier, and the embedder the pooling
+  /// `HAPPY_POOLING_RANK`. `ranks` has room for `count` entries, and receives the best first; of equal scores the earlier
   /// document comes first. `cancel` may be NULL. Nothing is written if a document cannot be ranked.
   late final int Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<ffi.Char> query, int query_len, ffi.Pointer<HappyText> documents, int count, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<HappyRank> ranks, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_rerank = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<ffi.Char> query, ffi.Size query_len, ffi.Pointer<HappyText> documents, ffi.Size count, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<HappyRank> ranks, ffi.Pointer<ffi.Pointer<HappyError>> error),

@@ -26,7 +26,7 @@ final class HappyCancel implements Finalizable {
     return _address;
   }
 
-  /// Ends what uses this token: within milliseconds, or with the token of text that is being computed.
+  /// Raises the token. Work that uses it ends within milliseconds, or after the token of text that is being computed.
   void raise() {
     final handle = Pointer<c.HappyCancel>.fromAddress(address);
     check((error) => HappyLibrary.bindings.happy_cancel_raise(handle, error));

@@ -45,9 +45,9 @@ final class HappyEmbedder implements Finalizable {
     return _address;
   }
 
-  /// The vectors of [texts], in their order. As many as fit are computed together; a vector does not depend on the texts beside
-  /// its own. [cancel] ends it early, with [HappyStatus.cancelled]. A text of more than [mostTokens] tokens is an error unless
-  /// [HappyEmbedOptions.truncate] is set.
+  /// The vectors of [texts], in their order. As many as fit are computed together; a vector does not depend on the
+  /// other texts. [cancel] ends it early, with [HappyStatus.cancelled]. A text of more than [mostTokens] tokens is an
+  /// error unless [HappyEmbedOptions.truncate] is set.
   Future<List<HappyEmbedding>> embed(List<String> texts, {HappyCancel? cancel}) {
     final (path, handle, flag) = (HappyLibrary.path, address, cancel?.address ?? 0);
     return Isolate.run(() => _embed(path, handle, texts, flag));
@@ -79,7 +79,7 @@ final class HappyEmbedder implements Finalizable {
     });
   }
 
-  /// Frees the embedder. A call that runs goes on to its end. Doing it again does nothing.
+  /// Frees the embedder. A call that is still running continues to its end. Doing it again does nothing.
   void dispose() {
     if (_disposed) return;
     _disposed = true;

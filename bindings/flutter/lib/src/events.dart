@@ -51,11 +51,11 @@ final class HappyToolCallStart extends HappyEvent {
   /// The tool.
   final String name;
 
-  /// The id that the model gave the call; mostly empty.
+  /// The id that the model gave the call; usually empty.
   final String id;
 }
 
-/// More of the arguments of a call, for apps that show them while they come.
+/// More of the arguments of a call, for apps that show them while they arrive.
 final class HappyToolCallArguments extends HappyEvent {
   /// A piece of the arguments of call number [call].
   const HappyToolCallArguments(this.call, this.text);
@@ -81,11 +81,12 @@ final class HappyToolCall extends HappyEvent {
   /// A JSON object.
   final String arguments;
 
-  /// The id that the model gave the call; mostly empty.
+  /// The id that the model gave the call; usually empty.
   final String id;
 }
 
-/// What looked like a call cannot be read as one. Its own text follows as the answer's; if the call had started, it is withdrawn.
+/// A text that looked like a call is not a valid call. It follows as part of the answer; if the call had started, it is
+/// withdrawn.
 final class HappyMalformedCall extends HappyEvent {
   /// What looked like call number [call] is not one, and why.
   const HappyMalformedCall(this.call, this.reason);

@@ -17,13 +17,13 @@ enum HappyStatus {
   /// Loading was cancelled.
   cancelled(c.HappyStatus.HAPPY_CANCELLED),
 
-  /// The file cannot be read.
+  /// The file cannot be read or written.
   file(c.HappyStatus.HAPPY_FILE),
 
-  /// The file is no GGUF model, is damaged, or its architecture is not supported.
+  /// The file is not a GGUF model, is damaged, or its architecture is not supported.
   model(c.HappyStatus.HAPPY_MODEL),
 
-  /// The plan is over the budget, or memory could not be had; the message says what would fit.
+  /// The plan is over the budget, or the system refused memory; the message says what would fit.
   memory(c.HappyStatus.HAPPY_MEMORY),
 
   /// The conversation does not fit the context.
@@ -35,16 +35,16 @@ enum HappyStatus {
   /// The grammar or JSON schema is wrong.
   grammar(c.HappyStatus.HAPPY_GRAMMAR),
 
-  /// The file has no tokenizer, or it cannot take the text or token.
+  /// The file has no tokenizer, the text cannot be tokenized, or a token id is outside the vocabulary.
   tokenizer(c.HappyStatus.HAPPY_TOKENIZER),
 
   /// Not supported yet, by this version or on this machine.
   unsupported(c.HappyStatus.HAPPY_UNSUPPORTED),
 
-  /// The system refused something else, like a thread.
+  /// The system refused something else, such as a thread.
   system(c.HappyStatus.HAPPY_SYSTEM),
 
-  /// An error of the library, which was contained. The session it happened in has to be disposed of.
+  /// An error of the library, which was contained. The session in which it happened must be disposed of.
   internal(c.HappyStatus.HAPPY_INTERNAL),
 
   /// The session's file is damaged, of another version, sealed with another key, or its token ids mean something else here.

@@ -20,7 +20,7 @@ abstract final class HappyLibrary {
   /// The library's functions. Each isolate opens the library for itself; the system loads it once.
   static c.HappyBindings get bindings => _bindings ??= _open(path);
 
-  /// The version of the library, like `0.1.0`.
+  /// The version of the library, such as `1.2.3`.
   static String get version {
     final text = bindings.happy_version();
     var length = 0;
@@ -30,13 +30,13 @@ abstract final class HappyLibrary {
     return decode(text, length);
   }
 
-  /// What the processor has and what the library makes of it: `cores`, `default_threads`, `chosen` and more.
+  /// Describes the processor and what the library uses of it: `cores`, `default_threads`, `chosen` and more.
   static Map<String, Object?> cpu() {
     final text = readString((out, error) => bindings.happy_cpu(out, error));
     return jsonDecode(text) as Map<String, Object?>;
   }
 
-  /// How many native objects exist: 0 when all is disposed of.
+  /// The number of native objects that exist: 0 when all are disposed of.
   static int get liveHandles => bindings.happy_live_handles();
 
   static String _usualPath() {

@@ -30,7 +30,8 @@ final class HappyModel implements Finalizable {
   final int _address;
   bool _disposed = false;
 
-  /// What running the model of [source] takes; over the budget is not an error here. Nothing big is read.
+  /// The memory that running the model of [source] takes. A plan over the budget is not an error here. Nothing big is
+  /// read.
   static Future<HappyPlan> planOf(
     HappyModelSource source, {
     HappyLoadOptions options = const HappyLoadOptions(),
@@ -42,9 +43,9 @@ final class HappyModel implements Finalizable {
     });
   }
 
-  /// Loads a model, in an isolate of its own. [onProgress] hears fractions from 0 to 1. [cancel] ends it early, with
-  /// [HappyStatus.cancelled]. What is over the memory budget gives [HappyStatus.memory], with the numbers and what would
-  /// fit.
+  /// Loads a model, in an isolate of its own. [onProgress] receives fractions from 0 to 1. [cancel] ends it early, with
+  /// [HappyStatus.cancelled]. A model over the memory budget gives [HappyStatus.memory], with the numbers and what
+  /// would fit.
   static Future<HappyModel> open(
     HappyModelSource source, {
     HappyLoadOptions options = const HappyLoadOptions(),
@@ -82,7 +83,7 @@ final class HappyModel implements Finalizable {
 
   Pointer<c.HappyModel> get _handle => Pointer<c.HappyModel>.fromAddress(address);
 
-  /// What a session of this model takes.
+  /// The plan: the memory that the model and one session take.
   HappyPlan get plan {
     final handle = _handle;
     return using((arena) {
@@ -93,7 +94,8 @@ final class HappyModel implements Finalizable {
     });
   }
 
-  /// What it is: `architecture`, `name`, `parameters`, `trained_context` and more; with [metadata] also all of the file's.
+  /// Describes the model: `architecture`, `name`, `parameters`, `trained_context` and more; with [metadata], all pairs
+  /// of the file, too.
   Map<String, Object?> info({bool metadata = false}) {
     final handle = _handle;
     final text = readString(
@@ -103,13 +105,13 @@ final class HappyModel implements Finalizable {
   }
 
   /// The tokens of [text]. With [special] the strings of control tokens become those tokens, and BOS and EOS are added
-  /// where the model wants them.
+  /// if the model wants them.
   Uint32List tokenize(String text, {bool special = false}) {
     final handle = _handle;
     return using((arena) {
       final (data, length) = encode(text, arena);
       final count = arena<Size>();
-      // A token has a byte or more, but for BOS and EOS: mostly the first try is enough.
+      // A token has a byte or more, except for BOS and EOS, so the first try is usually enough.
       for (var capacity = length + 2;; capacity = count.value) {
         final room = capacity;
         final tokens = arena<Uint32>(room);
@@ -122,7 +124,7 @@ final class HappyModel implements Finalizable {
     });
   }
 
-  /// The text of [tokens]. With [special] control tokens give their strings, else nothing.
+  /// The text of [tokens]. With [special] control tokens become their strings; otherwise they are left out.
   String detokenize(List<int> tokens, {bool special = false}) {
     final handle = _handle;
     return using((arena) {
@@ -135,7 +137,7 @@ final class HappyModel implements Finalizable {
     });
   }
 
-  /// The bytes of one token: they may be a part of a character only.
+  /// The bytes of one token, which may be only a part of a character.
   Uint8List piece(int token) {
     final handle = _handle;
     return readBytes((out, error) => HappyLibrary.bindings.happy_token_piece(handle, token, out, error));
@@ -158,20 +160,21 @@ final class HappyModel implements Finalizable {
     });
   }
 
-  /// Makes all sessions of this model wait before their next token, or their next part of a prompt, until [resume]: for an app that
-  /// goes to the background. What is being computed ends first. A turn that is cancelled ends while it waits.
+  /// Makes all sessions of this model wait before their next token, or their next part of a prompt, until [resume]: for
+  /// an app that goes to the background. What is being computed is finished first. A turn that is cancelled while it
+  /// waits ends.
   void pause() {
     final handle = _handle;
     check((error) => HappyLibrary.bindings.happy_model_pause(handle, error));
   }
 
-  /// Lets the sessions go on after [pause]. Does nothing otherwise.
+  /// Lets the sessions continue after [pause]. Does nothing if they are not paused.
   void resume() {
     final handle = _handle;
     check((error) => HappyLibrary.bindings.happy_model_resume(handle, error));
   }
 
-  /// Frees the model. Its sessions keep what they need, and go on. Doing it again does nothing.
+  /// Frees the model. Its sessions keep what they need, and continue to work. Doing it again does nothing.
   void dispose() {
     if (_disposed) return;
     _disposed = true;

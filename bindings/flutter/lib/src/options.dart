@@ -100,7 +100,7 @@ final class HappyLoadOptions {
   /// Number of threads, including the caller's. 0: all big cores but one, or all cores if they are equal.
   final int? threads;
 
-  /// Positions of a session. 0: what the model was trained for, at most 4096, and what fits the budget.
+  /// Size of a session's context in tokens. 0: what the model was trained for, but at most 4096 and what fits the budget.
   final int? context;
 
   /// Maximum number of prompt tokens in one pass. 0: 256. Results do not depend on it.
@@ -110,7 +110,8 @@ final class HappyLoadOptions {
   /// of the process are lower.
   final int? memoryBudget;
 
-  /// Instruction set, such as `scalar`, `avx2`, `neon`, `dotprod`. Empty: the best that the machine has.
+  /// Instruction set, such as `scalar`, `avx2` or `dotprod`; `happy_cpu` lists those of this machine, and another one
+  /// gives `HAPPY_UNSUPPORTED`. Empty: the best that the machine has.
   final String? instructionSet;
 
   /// Element type of the KV cache, a `HappyKvType`.
@@ -120,38 +121,38 @@ final class HappyLoadOptions {
   /// anonymous memory.
   final bool copy;
 
-  /// Adapters (LoRA) with which sessions begin, in the order in which they are added: each a file, or `FILE=SCALE`. The
-  /// scale is 1 if none is given. Not set: no adapters.
+  /// Adapters (LoRA) with which sessions begin, in the order in which their results are added. Each is the path of a
+  /// file, or `FILE=SCALE`; the scale is 1 if none is given. Not set: no adapters.
   final List<String> adapters;
 
-  /// Rank of adapters to plan for: the most that sessions may change to, the sum of the ranks of those that are used at
-  /// once. 0: that of `adapters`.
+  /// Maximum rank of adapters to plan for: the sum of the ranks of all adapters that a session uses at once. 0: that of
+  /// `adapters`.
   final int? adapterRank;
 
   /// True: load for embedders instead of sessions. A text runs in one pass, several texts share one, and there are no
   /// logits; sessions of such a model cannot generate. False: load for sessions.
   final bool embeddings;
 
-  /// Maximum bytes for snapshots, to which a conversation can go back in models with windows or recurrent states, which
-  /// would be computed from the beginning otherwise. At most an eighth of the memory budget is taken, and nothing for
-  /// models that need none. Default: 33554432 (32 MiB); 0: no snapshots.
+  /// Maximum bytes for snapshots. In models with windows or recurrent states, a conversation can go back only to a
+  /// snapshot; without one, it is computed again from the beginning. At most an eighth of the memory budget is taken, and
+  /// nothing for models that need no snapshots. Default: 33554432 (32 MiB); 0: no snapshots.
   final int? snapshotBytes;
 
-  /// Prompts that a session keeps computed beside its conversation's own, for branches, edits and pinned prefixes.
-  /// Default: 0.
+  /// Number of prompts that a session keeps computed in addition to that of its conversation: for branches, edits and
+  /// pinned prefixes. Default: 0.
   final int? branches;
 
-  /// Most tokens, up to 7, that sessions guess from their own texts and compute ahead. Where a text repeats its prompt,
-  /// as an edit or a summary does, answers come faster, with the same words. Each takes memory for its logits, and where
-  /// that is short, fewer are guessed. Default: 0.
+  /// Maximum number of tokens, from 0 to 7, that sessions guess from their own texts and compute ahead. If a text repeats
+  /// its prompt, as an edit or a summary does, answers come faster, with the same words. Each guess takes memory for its
+  /// logits; if memory is short, fewer are guessed. Default: 0, no guesses.
   final int? draftTokens;
 
-  /// Bytes of keys and values for what these don't share with the conversation. With fewer than they need, those that
-  /// were used least recently are given up. Default: 0.
+  /// Bytes for the keys and values that the prompts of `branches` don't share with the conversation. If they need more,
+  /// the least recently used are dropped. Default: 0.
   final int? branchBytes;
 
-  /// True: sessions guess with the file's draft head, too (multi-token prediction), if `draft_tokens` is not 0. A file
-  /// without one is refused. False: they guess from their texts alone.
+  /// True: sessions also guess with the file's draft head (multi-token prediction), if `draft_tokens` is not 0. A file
+  /// without one is refused with `HAPPY_MODEL`. False: they guess from their texts alone.
   final bool draftHead;
   // </HappyLoadOptions fields>
 
@@ -199,8 +200,8 @@ final class HappySessionOptions {
   });
 
   // <HappySessionOptions fields>
-  /// True: answer although the chat template has no place for the system message, the tools or a variable, which the
-  /// model then never sees. False: such a turn fails with `HAPPY_TEMPLATE`.
+  /// True: answer even if the chat template has no place for the system message, the tools or a variable, which the model
+  /// then never sees. False: such a turn fails with `HAPPY_TEMPLATE`.
   final bool ignoreUnused;
 
   /// The system message. Empty: no system message.
@@ -209,7 +210,7 @@ final class HappySessionOptions {
   /// A JSON array of tools that the model may call, as its template takes them (mostly OpenAI's form). Empty: no tools.
   final List<Map<String, Object?>> tools;
 
-  /// A JSON object with more variables for the template, like `{"enable_thinking": false}`. Empty: no variables.
+  /// A JSON object with additional variables for the template, such as `{"enable_thinking": false}`. Empty: no variables.
   final Map<String, Object?> templateVariables;
 
   /// What happens when the messages leave too little of the context for an answer: `stop` (the turn fails with
@@ -277,16 +278,17 @@ final class HappyGenerateOptions {
   /// A JSON schema that the text must match. Empty: any text. Not together with a grammar.
   final String? jsonSchema;
 
-  /// Deliver text when this much time has passed since the last text event. 0: time is not a reason.
+  /// Deliver text when this much time has passed since the last text event. 0: never because of time.
   final Duration coalesce;
 
-  /// Deliver text when this many bytes of UTF-8 have come. 0: size is not a reason; both 0: as soon as there is text.
+  /// Deliver text when this many bytes of UTF-8 have come. 0: never because of size. If both are 0, text is delivered at
+  /// once.
   final int? coalesceBytes;
 
   /// When a turn is cancelled: 0 keeps what was answered as the assistant's message, 1 takes the whole turn back.
   final bool dropCancelled;
 
-  /// True: go on when the model wants to end.
+  /// True: continue when the model wants to end its answer. False: end there.
   final bool ignoreEnd;
 
   /// Whether the model calls tools: `auto` (it decides), `none`, `required` (at least one call), or the name of a tool
@@ -332,8 +334,8 @@ final class HappyEmbedOptions {
   });
 
   // <HappyEmbedOptions fields>
-  /// How the hidden states of a text become one vector, a `HappyPooling`. Default: as the model's file says; if it does
-  /// not, that is an error.
+  /// How the hidden states of a text become one vector, a `HappyPooling`. Default: as the model's file says; a file that
+  /// does not say it is an error.
   final HappyPooling? pooling;
 
   /// Number of the first values of a vector to keep, for models that were trained for it (Matryoshka). 0: all.
@@ -343,8 +345,8 @@ final class HappyEmbedOptions {
   /// cosine. Ranks are never divided.
   final bool unnormalized;
 
-  /// True: shorten texts of more tokens than the context; the special token at the end stays there. False: they are an
-  /// error.
+  /// True: shorten texts of more tokens than the context; the special token at the end stays there. False: such texts
+  /// give `HAPPY_CONTEXT_FULL`.
   final bool truncate;
   // </HappyEmbedOptions fields>
 

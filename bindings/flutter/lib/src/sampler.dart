@@ -75,7 +75,7 @@ final class HappySamplerOptions {
   /// Default: 0.
   final double? topNSigma;
 
-  /// Chance that the top choices but the least probable of them are excluded (XTC). From 0 to 1; 0 turns XTC off.
+  /// Probability that all top choices except for the least probable one are excluded (XTC). From 0 to 1; 0 turns XTC off.
   /// Default: 0.
   final double? xtcProbability;
 
@@ -90,8 +90,8 @@ final class HappySamplerOptions {
   /// Exponent of the entropy for the dynamic temperature. At least 0. Default: 1.
   final double? dynatempExponent;
 
-  /// Divide the logits of recent tokens by this (multiply, if below 0). Above 0; 1 is neutral, less favors repetition.
-  /// Default: 1.
+  /// Divide positive logits of recent tokens by this, and multiply negative ones. Above 0; 1 is neutral, less favors
+  /// repetition. Default: 1.
   final double? repeatPenalty;
 
   /// Subtract this from a logit for each recent occurrence of its token. 0 is neutral, less favors repetition. Default:
@@ -118,8 +118,8 @@ final class HappySamplerOptions {
   /// Prefer tokens whose probability is near this (adaptive-p). From 0 to 1; below 0 is an ordinary draw. Default: -1.
   final double? adaptiveTarget;
 
-  /// Share of its past choices that adaptive-p still counts after each token: it averages over about 1 / (1 - X) tokens.
-  /// From 0 to 0.99. Default: 0.9.
+  /// Weight of the past in adaptive-p's average of its choices: it averages over about 1 / (1 - X) tokens. From 0 to
+  /// 0.99. Default: 0.9.
   final double? adaptiveDecay;
 
   /// Number of recent tokens that the penalties look at. At most 1,048,576; 0 turns them off. Default: 64.
@@ -144,7 +144,7 @@ final class HappySamplerOptions {
   /// Texts that end a repetition for DRY. Not set: line end, `:`, `"` and `*`.
   final List<String> dryBreakers;
 
-  /// What is added to the logits of tokens: finite, or minus infinity, which forbids a token.
+  /// Numbers to add to the logits of tokens: finite, or minus infinity, which forbids a token. Not set: none.
   final Map<int, double> logitBias;
   // </HappySamplerOptions fields>
 

@@ -59,7 +59,7 @@ final class HappySession {
   /// Whether a turn is running.
   bool get isAnswering => _turnOver != null;
 
-  /// Says [text] as the user, and gives what comes, [HappyDone] at last.
+  /// Says [text] as the user, and returns the events, the last of which is [HappyDone].
   ///
   /// The turn begins when the stream is listened to. Pausing the subscription holds the computation after the event that is
   /// being computed; cancelling it stops the turn, and completes when the session can be used again. After an error the
@@ -82,63 +82,66 @@ final class HappySession {
     _requests.send(const SessionRequest(Go()));
   }
 
-  /// Adds a message, without an answer: [role] is `user`, `assistant`, `system`, `tool` or what the template knows.
+  /// Adds a message without answering it. [role] is `user`, `assistant`, `system`, `tool`, or another one that the
+  /// template knows.
   Future<void> addMessage(String role, String content) => _ask(AddMessage(role, content));
 
   /// Adds a message as an object, like a tool's answer: `{'role': 'tool', 'tool_call_id': .., 'content': ..}`.
   Future<void> addJson(Map<String, Object?> message) => _ask(AddJson(jsonEncode(message)));
 
-  /// The conversation, the system message included.
+  /// The conversation, including the system message.
   Future<List<Map<String, Object?>>> messages() async {
     final text = await _ask(const ReadMessages()) as String;
     return (jsonDecode(text) as List<Object?>).cast<Map<String, Object?>>();
   }
 
-  /// Keeps the first [count] messages, the system message counted.
+  /// Keeps the first [count] messages, including the system message, and removes the others.
   Future<void> truncate(int count) => _ask(Truncate(count));
 
-  /// Forgets the conversation but for the system message of the options.
+  /// Removes all messages except for the system message of the options, and empties the KV cache.
   Future<void> clear() => _ask(const Clear());
 
-  /// Goes on with these adapters (LoRA), each `FILE` or `FILE=SCALE`, in the order in which they are added; with none of them:
-  /// with the model alone. What was computed with others is computed again with the next turn. Their ranks together are at most
-  /// [HappyLoadOptions.adapterRank]. After an error the adapters are as they were.
+  /// Uses these adapters (LoRA) from now on, in the order in which their results are added; without any, the model
+  /// alone. Each is the path of a file, or `FILE=SCALE`. If the KV cache holds what was computed with other adapters,
+  /// the next turn computes it again. The ranks of the adapters together are at most [HappyLoadOptions.adapterRank].
+  /// After an error the adapters are as they were.
   Future<void> setAdapters(List<String> adapters) => _ask(SetAdapters(adapters));
 
-  /// The tools that the last turn, or the one that runs, could not constrain. Mostly none.
+  /// The tools that the last turn, or the one that runs, could not constrain. Usually none.
   Future<List<HappyLeftOutTool>> leftOut() async {
     final text = await _ask(const ReadLeftOut()) as String;
     final tools = (jsonDecode(text) as List<Object?>).cast<Map<String, Object?>>();
     return tools.map(HappyLeftOutTool.fromJson).toList();
   }
 
-  /// Writes the session into a new file (`*.happy`), which replaces one at the same path, and appends every turn that ends from now
-  /// on: its messages, its tokens and what was computed of them. The file survives the end of the app at any time, with the turns
-  /// that had ended. It is sealed with [HappySessionOptions.fileKey]. A turn that cannot be saved does not fail: [file] says why it
-  /// was not saved, and the next turn tries again.
+  /// Writes the session into a new file (`*.happy`), which replaces one at the same path, and appends every turn that
+  /// ends from now on: its messages, its tokens and what was computed of them. If the app ends at any time, the file
+  /// has all turns that had ended. It is sealed with [HappySessionOptions.fileKey]. A turn that cannot be saved does
+  /// not fail: [file] says why it was not saved, and the next turn tries again.
   Future<void> save(String path) => _ask(UseFile(FileStep.save, path: path));
 
-  /// Goes on with the conversation of a file, in the place of this one, and appends every turn to it. Nothing is computed: the next
-  /// turn answers with the same bits as if the app had never ended. If it ended within an answer ([HappySessionFile.unfinished]),
-  /// [answer] tells that answer from its beginning and goes on with the same text. After an error the conversation is as it was; with
-  /// [HappyStatus.replay], [replay] helps.
+  /// Continues with the conversation of a file instead of this one, and appends every turn to it. Nothing is computed:
+  /// the next turn answers with the same bits as if the app had never ended. If it ended within an answer
+  /// ([HappySessionFile.unfinished]), [answer] returns that answer from its beginning and continues with the same text.
+  /// After an error the conversation is as it was. [HappyStatus.replay] says that [replay] can use the file.
   Future<void> restore(String path) => _ask(UseFile(FileStep.restore, path: path));
 
-  /// As [restore], for a file that was computed with something else, as after an update of the model: its tokens are computed again,
-  /// and the file is written anew. [dispose] ends that.
+  /// Does the same as [restore] for a file that was computed with something else, for example before an update of the
+  /// model: its tokens are computed again, and the file is rewritten. [dispose] ends that.
   Future<void> replay(String path) {
     if (_turnOver == null && _disposal == null) _cancel.lower();
     return _ask(UseFile(FileStep.replay, path: path, cancel: _cancel.address));
   }
 
-  /// Saves what is new now, as the end of a turn does: for messages that were added or taken back between two turns, and to try again
-  /// after a full disk.
+  /// Saves what is new, as the end of a turn does: for messages that were added or removed between two turns, and to
+  /// try again after a full disk.
   Future<void> append() => _ask(const UseFile(FileStep.append));
 
-  /// Writes the session's file anew, without what later turns replaced. Wasteful files do that by themselves.
+  /// Rewrites the session's file without what later turns replaced. A file of more than 4 MiB, half of which was
+  /// replaced, is rewritten at the end of a turn.
   Future<void> compact() => _ask(const UseFile(FileStep.compact));
 
-  /// Goes on without the file, which stays as it is. [dispose] does the same.
+  /// Continues without the file, which stays as it is. [dispose] does the same.
   Future<void> closeFile() => _ask(const UseFile(FileStep.close));
 
   /// What is in the session's file; null without one.
@@ -147,35 +150,36 @@ final class HappySession {
     return json.isEmpty ? null : HappySessionFile.fromJson(json);
   }
 
-  /// Takes the answer to the user's last message back: [answer] answers it again, nearly at once.
+  /// Removes the answer to the user's last message. [answer] then answers it again, and computes next to nothing before
+  /// the first token.
   Future<void> regenerate() => _ask(const Regenerate());
 
-  /// Goes back to before message [number] of the user, from 1; 0: the last one. [send] then says it otherwise, and computes only
-  /// what follows the part that stays.
+  /// Removes message [number] of the user, from 1 (0 is the last one), and everything after it, so that [send] can
+  /// replace it. That turn computes only what follows the part that stays.
   Future<void> edit(int number) => _ask(Edit(number));
 
-  /// Keeps the conversation as it is, goes on in a copy, and gives the number of that branch. The first conversation has number 1.
-  /// With [HappyLoadOptions.branches], what was computed of them stays, too.
+  /// Keeps the conversation as it is, continues in a copy, and returns the number of this new branch. The first
+  /// conversation has number 1. With [HappyLoadOptions.branches], what was computed of them is kept, too.
   Future<int> branch() async => await _ask(const MakeBranch()) as int;
 
-  /// Keeps the conversation as it is, and goes on with branch [number].
+  /// Keeps the conversation as it is, and switches to branch [number], from 1.
   Future<void> goToBranch(int number) => _ask(GoToBranch(number));
 
-  /// Keeps what is computed now, such as a long system prompt, until [unpin]: it is not given up for other branches. Needs
-  /// [HappyLoadOptions.branches].
+  /// Keeps what is computed now, such as a long system prompt, until [unpin], even if memory for other branches is
+  /// short. It needs [HappyLoadOptions.branches].
   Future<void> pin() => _ask(const Pin(pinned: true));
 
-  /// What was pinned goes like the rest when memory for branches is short.
+  /// Unpins everything, so that it can be dropped like the rest when memory for branches is short.
   Future<void> unpin() => _ask(const Pin(pinned: false));
 
-  /// What the turns of the session did not have to compute.
+  /// How much the turns of the session did not have to compute.
   Future<HappyReuse> reuse() async => await _ask(const ReadReuse()) as HappyReuse;
 
-  /// Gives memory back to the system: for an app that goes to the background, or is told that memory is short. The conversation
-  /// stays. With a file, what was computed is read from it for the next turn; else it is computed again.
+  /// Gives memory back to the system: for an app that goes to the background, or is told that memory is short. The
+  /// conversation stays. With a file, the next turn reads what was computed from it; without one, it is computed again.
   Future<void> trim(HappyTrimLevel level) => _ask(Trim(level.code));
 
-  /// What the session and the process take.
+  /// The memory of the session and of the process.
   Future<HappyMemory> memory() async => await _ask(const ReadMemory()) as HappyMemory;
 
   /// What the last turn took.

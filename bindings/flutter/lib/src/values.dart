@@ -7,7 +7,7 @@ import 'dart:typed_data';
 
 import 'bindings.dart' as c;
 
-/// What running a model takes.
+/// The memory that running a model takes.
 final class HappyPlan {
   /// The values of a native plan.
   HappyPlan.read(c.HappyPlan plan)
@@ -32,11 +32,11 @@ final class HappyPlan {
   /// Whether it fits the budget.
   final bool fits;
 
-  /// Most bytes of anonymous memory without grammars and tools: KV cache, scratch, tables, tokenizer, and the weights if they
-  /// are copied.
+  /// Maximum bytes of anonymous memory without grammars and tools: KV cache, scratch, tables, tokenizer, and the
+  /// weights if they are copied.
   final int anonBytes;
 
-  /// Bytes that it may take.
+  /// The budget in bytes.
   final int budgetBytes;
 
   /// Bytes of the weights.
@@ -51,30 +51,30 @@ final class HappyPlan {
   /// Bytes of the tokenizer's tables.
   final int tokenizerBytes;
 
-  /// Positions of a session.
+  /// Size of a session's context in tokens.
   final int context;
 
-  /// If it does not fit: the largest context that would, or 0 if none would. Else as [context].
+  /// If the plan does not fit: the largest context that would fit, or 0 if none would. Otherwise the same as [context].
   final int fittingContext;
 
-  /// Most tokens of a prompt that are computed at once.
+  /// Maximum number of prompt tokens in one pass.
   final int batch;
 
-  /// Threads.
+  /// Number of threads.
   final int threads;
 
   /// Whether the weights are read into anonymous memory.
   final bool weightsCopied;
 
-  /// The context that was planned for at first, if it had to shrink to fit the budget, else 0. It shrinks only if the
-  /// options ask for no size.
+  /// The context that was planned for at first, if it had to shrink to fit the budget; otherwise 0. It shrinks only if
+  /// the options leave its size open.
   final int shrunkFrom;
 
-  /// Most bytes of the model's tables: layers, norms, biases.
+  /// Maximum bytes of the model's tables: layers, norms, biases.
   final int tableBytes;
 
-  /// Most bytes of the vocabulary that grammars, JSON schemas and tools need, on top of [anonBytes]: taken when the first of
-  /// them is used.
+  /// Maximum bytes of the vocabulary that grammars, JSON schemas and tools need, in addition to [anonBytes]. They are
+  /// taken when the first of these is used.
   final int grammarBytes;
 
   /// The part of [kvBytes] that holds the states of recurrent layers; 0 if the model has none.
@@ -84,7 +84,7 @@ final class HappyPlan {
   final int snapshotBytes;
 }
 
-/// What a session and the process take, in bytes.
+/// The memory of a session and of the process, in bytes.
 final class HappyMemory {
   /// The values of a native report.
   HappyMemory.read(c.HappyMemory memory)
@@ -126,21 +126,21 @@ final class HappyMemory {
   /// The process: the highest resident size so far.
   final int processPeakBytes;
 
-  /// Positions of the context that are taken.
+  /// Number of positions of the context that are in use.
   final int positions;
 }
 
 /// What [HappySession.trim] gives back.
 enum HappyTrimLevel {
   // <HappyTrimLevel values>
-  /// Buffers for computing, which the next token takes again: nothing is lost.
+  /// Buffers for computing. They are allocated again for the next token, and nothing is lost.
   scratch(c.HappyTrimLevel.HAPPY_TRIM_SCRATCH),
 
-  /// Snapshots: conversations of models with windows or recurrent layers can go on, but going back computes them again.
-  /// Their memory is used again and stays with the process.
+  /// Snapshots. Conversations can continue, but in models with windows or recurrent layers, going back computes them
+  /// again. The memory stays with the process, for reuse.
   snapshots(c.HappyTrimLevel.HAPPY_TRIM_SNAPSHOTS),
 
-  /// Branches, also those that were pinned. Their memory is used again and stays with the process.
+  /// Branches, including those that were pinned. The memory stays with the process, for reuse.
   branches(c.HappyTrimLevel.HAPPY_TRIM_BRANCHES),
 
   /// The whole KV cache.
@@ -167,28 +167,28 @@ final class HappyReuse {
         guessedTokens = reuse.guessed_tokens,
         acceptedTokens = reuse.accepted_tokens;
 
-  /// Sequences that are kept beside the conversation's own: see [HappyLoadOptions.branches].
+  /// Number of sequences that are kept in addition to the conversation's own: see [HappyLoadOptions.branches].
   final int branches;
 
-  /// Prompts so far.
+  /// Number of prompts so far.
   final int prompts;
 
-  /// Tokens of those prompts.
+  /// Number of tokens of those prompts.
   final int promptTokens;
 
-  /// Tokens among them that were there already.
+  /// Number of those tokens that the KV cache already held.
   final int reusedTokens;
 
-  /// Branches that were given up, for want of memory or of branches.
+  /// Number of branches that were dropped because memory or branches ran out.
   final int evictedBranches;
 
-  /// Messages that the last turn's prompt left out, as [HappySessionOptions.contextPolicy] says.
+  /// Number of messages that the last turn's prompt left out, as [HappySessionOptions.contextPolicy] says.
   final int droppedMessages;
 
-  /// Tokens that were guessed and computed ahead: see [HappyLoadOptions.draftTokens].
+  /// Number of tokens that were guessed and computed ahead: see [HappyLoadOptions.draftTokens].
   final int guessedTokens;
 
-  /// Those of them that turned out right: each spared a pass.
+  /// Number of guesses that turned out right. Each saved a pass.
   final int acceptedTokens;
 }
 
@@ -208,7 +208,7 @@ final class HappySessionFile {
   /// The file.
   final String path;
 
-  /// Turns since it was written anew.
+  /// Turns since it was rewritten.
   final int turns;
 
   /// Tokens whose keys and values are saved.
@@ -291,7 +291,7 @@ final class HappyFinish {
   /// Tokens of the prompt that the KV cache held already.
   final int reusedTokens;
 
-  /// Tokens that were generated, one that ended the answer included.
+  /// Generated tokens, including a token that ended the answer.
   final int generatedTokens;
 
   /// Seconds for the prompt.
@@ -300,10 +300,10 @@ final class HappyFinish {
   /// Seconds for the tokens after the first.
   final double decodeSeconds;
 
-  /// Prompt tokens a second.
+  /// Prompt tokens per second.
   final double prefillRate;
 
-  /// Generated tokens a second.
+  /// Generated tokens per second.
   final double decodeRate;
 }
 
@@ -316,16 +316,16 @@ enum HappyPooling {
   /// No pooling: a vector for each token.
   none(c.HappyPooling.HAPPY_POOLING_NONE),
 
-  /// Their mean.
+  /// The mean of all hidden states.
   mean(c.HappyPooling.HAPPY_POOLING_MEAN),
 
-  /// The first token's.
+  /// The hidden state of the first token.
   cls(c.HappyPooling.HAPPY_POOLING_CLS),
 
-  /// The last token's.
+  /// The hidden state of the last token.
   last(c.HappyPooling.HAPPY_POOLING_LAST),
 
-  /// The scores of the model's classifier: one for each label, mostly one.
+  /// The scores of the model's classifier: one for each label, and usually only one.
   rank(c.HappyPooling.HAPPY_POOLING_RANK),
   // </HappyPooling values>
 
@@ -411,6 +411,6 @@ final class HappyLeftOutTool {
   /// tool's schema, and its calls may have any arguments.
   final bool callable;
 
-  /// What is in the way.
+  /// Why it could not be constrained.
   final String reason;
 }

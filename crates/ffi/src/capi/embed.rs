@@ -52,7 +52,7 @@ pub unsafe extern "C" fn happy_embedder_new(
     }
 }
 
-/// Frees an embedder. A call that another thread has in it goes on to its end. NULL is fine.
+/// Frees an embedder. A call that is still running in another thread continues to its end. NULL is fine.
 #[unsafe(no_mangle)]
 pub extern "C" fn happy_embedder_free(embedder: *mut HappyEmbedder) -> Status {
     value(Status::Internal, || registry::free::<Embedder>(embedder as usize))
@@ -78,9 +78,9 @@ pub unsafe extern "C" fn happy_embedder_info(
     }
 }
 
-/// Turns `count` texts into vectors, as many at a time as fit into a pass; a vector does not depend on the texts beside
-/// its own. `cancel` may be NULL; a raised one gives `HAPPY_CANCELLED`. A text of more tokens than the context gives
-/// `HAPPY_CONTEXT_FULL` unless `truncate` is set. Read the vectors by `happy_embeddings_get`, and free `out` with
+/// Turns `count` texts into vectors, as many at a time as fit into a pass; a vector does not depend on the other texts.
+/// `cancel` may be NULL; a raised one gives `HAPPY_CANCELLED`. A text of more tokens than the context gives
+/// `HAPPY_CONTEXT_FULL` unless `truncate` is set. Read the vectors with `happy_embeddings_get`, and free `out` with
 /// `happy_embeddings_free`.
 ///
 /// # Safety
@@ -137,8 +137,8 @@ pub extern "C" fn happy_embeddings_free(embeddings: *mut HappyEmbeddings) -> Sta
     value(Status::Internal, || registry::free::<Embeddings>(embeddings as usize))
 }
 
-/// How well `count` documents match a query, by a model with a classifier and an embedder with the pooling
-/// `HAPPY_POOLING_RANK`. `ranks` has room for `count` of them and receives the best first; of equal scores the earlier
+/// Ranks `count` documents by how well they match a query. The model needs a classifier, and the embedder the pooling
+/// `HAPPY_POOLING_RANK`. `ranks` has room for `count` entries, and receives the best first; of equal scores the earlier
 /// document comes first. `cancel` may be NULL. Nothing is written if a document cannot be ranked.
 ///
 /// # Safety

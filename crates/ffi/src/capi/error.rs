@@ -17,8 +17,8 @@ pub extern "C" fn happy_error_status(error: *const HappyError) -> Status {
     })
 }
 
-/// The message of an error: UTF-8 followed by a NUL, valid until the error is freed. `len` receives the bytes without
-/// the NUL, and may be NULL. If the handle is not an error: an empty text.
+/// Returns the message of an error: UTF-8 followed by a NUL, valid until the error is freed. `len` receives the number
+/// of bytes without the NUL, and may be NULL. Returns an empty text if the handle is not an error.
 ///
 /// # Safety
 /// `len` is NULL or can be written.

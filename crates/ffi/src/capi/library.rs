@@ -9,13 +9,14 @@ use crate::log_level::LogLevel;
 use crate::status::Status;
 use std::ffi::{c_char, c_void};
 
-/// The version of this interface. A program that was compiled against version N runs with every library that says N.
+/// Returns the version of this interface. A program that was compiled against version N runs with every library that
+/// returns N.
 #[unsafe(no_mangle)]
 pub extern "C" fn happy_abi_version() -> u32 {
     value(0, || HAPPY_ABI_VERSION)
 }
 
-/// The library's version, like `0.1.0`, with a NUL; never freed.
+/// Returns the library's version, such as `1.2.3`, with a NUL. It is never freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn happy_version() -> *const c_char {
     value(c"".as_ptr(), || super::VERSION.as_ptr())
@@ -37,9 +38,9 @@ pub unsafe extern "C" fn happy_cpu(out: *mut HappyString, error: *mut *mut Happy
     }
 }
 
-/// Sends messages up to `level` (a `HappyLogLevel`) to `on_log`, from now on; NULL: to nobody, which is the default.
-/// When this returns, the callback that was set before is not running and will not be called again. From within the
-/// callback it gives `HAPPY_BUSY`.
+/// Sends messages up to `level` (a `HappyLogLevel`) to `on_log` from now on. With NULL, which is the default, nobody
+/// receives them. When this returns, the callback that was set before is not running and will not be called again. A
+/// call from within the callback gives `HAPPY_BUSY`.
 ///
 /// # Safety
 /// `user` is what `on_log` expects, from whatever thread.

@@ -44,7 +44,7 @@ pub unsafe extern "C" fn happy_cancel_new(out: *mut *mut HappyCancel, error: *mu
     }
 }
 
-/// Raises a cancel token: what uses it ends within milliseconds, or with the token of text that is being computed.
+/// Raises a cancel token. Work that uses it ends within milliseconds, or after the token that is being computed.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -80,15 +80,15 @@ pub unsafe extern "C" fn happy_cancel_lower(
     }
 }
 
-/// Frees a cancel token; work that began with it still sees whether it was raised before. NULL is fine.
+/// Frees a cancel token. Work that began with it still sees whether it was raised before. NULL is fine.
 #[unsafe(no_mangle)]
 pub extern "C" fn happy_cancel_free(cancel: *mut HappyCancel) -> Status {
     value(Status::Internal, || registry::free::<CancelToken>(cancel as usize))
 }
 
-/// Plans the memory for running the model of a file, from its header; of a split model any part will do. A plan over
-/// the budget is not an error here: `fits` is then 0. Nothing is loaded; the file is mapped during the call, or with
-/// `copy` its header is read. `options` may be NULL: all defaults.
+/// Plans the memory for running the model of a file, from its header; for a split model, give the path of any part. A
+/// plan over the budget is not an error here: `fits` is then 0. Nothing is loaded; the file is mapped during the call,
+/// or with `copy` its header is read. `options` may be NULL: all defaults.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -168,8 +168,9 @@ unsafe fn plan(place: &Place, options: *const HappyLoadOptions, out: *mut HappyP
     Ok(())
 }
 
-/// Loads the model of a file, or of a split model by any of its parts, the others next to it. Over the budget gives
-/// `HAPPY_MEMORY`, with the numbers and what would fit, before anything big is read. `options` may be NULL: all
+/// Loads the model of a file, or a split model by the path of any part, if the other parts are next to it. A model over
+/// the budget gives `HAPPY_MEMORY`, with the numbers and what would fit, before anything big is read. A file that
+/// cannot be read gives `HAPPY_FILE`, and one that is not a supported model `HAPPY_MODEL`. `options` may be NULL: all
 /// defaults.
 ///
 /// # Safety
@@ -193,7 +194,7 @@ pub unsafe extern "C" fn happy_model_open_file(
 }
 
 /// Loads the model that is in `length` bytes (0: all) of a file from `offset` on, such as an asset of an Android
-/// package. Any offset will do. The descriptor is duplicated: the caller may close it after the call.
+/// package. The offset needs no alignment. The descriptor is duplicated: the caller may close it after the call.
 ///
 /// # Safety
 /// As for `happy_model_open_file`.
@@ -243,15 +244,15 @@ unsafe fn open(place: &Place, options: *const HappyLoadOptions, out: *mut *mut H
     Ok(())
 }
 
-/// Frees a model. Its sessions keep what they need, and go on. NULL is fine.
+/// Frees a model. Its sessions keep what they need, and continue to work. NULL is fine.
 #[unsafe(no_mangle)]
 pub extern "C" fn happy_model_free(model: *mut HappyModel) -> Status {
     value(Status::Internal, || registry::free::<Model>(model as usize))
 }
 
-/// Makes all sessions of a model wait before their next token, or their next part of a prompt, until `happy_model_resume`: for an app
-/// that goes to the background. What is being computed ends first. A turn that is cancelled or closed ends while it waits;
-/// `happy_session_trim` gives memory of idle sessions back.
+/// Makes all sessions of a model wait before their next token, or their next part of a prompt, until
+/// `happy_model_resume`: for an app that goes to the background. What is being computed is finished first. A turn that
+/// is cancelled or closed while it waits ends. `happy_session_trim` gives memory of idle sessions back.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -266,7 +267,7 @@ pub unsafe extern "C" fn happy_model_pause(model: *const HappyModel, error: *mut
     }
 }
 
-/// Lets the sessions of a model go on after `happy_model_pause`. Does nothing otherwise.
+/// Lets the sessions of a model continue after `happy_model_pause`. Does nothing if they are not paused.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -281,7 +282,7 @@ pub unsafe extern "C" fn happy_model_resume(model: *const HappyModel, error: *mu
     }
 }
 
-/// Returns the plan of a loaded model: what a session of it takes.
+/// Returns the plan of a loaded model: the memory that the model and one session take.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -302,8 +303,8 @@ pub unsafe extern "C" fn happy_model_plan(
 }
 
 /// Describes a model as a JSON object: `architecture`, `name`, `parameters`, `trained_context`, `vocabulary`, `layers`,
-/// `file_type`, `chat_template` (a boolean), `chat_template_error`, `reply_format`, and with `metadata` (not 0) all of
-/// the file's, long arrays shortened.
+/// `file_type`, `chat_template` (a boolean), `chat_template_error` and `reply_format`. If `metadata` is not 0, it also
+/// has `metadata`: all pairs of the file, of long arrays only the length and the first elements.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.

@@ -43,7 +43,7 @@ pub unsafe extern "C" fn happy_sampler_new(
     }
 }
 
-/// Frees a sampler; a turn that began with it goes on. NULL is fine.
+/// Frees a sampler. A turn that began with it continues. NULL is fine.
 #[unsafe(no_mangle)]
 pub extern "C" fn happy_sampler_free(sampler: *mut HappySampler) -> Status {
     value(Status::Internal, || registry::free::<Sampler>(sampler as usize))

@@ -10,10 +10,11 @@ use crate::failure::{Failure, Outcome};
 use crate::status::Status;
 use std::ffi::c_char;
 
-/// Writes the session into a new file (`*.happy`), which replaces one at the same path, and appends every turn that ends from
-/// now on: its messages, its tokens and what was computed of them. The file survives the end of the process at any time, with the
-/// turns that had ended, and an answer up to at most 32 tokens before it was cut off. It is sealed if the session's options have a `file_key`. A turn that cannot be saved does not fail:
-/// `happy_session_file` says why it was not saved, and the next turn tries again.
+/// Writes the session into a new file (`*.happy`), which replaces one at the same path, and appends every turn that
+/// ends from now on: its messages, its tokens and what was computed of them. If the process ends at any time, the file
+/// has all turns that had ended, and an unfinished answer except for at most its last 32 tokens. It is sealed if the
+/// session's options have a `file_key`. A turn that cannot be saved does not fail: `happy_session_file` says why it was
+/// not saved, and the next turn tries again.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -28,11 +29,12 @@ pub unsafe extern "C" fn happy_session_save(
     unsafe { guard(error, || self::session(session)?.save(text(path, path_len, "path")?)) }
 }
 
-/// Goes on with the conversation of a file, in the place of the session's own, and appends every turn to it. Nothing is computed: the
-/// next turn answers with the same bits as if the process had never ended. Tools, variables and sampling are this session's. If the
-/// process ended within an answer (`unfinished` of `happy_session_file`), a turn without a text tells that answer from its beginning
-/// and goes on with the same text; with other options than it was begun with, the message is answered again. After an error the
-/// conversation is as it was; `HAPPY_REPLAY` says that `happy_session_replay` helps.
+/// Continues with the conversation of a file instead of the session's own, and appends every turn to it. Nothing is
+/// computed: the next turn answers with the same bits as if the process had never ended. Tools, variables and sampling
+/// are those of this session. If the process ended within an answer (`unfinished` of `happy_session_file`), a turn
+/// without a text returns that answer from its beginning and continues with the same text; if the options differ from
+/// those that it was begun with, the message is answered again. After an error the conversation is as it was.
+/// `HAPPY_REPLAY` says that `happy_session_replay` can use the file.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -47,9 +49,9 @@ pub unsafe extern "C" fn happy_session_restore(
     unsafe { guard(error, || self::session(session)?.restore(text(path, path_len, "path")?)) }
 }
 
-/// As `happy_session_restore`, for a file that was computed with something else, as after an update of the model or of the library:
-/// its tokens are computed again, and the file is written anew. `cancel`, which may be NULL, ends that with `HAPPY_CANCELLED`; the
-/// file is then as it was.
+/// Does the same as `happy_session_restore` for a file that was computed with something else, for example before an
+/// update of the model or of the library: its tokens are computed again, and the file is rewritten. `cancel`, which may
+/// be NULL, ends that with `HAPPY_CANCELLED`; the file is then as it was.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -71,8 +73,8 @@ pub unsafe extern "C" fn happy_session_replay(
     }
 }
 
-/// Saves what is new now, as the end of a turn does: for messages that were added or taken back between two turns, and to try again
-/// after a full disk. Without a file: `HAPPY_INVALID_ARGUMENT`.
+/// Saves what is new, as the end of a turn does: for messages that were added or removed between two turns, and to try
+/// again after a full disk. Without a file, it gives `HAPPY_INVALID_ARGUMENT`.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -85,8 +87,8 @@ pub unsafe extern "C" fn happy_session_append(
     unsafe { guard(error, || self::session(session)?.append()) }
 }
 
-/// Writes the session's file anew, without what later turns replaced. A file of more than 4 MiB, half of which was replaced, is
-/// written anew at the end of a turn by itself.
+/// Rewrites the session's file without what later turns replaced. At the end of a turn, the library does this by itself
+/// for a file of more than 4 MiB, half of which was replaced. Without a file, it gives `HAPPY_INVALID_ARGUMENT`.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -99,7 +101,7 @@ pub unsafe extern "C" fn happy_session_compact(
     unsafe { guard(error, || self::session(session)?.compact()) }
 }
 
-/// Goes on without the file, which stays as it is. Freeing the session does the same.
+/// Continues without the file, which stays as it is. Freeing the session does the same.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -112,8 +114,9 @@ pub unsafe extern "C" fn happy_session_close_file(
     unsafe { guard(error, || self::session(session)?.close_file()) }
 }
 
-/// What is in the session's file, as a JSON object: `path`, `turns`, `tokens`, `messages`, `bytes`, `sealed` (a boolean),
-/// `unfinished`: tokens of an answer that was cut off, 0 if none was; and `problem`: why the last turn could not be saved, or null. `{}` without a file.
+/// Describes the session's file as a JSON object: `path`, `turns`, `tokens`, `messages`, `bytes`, `sealed` (a boolean),
+/// `unfinished` (the number of tokens of an answer that was cut off, or 0), and `problem`: why the last turn could not
+/// be saved, or null. Without a file, the object is empty.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -132,8 +135,8 @@ pub unsafe extern "C" fn happy_session_file(
     }
 }
 
-/// Takes the answer to the last message of the user back: `happy_chat` or `happy_start` without a text answer it again, and compute
-/// next to nothing before the first token.
+/// Removes the answer to the user's last message. `happy_chat` or `happy_start` without a text then answer it again,
+/// and compute next to nothing before the first token. If the user wrote no message, it gives `HAPPY_INVALID_ARGUMENT`.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -146,8 +149,9 @@ pub unsafe extern "C" fn happy_session_regenerate(
     unsafe { guard(error, || self::session(session)?.regenerate()) }
 }
 
-/// Goes back to before message `number` of the user, from 1; 0: the last one. The next turn says it otherwise, and computes only what
-/// follows the part that stays.
+/// Removes message `number` of the user, from 1 (0 is the last one), and everything after it, so that the next turn can
+/// replace it. That turn computes only what follows the part that stays. If there is no such message, it gives
+/// `HAPPY_INVALID_ARGUMENT`.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -161,8 +165,8 @@ pub unsafe extern "C" fn happy_session_edit(
     unsafe { guard(error, || self::session(session)?.edit(number as usize)) }
 }
 
-/// Keeps the conversation as it is, goes on in a copy, and gives the number of that branch. The first conversation has number 1. With
-/// the load option `branches`, what was computed of them stays, too.
+/// Keeps the conversation as it is, continues in a copy, and writes the number of this new branch to `out`. The first
+/// conversation has number 1. With the load option `branches`, what was computed of them is kept, too.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -182,7 +186,8 @@ pub unsafe extern "C" fn happy_session_branch(
     }
 }
 
-/// Keeps the conversation as it is, and goes on with branch `number`.
+/// Keeps the conversation as it is, and switches to branch `number`, from 1. If there is no such branch, it gives
+/// `HAPPY_INVALID_ARGUMENT`.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -196,8 +201,9 @@ pub unsafe extern "C" fn happy_session_go_to_branch(
     unsafe { guard(error, || self::session(session)?.go_to_branch(number as usize)) }
 }
 
-/// Keeps what is computed now, such as a long system prompt, until `happy_session_unpin`: it is not given up for other branches. Needs
-/// the load option `branches`.
+/// Keeps what is computed now, such as a long system prompt, until `happy_session_unpin`, even if memory for other
+/// branches is short. It needs the load option `branches`: if none of them is free, or nothing is computed, it gives
+/// `HAPPY_INVALID_ARGUMENT`.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -210,7 +216,7 @@ pub unsafe extern "C" fn happy_session_pin(
     unsafe { guard(error, || self::session(session)?.pin()) }
 }
 
-/// What was pinned goes like the rest when memory for branches is short.
+/// Unpins everything, so that it can be dropped like the rest when memory for branches is short.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -223,7 +229,7 @@ pub unsafe extern "C" fn happy_session_unpin(
     unsafe { guard(error, || self::session(session)?.unpin()) }
 }
 
-/// What the turns of the session did not have to compute.
+/// Returns how much the turns of the session did not have to compute.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -243,8 +249,9 @@ pub unsafe extern "C" fn happy_session_reuse(
     }
 }
 
-/// Gives memory back to the system, as much as the `HappyTrimLevel` says: for an app that goes to the background, or is told that memory
-/// is short. The conversation stays. With a file, what was computed is read from it for the next turn; else it is computed again.
+/// Gives memory back to the system, as much as the `HappyTrimLevel` says: for an app that goes to the background, or is
+/// told that memory is short. The conversation stays. With a file, the next turn reads what was computed from it;
+/// without one, it is computed again.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.

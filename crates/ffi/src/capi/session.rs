@@ -56,8 +56,8 @@ pub unsafe extern "C" fn happy_session_new(
     }
 }
 
-/// Frees a session. A call that another thread, or a callback's caller, has in it ends by itself, with
-/// `HAPPY_FINISH_CANCELLED`, at its next token or part of the prompt; memory and threads go with it. NULL is fine.
+/// Frees a session. A call that is still running in it, in another thread or around a callback, ends by itself with
+/// `HAPPY_FINISH_CANCELLED`, at its next token or part of the prompt; memory and threads are freed then. NULL is fine.
 #[unsafe(no_mangle)]
 pub extern "C" fn happy_session_free(session: *mut HappySession) -> Status {
     value(Status::Internal, || {
@@ -68,7 +68,8 @@ pub extern "C" fn happy_session_free(session: *mut HappySession) -> Status {
     })
 }
 
-/// Adds a message, without an answer: `role` is `user`, `assistant`, `system`, `tool` or what the template knows.
+/// Adds a message without answering it. `role` is `user`, `assistant`, `system`, `tool`, or another one that the
+/// template knows.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -129,7 +130,8 @@ pub unsafe extern "C" fn happy_session_messages(
     }
 }
 
-/// Keeps the first `count` messages, the system message counted; the next turn computes only what is new.
+/// Keeps the first `count` messages, including the system message, and removes the others; the next turn computes only
+/// what is new. If there are fewer, it gives `HAPPY_INVALID_ARGUMENT`.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -156,9 +158,10 @@ pub unsafe extern "C" fn happy_session_clear(
     unsafe { guard(error, || self::session(session)?.clear()) }
 }
 
-/// Uses these adapters (LoRA) from now on, each `FILE` or `FILE=SCALE`, in the order in which they are added; with 0 of
-/// them: with the model alone. The next turn computes again what the KV cache holds from other adapters. Their ranks
-/// together are at most `adapter_rank` of the load options. Files stay mapped, and no weight is copied.
+/// Uses these adapters (LoRA) from now on, in the order in which their results are added; without any, the model alone.
+/// Each is the path of a file, or `FILE=SCALE`. If the KV cache holds what was computed with other adapters, the next
+/// turn computes it again. The ranks of the adapters together are at most `adapter_rank` of the load options. Files
+/// stay mapped, and no weight is copied. After an error nothing has changed.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.

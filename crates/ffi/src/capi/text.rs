@@ -9,8 +9,8 @@ use crate::status::Status;
 use std::ffi::c_char;
 
 /// Turns a text into tokens. The first `capacity` of them are written to `tokens` (which may be NULL if `capacity` is
-/// 0), and `count` says how many there are. With `special` (not 0) the strings of control tokens become those tokens,
-/// and BOS and EOS are added where the model wants them.
+/// 0), and `count` receives how many there are. With `special` (not 0) the strings of control tokens become those
+/// tokens, and BOS and EOS are added if the model wants them.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -38,8 +38,8 @@ pub unsafe extern "C" fn happy_tokenize(
     }
 }
 
-/// Turns tokens into text; bytes that are not UTF-8 become U+FFFD. With `special` (not 0) control tokens give their
-/// strings, else nothing.
+/// Turns tokens into text; bytes that are not UTF-8 become U+FFFD. With `special` (not 0) control tokens become their
+/// strings; otherwise they are left out. An id outside the vocabulary gives `HAPPY_TOKENIZER`.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -61,7 +61,8 @@ pub unsafe extern "C" fn happy_detokenize(
     }
 }
 
-/// Returns the bytes of one token, which may be only a part of a character.
+/// Returns the bytes of one token, which may be only a part of a character. An id outside the vocabulary gives
+/// `HAPPY_TOKENIZER`.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -81,8 +82,10 @@ pub unsafe extern "C" fn happy_token_piece(
     }
 }
 
-/// Renders the prompt that the model's template makes of messages, a JSON array like `[{"role": "user", "content":
-/// "Hi"}]`. `tools` is a JSON array or empty. With `answer` (not 0) the prompt ends with the header of an answer.
+/// Renders the prompt that the model's template makes of messages, a JSON array like
+/// `[{"role": "user", "content": "Hi"}]`. `tools` is a JSON array or empty. With `answer` (not 0) the prompt ends with
+/// the header of an answer. A model without a template, or a template that refuses the messages, gives
+/// `HAPPY_TEMPLATE`.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.

@@ -25,10 +25,10 @@ pub unsafe extern "C" fn happy_generate_options_init(
 }
 
 /// Runs a whole turn: adds `text` as the user's message, answers it, calls `on_event` (which may be NULL) for each
-/// event, and adds the answer. With `text` NULL the messages are answered as they are, as after a tool's result.
-/// `finish` and `options` may be NULL. Cancelling is not an error: the turn ends with `HAPPY_FINISH_CANCELLED` and the
-/// session goes on. A turn that is cancelled while its prompt is rendered or tokenized, or its grammar is compiled,
-/// leaves the conversation as it was. After an error the conversation is as it was before the turn.
+/// event, and adds the answer. With `text` NULL the messages are answered as they are, for example after a tool's
+/// result. `finish` and `options` may be NULL. Cancelling is not an error: the turn ends with `HAPPY_FINISH_CANCELLED`,
+/// and the session can continue. A turn that is cancelled while its prompt is rendered or tokenized, or its grammar is
+/// compiled, leaves the conversation as it was. After an error the conversation is as it was before the turn.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -61,9 +61,10 @@ pub unsafe extern "C" fn happy_chat(
     }
 }
 
-/// Begins a turn as `happy_chat` does, to be read by `happy_next`. Until its end or `happy_stop`, other calls for the
-/// session give `HAPPY_BUSY`, but for `happy_next`, `happy_session_free` and those that only tell something:
-/// `happy_session_memory`, `happy_session_left_out`, `happy_session_file` and `happy_session_reuse`.
+/// Begins a turn as `happy_chat` does; `happy_next` returns its events. Until its end or `happy_stop`, other calls for
+/// the session give `HAPPY_BUSY`, except for `happy_next`, `happy_session_free` and those that only return information:
+/// `happy_session_memory`, `happy_session_left_out`, `happy_session_file`, `happy_session_reuse` and
+/// `happy_session_finish`.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -84,7 +85,8 @@ pub unsafe extern "C" fn happy_start(
     }
 }
 
-/// Computes until there is an event, and returns it. After `HAPPY_EVENT_DONE`, or an error, the turn is over.
+/// Computes until there is an event, and returns it. After `HAPPY_EVENT_DONE`, or an error, the turn is over. If no
+/// turn runs, it gives `HAPPY_INVALID_ARGUMENT`.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.

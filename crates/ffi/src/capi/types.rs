@@ -62,14 +62,14 @@ pub struct HappyText {
     pub len: usize,
 }
 
-/// Text that the library made: UTF-8 (bytes, from `happy_token_piece`), followed by a NUL. Free it with
+/// Text that the library made: UTF-8 (any bytes, from `happy_token_piece`), followed by a NUL. Free it with
 /// `happy_string_free`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct HappyString {
     /// The first byte; NULL if there is no string.
     pub data: *mut c_char,
-    /// Bytes, without the NUL.
+    /// Number of bytes, without the NUL.
     pub len: usize,
 }
 
@@ -91,26 +91,26 @@ pub enum PoolingKind {
     Model = 0,
     /// No pooling: a vector for each token.
     None = 1,
-    /// Their mean.
+    /// The mean of all hidden states.
     Mean = 2,
-    /// The first token's.
+    /// The hidden state of the first token.
     Cls = 3,
-    /// The last token's.
+    /// The hidden state of the last token.
     Last = 4,
-    /// The scores of the model's classifier: one for each label, mostly one.
+    /// The scores of the model's classifier: one for each label, and usually only one.
     Rank = 5,
 }
 
-/// What `happy_session_trim` gives back; each level does what those before it do.
+/// What `happy_session_trim` gives back. Each level includes the levels before it.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrimLevel {
-    /// Buffers for computing, which the next token takes again: nothing is lost.
+    /// Buffers for computing. They are allocated again for the next token, and nothing is lost.
     Scratch = 0,
-    /// Snapshots: conversations of models with windows or recurrent layers can go on, but going back computes them again. Their memory
-    /// is used again and stays with the process.
+    /// Snapshots. Conversations can continue, but in models with windows or recurrent layers, going back computes them
+    /// again. The memory stays with the process, for reuse.
     Snapshots = 1,
-    /// Branches, also those that were pinned. Their memory is used again and stays with the process.
+    /// Branches, including those that were pinned. The memory stays with the process, for reuse.
     Branches = 2,
     /// The whole KV cache.
     Sequences = 3,
@@ -129,7 +129,7 @@ pub enum EventKind {
     Reasoning = 2,
     /// The model begins to call tool `name`; it is call number `call`, from 0.
     ToolCallStart = 3,
-    /// `text` is the next piece of the arguments of call `call`, as JSON: for callers that show them while they come.
+    /// `text` is the next piece of the arguments of call `call`, as JSON: for callers that show them while they arrive.
     ToolCallArguments = 4,
     /// Call `call` is complete: tool `name`, arguments `text` (a JSON object), and `id` if the model wrote one.
     ToolCall = 5,
@@ -179,11 +179,11 @@ pub type HappyOnLog = Option<extern "C" fn(user: *mut c_void, level: i32, text: 
 pub struct HappyFilePart {
     /// The file's descriptor, which is duplicated: it may be closed after the call.
     pub fd: i32,
-    /// 0.
+    /// Must be 0.
     pub reserved: u32,
-    /// Bytes of the file before the part.
+    /// Offset of the part in the file, in bytes.
     pub offset: u64,
-    /// Bytes of the part; 0: to the end of the file.
+    /// Length of the part in bytes; 0: to the end of the file.
     pub length: u64,
 }
 
@@ -193,13 +193,13 @@ pub struct HappyFilePart {
 pub struct HappyPlan {
     /// `sizeof(HappyPlan)`.
     pub size: u32,
-    /// 1 if it fits the budget.
+    /// 1 if it fits the budget, otherwise 0.
     pub fits: u32,
     /// Maximum bytes of anonymous memory without grammars and tools: KV cache, scratch, tables, tokenizer, and the
     /// weights if they are copied.
     pub anon_bytes: u64,
-    /// Bytes that it may take: the option's, else what the machine has free and the limits of the process (control
-    /// groups, RLIMIT_DATA, RLIMIT_AS) leave. UINT64_MAX if the system does not tell.
+    /// The budget in bytes: the option `memory_budget`, or what the machine has free and the limits of the process
+    /// (control groups, RLIMIT_DATA, RLIMIT_AS) leave. UINT64_MAX if the system does not tell.
     pub budget_bytes: u64,
     /// Bytes of the weights.
     pub weight_bytes: u64,
@@ -209,7 +209,7 @@ pub struct HappyPlan {
     pub scratch_bytes: u64,
     /// Bytes of the tokenizer's tables.
     pub tokenizer_bytes: u64,
-    /// Positions of a session.
+    /// Size of a session's context in tokens.
     pub context: u32,
     /// If the plan does not fit: the largest context that would fit, or 0 if none would. Otherwise the same as
     /// `context`.
@@ -220,13 +220,14 @@ pub struct HappyPlan {
     pub threads: u32,
     /// 1 if the weights are read into anonymous memory.
     pub weights_copied: u32,
-    /// The context that was planned for at first, if it had to shrink to fit the budget; else 0. It shrinks only if the
-    /// options ask for no size.
+    /// The context that was planned for at first, if it had to shrink to fit the budget; otherwise 0. It shrinks only
+    /// if the options leave its size open.
     pub shrunk_from: u32,
     /// Maximum bytes of the model's tables: layers, norms, biases.
     pub table_bytes: u64,
-    /// Maximum bytes of the vocabulary that grammars, JSON schemas and tools need, on top of `anon_bytes`: taken when
-    /// the first of them is used; if the budget does not leave them, that turn fails with `HAPPY_MEMORY`.
+    /// Maximum bytes of the vocabulary that grammars, JSON schemas and tools need, in addition to `anon_bytes`. They
+    /// are taken when the first of these is used; if the budget has no room for them, that turn fails with
+    /// `HAPPY_MEMORY`.
     pub grammar_bytes: u64,
     /// The part of `kv_bytes` that holds the states of recurrent layers; 0 if the model has none.
     pub state_bytes: u64,
@@ -249,7 +250,7 @@ pub struct HappyLogitBias {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct HappyEvent {
-    /// `sizeof(HappyEvent)`; in callbacks the library's own.
+    /// `sizeof(HappyEvent)`; in callbacks, the size that the library has.
     pub size: u32,
     /// A `HappyEventKind`; ignore kinds that you do not know.
     pub kind: i32,
@@ -317,7 +318,7 @@ pub struct HappyMemory {
     pub process_file_bytes: u64,
     /// The process: the highest resident size so far.
     pub process_peak_bytes: u64,
-    /// Positions of the context that are taken.
+    /// Number of positions of the context that are in use.
     pub positions: u64,
 }
 
@@ -327,21 +328,21 @@ pub struct HappyMemory {
 pub struct HappyReuse {
     /// `sizeof(HappyReuse)`.
     pub size: u32,
-    /// Sequences that are kept beside the conversation's own: see the load option `branches`.
+    /// Number of sequences that are kept in addition to the conversation's own: see the load option `branches`.
     pub branches: u32,
-    /// Prompts so far.
+    /// Number of prompts so far.
     pub prompts: u64,
-    /// Tokens of those prompts.
+    /// Number of tokens of those prompts.
     pub prompt_tokens: u64,
-    /// Tokens among them that were there already.
+    /// Number of those tokens that the KV cache already held.
     pub reused_tokens: u64,
-    /// Branches that were given up, for want of memory or of branches.
+    /// Number of branches that were dropped because memory or branches ran out.
     pub evicted_branches: u64,
-    /// Messages that the last turn's prompt left out, as the option `context_policy` says.
+    /// Number of messages that the last turn's prompt left out, as the option `context_policy` says.
     pub dropped_messages: u64,
-    /// Tokens that were guessed and computed ahead: see the load option `draft_tokens`.
+    /// Number of tokens that were guessed and computed ahead: see the load option `draft_tokens`.
     pub guessed_tokens: u64,
-    /// Those of them that turned out right: each spared a pass.
+    /// Number of guesses that turned out right. Each saved a pass.
     pub accepted_tokens: u64,
 }
 
@@ -374,7 +375,7 @@ pub struct HappyEmbedding {
     pub count: usize,
     /// Tokens that were computed.
     pub tokens: u64,
-    /// Tokens that were left out because the text is too long.
+    /// Number of tokens that were left out because the text is too long.
     pub left_out: u64,
 }
 

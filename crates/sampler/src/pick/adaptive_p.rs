@@ -25,8 +25,8 @@ parameters! {
     pub struct AdaptiveP {
         /// Prefer tokens whose probability is near this (adaptive-p). From 0 to 1; below 0 is an ordinary draw. Default: -1.
         pub target: Option<f32> = None,
-        /// Share of its past choices that adaptive-p still counts after each token: it averages over about 1 / (1 - X) tokens. From
-        /// 0 to 0.99. Default: 0.9.
+        /// Weight of the past in adaptive-p's average of its choices: it averages over about 1 / (1 - X) tokens. From 0
+        /// to 0.99. Default: 0.9.
         pub decay: f32 = 0.9,
     }
 }

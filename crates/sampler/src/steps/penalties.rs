@@ -15,8 +15,8 @@ parameters! {
     pub struct Penalties {
         /// Number of recent tokens that the penalties look at. At most 1,048,576; 0 turns them off. Default: 64.
         pub last_n: usize = 64 => serde(deserialize_with = "crate::parameters::json::count"),
-        /// Divide the logits of recent tokens by this (multiply, if below 0). Above 0; 1 is neutral, less favors repetition.
-        /// Default: 1.
+        /// Divide positive logits of recent tokens by this, and multiply negative ones. Above 0; 1 is neutral, less
+        /// favors repetition. Default: 1.
         pub repeat: f32 = 1.0,
         /// Subtract this from a logit for each recent occurrence of its token. 0 is neutral, less favors repetition. Default:
         /// 0.

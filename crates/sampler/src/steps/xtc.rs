@@ -9,8 +9,8 @@ parameters! {
     /// With chance `probability`, removes every candidate with `p >= threshold` except the least probable of them (XTC;
     /// llama.cpp `llama_sampler_init_xtc`). Does so only if at least `min_keep` candidates remain.
     pub struct Xtc {
-        /// Chance that the top choices but the least probable of them are excluded (XTC). From 0 to 1; 0 turns XTC off.
-        /// Default: 0.
+        /// Probability that all top choices except for the least probable one are excluded (XTC). From 0 to 1; 0 turns
+        /// XTC off. Default: 0.
         pub probability: f32 = 0.0,
         /// Minimum probability of a top choice. Tokens at or above it are candidates for exclusion; values above 0.5 turn XTC
         /// off. From 0 to 1. Default: 0.1.

@@ -183,7 +183,7 @@ pub(super) fn plain(groups: &[Group]) -> Result<String> {
             wrap(&row.about, 114).iter().for_each(|text| line("    ", &format!("/// {text}")));
             line("    ", &format!("pub {}: {c},", row.name));
             if let Some(count) = &row.count {
-                line("    ", "/// How many.");
+                line("    ", "/// Number of elements.");
                 line("    ", &format!("pub {count}: usize,"));
             }
         }
@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(steps, ["top_p", "infill", "adaptive_p"]);
         let list = "options! {\n    /// How.\n    struct Opts for S {\n        first {\n            top_p: Number => params.top_p.p;\n            /// Texts: {samplers}.\n            stop, n_stop: Texts => stop;\n        }\n        later {}\n    }\n}\n";
         let groups = parse(list, &parameters, "a, b").unwrap();
-        let expected = "/// How.\n#[repr(C)]\npub struct Opts {\n    /// `sizeof(Opts)`.\n    pub size: u32,\n    /// Keep some.\n    pub top_p: f32,\n    /// Texts: a, b.\n    pub stop: *const HappyText,\n    /// How many.\n    pub n_stop: usize,\n}\n";
+        let expected = "/// How.\n#[repr(C)]\npub struct Opts {\n    /// `sizeof(Opts)`.\n    pub size: u32,\n    /// Keep some.\n    pub top_p: f32,\n    /// Texts: a, b.\n    pub stop: *const HappyText,\n    /// Number of elements.\n    pub n_stop: usize,\n}\n";
         assert_eq!(plain(&groups).unwrap(), expected);
         for (row, what) in [
             ("x: Number;", "2: `x` has no description"),

@@ -16,20 +16,22 @@ options! {
         first {
             /// Number of threads, including the caller's. 0: all big cores but one, or all cores if they are equal.
             threads: CountOrNone => options.threads;
-            /// Positions of a session. 0: what the model was trained for, at most 4096, and what fits the budget.
+            /// Size of a session's context in tokens. 0: what the model was trained for, but at most 4096 and what fits
+            /// the budget.
             context: CountOrNone => options.context;
             /// Maximum number of prompt tokens in one pass. 0: 256. Results do not depend on it.
             batch: CountOrDefault => options.batch;
             /// Maximum bytes of anonymous memory for the model and one session. 0: what the machine has free, or less
             /// if the limits of the process are lower.
             memory_budget: Bytes => options.memory_budget;
-            /// Instruction set, such as `scalar`, `avx2`, `neon`, `dotprod`. Empty: the best that the machine has.
+            /// Instruction set, such as `scalar`, `avx2` or `dotprod`; `happy_cpu` lists those of this machine, and
+            /// another one gives `HAPPY_UNSUPPORTED`. Empty: the best that the machine has.
             isa: InstructionSet => options.isa;
             /// Called while loading, on the caller's thread; may be NULL.
             progress: Progress => progress;
-            /// Given to `progress`.
+            /// Passed to `progress` as `user`.
             progress_user: Pointer => progress_user;
-            /// Ends loading early; may be NULL.
+            /// Ends loading early, with `HAPPY_CANCELLED`; may be NULL.
             cancel: Cancel => cancel;
             /// Element type of the KV cache, a `HappyKvType`.
             kv_type: KvType => options.kv;
@@ -38,32 +40,34 @@ options! {
             copy: Not => options.mmap;
         }
         later {
-            /// Adapters (LoRA) with which sessions begin, in the order in which they are added: each a file, or
-            /// `FILE=SCALE`. The scale is 1 if none is given. NULL: no adapters.
+            /// Adapters (LoRA) with which sessions begin, in the order in which their results are added. Each is the
+            /// path of a file, or `FILE=SCALE`; the scale is 1 if none is given. NULL: no adapters.
             adapters, n_adapters: Adapters => options.adapters;
-            /// Rank of adapters to plan for: the most that sessions may change to, the sum of the ranks of those that
-            /// are used at once. 0: that of `adapters`.
+            /// Maximum rank of adapters to plan for: the sum of the ranks of all adapters that a session uses at once.
+            /// 0: that of `adapters`.
             adapter_rank: CountOrDefault => options.adapter_rank;
             /// 1: load for embedders instead of sessions. A text runs in one pass, several texts share one, and there
             /// are no logits; sessions of such a model cannot generate. 0: load for sessions.
             embeddings: Embeddings => options;
-            /// Maximum bytes for snapshots, to which a conversation can go back in models with windows or recurrent
-            /// states, which would be computed from the beginning otherwise. At most an eighth of the memory budget is
-            /// taken, and nothing for models that need none. Default: 33554432 (32 MiB); 0: no snapshots.
+            /// Maximum bytes for snapshots. In models with windows or recurrent states, a conversation can go back only
+            /// to a snapshot; without one, it is computed again from the beginning. At most an eighth of the memory
+            /// budget is taken, and nothing for models that need no snapshots. Default: 33554432 (32 MiB); 0: no
+            /// snapshots.
             snapshot_bytes: Size => options.snapshot_bytes;
-            /// Prompts that a session keeps computed beside its conversation's own, for branches, edits and pinned prefixes. Default: 0.
+            /// Number of prompts that a session keeps computed in addition to that of its conversation: for branches,
+            /// edits and pinned prefixes. Default: 0.
             branches: Count => options.branches;
-            /// Most tokens, up to 7, that sessions guess from their own texts and compute ahead. Where a text repeats its prompt, as an edit
-            /// or a summary does, answers come faster, with the same words. Each takes memory for its logits, and where that is
-            /// short, fewer are guessed. Default: 0.
+            /// Maximum number of tokens, from 0 to 7, that sessions guess from their own texts and compute ahead. If a
+            /// text repeats its prompt, as an edit or a summary does, answers come faster, with the same words. Each
+            /// guess takes memory for its logits; if memory is short, fewer are guessed. Default: 0, no guesses.
             draft_tokens: Count => options.draft_tokens;
-            /// Bytes of keys and values for what these don't share with the conversation. With fewer than they need, those that were used
-            /// least recently are given up. Default: 0.
+            /// Bytes for the keys and values that the prompts of `branches` don't share with the conversation. If they
+            /// need more, the least recently used are dropped. Default: 0.
             branch_bytes: Size => options.branch_bytes;
-            /// 1: sessions guess with the file's draft head, too (multi-token prediction), if `draft_tokens` is not 0. A file without one is
-            /// refused. 0: they guess from their texts alone.
+            /// 1: sessions also guess with the file's draft head (multi-token prediction), if `draft_tokens` is not 0.
+            /// A file without one is refused with `HAPPY_MODEL`. 0: they guess from their texts alone.
             draft_head: Flag => options.draft_head;
-            /// 0.
+            /// Must be 0.
             reserved: Reserved;
         }
     }
@@ -98,13 +102,13 @@ options! {
             /// Minimum number of tokens that top-p, min-p, typical and XTC keep. Default: 0, which is like 1.
             min_keep: Count => params.min_keep;
             mirostat: Mirostat => params.mirostat.version;
-            /// 0.
+            /// Must be 0.
             reserved: Reserved;
             /// The samplers and their order, separated by `;`: {samplers}. Empty: these without the last two.
             order: Steps => params.order;
             /// Texts that end a repetition for DRY. NULL: line end, `:`, `"` and `*`.
             dry_breakers, n_dry_breakers: TextsOrNone => dry_breakers;
-            /// What is added to the logits of tokens: finite, or minus infinity, which forbids a token. May be NULL.
+            /// Numbers to add to the logits of tokens: finite, or minus infinity, which forbids a token. NULL: none.
             logit_bias, n_logit_bias: Biases => params.logit_bias;
         }
         later {}
@@ -113,7 +117,7 @@ options! {
     /// The settings of a session. Begin with `happy_session_options_init`.
     struct HappySessionOptions for SessionSettings {
         first {
-            /// 1: answer although the chat template has no place for the system message, the tools or a variable, which
+            /// 1: answer even if the chat template has no place for the system message, the tools or a variable, which
             /// the model then never sees. 0: such a turn fails with `HAPPY_TEMPLATE`.
             ignore_unused: Flag => conversation.ignore_unused;
             /// The system message. Empty: no system message.
@@ -121,8 +125,8 @@ options! {
             /// A JSON array of tools that the model may call, as its template takes them (mostly OpenAI's form). Empty:
             /// no tools.
             tools: JsonArray => conversation.tools;
-            /// A JSON object with more variables for the template, like `{"enable_thinking": false}`. Empty: no
-            /// variables.
+            /// A JSON object with additional variables for the template, such as `{"enable_thinking": false}`. Empty:
+            /// no variables.
             template_vars: JsonObject => conversation.vars;
         }
         later {
@@ -151,19 +155,20 @@ options! {
             grammar: Grammar => form;
             /// A JSON schema that the text must match. Empty: any text. Not together with a grammar.
             json_schema: JsonSchema => form;
-            /// Deliver text when this many milliseconds have passed since the last text event. 0: time is not a reason.
+            /// Deliver text when this many milliseconds have passed since the last text event. 0: never because of
+            /// time.
             coalesce_ms: Millis => coalesce.time;
-            /// Deliver text when this many bytes of UTF-8 have come. 0: size is not a reason; both 0: as soon as there
-            /// is text.
+            /// Deliver text when this many bytes of UTF-8 have come. 0: never because of size. If both are 0, text is
+            /// delivered at once.
             coalesce_bytes: Count => coalesce.bytes;
             /// 1: continue the text as it is, without template and conversation.
             raw: Flag => raw;
             /// When a turn is cancelled: 0 keeps what was answered as the assistant's message, 1 takes the whole turn
             /// back.
             drop_cancelled: Flag => drop_cancelled;
-            /// 1: go on when the model wants to end.
+            /// 1: continue when the model wants to end its answer. 0: end there.
             ignore_end: Flag => ignore_end;
-            /// 0.
+            /// Must be 0.
             reserved: Reserved;
         }
         later {
@@ -177,7 +182,7 @@ options! {
     struct HappyEmbedOptions for EmbedOptions {
         first {
             /// How the hidden states of a text become one vector, a `HappyPooling`. Default: as the model's file says;
-            /// if it does not, that is an error.
+            /// a file that does not say it is an error.
             pooling: Pooling => pooling;
             /// Number of the first values of a vector to keep, for models that were trained for it (Matryoshka). 0:
             /// all.
@@ -185,10 +190,10 @@ options! {
             /// 1: leave vectors as the model gives them. 0: divide them by their length, so that their dot product is
             /// their cosine. Ranks are never divided.
             unnormalized: Not => normalize;
-            /// 1: shorten texts of more tokens than the context; the special token at the end stays there. 0: they are
-            /// an error.
+            /// 1: shorten texts of more tokens than the context; the special token at the end stays there. 0: such
+            /// texts give `HAPPY_CONTEXT_FULL`.
             truncate: Truncate => too_long;
-            /// 0.
+            /// Must be 0.
             reserved: Reserved;
         }
         later {}

@@ -4,14 +4,14 @@ package dev.happyllm;
 public final class Happy {
     private Happy() {}
 
-    /** The native library's version, like {@code 0.1.0}. */
+    /** Returns the native library's version, such as {@code 1.2.3}. */
     public static String version() {
         Native.require();
         return Text.string(Native.version());
     }
 
     /**
-     * What the processor has and what the library makes of it, as a JSON object: {@code architecture}, {@code cores},
+     * Describes the processor and what the library uses of it, as a JSON object: {@code architecture}, {@code cores},
      * {@code capacities}, {@code default_threads}, {@code features}, {@code instruction_sets}, {@code chosen}.
      */
     public static String cpu() {
@@ -19,7 +19,10 @@ public final class Happy {
         return Text.string(Native.cpu());
     }
 
-    /** Native objects that were made and not closed yet: 0 when a program has closed all. For tests of leaks. */
+    /**
+     * Returns the number of native objects that were made and not closed yet: 0 when a program has closed all. For
+     * tests of leaks.
+     */
     public static long liveHandles() {
         Native.require();
         return Native.liveHandles();

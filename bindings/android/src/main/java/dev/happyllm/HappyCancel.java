@@ -16,7 +16,9 @@ public final class HappyCancel implements AutoCloseable {
         return handle.get();
     }
 
-    /** What uses the token ends within milliseconds, or with the token of text that is being computed. */
+    /**
+     * Raises the token. Work that uses it ends within milliseconds, or after the token of text that is being computed.
+     */
     public void raise() {
         Native.cancelRaise(handle.get());
     }
@@ -26,7 +28,7 @@ public final class HappyCancel implements AutoCloseable {
         Native.cancelLower(handle.get());
     }
 
-    /** Frees it; what began with it goes on. Closing twice is fine. */
+    /** Frees the token. Work that began with it continues. Closing twice is fine. */
     @Override
     public void close() {
         long last = handle.take();

@@ -11,13 +11,13 @@ public final class HappyEmbedOptions {
         MODEL,
         /** No pooling: a vector for each token. */
         NONE,
-        /** Their mean. */
+        /** The mean of all hidden states. */
         MEAN,
-        /** The first token's. */
+        /** The hidden state of the first token. */
         CLS,
-        /** The last token's. */
+        /** The hidden state of the last token. */
         LAST,
-        /** The scores of the model's classifier: one for each label, mostly one. */
+        /** The scores of the model's classifier: one for each label, and usually only one. */
         RANK,
         // </HappyPooling values>
     }
@@ -26,8 +26,8 @@ public final class HappyEmbedOptions {
 
     // <HappyEmbedOptions setters>
     /**
-     * How the hidden states of a text become one vector, a {@code HappyPooling}. Default: as the model's file says; if it
-     * does not, that is an error.
+     * How the hidden states of a text become one vector, a {@code HappyPooling}. Default: as the model's file says; a file
+     * that does not say it is an error.
      */
     public HappyEmbedOptions pooling(Pooling value) {
         json.put("pooling", value.name().toLowerCase(Locale.ROOT));
@@ -50,8 +50,8 @@ public final class HappyEmbedOptions {
     }
 
     /**
-     * True: shorten texts of more tokens than the context; the special token at the end stays there. False: they are an
-     * error.
+     * True: shorten texts of more tokens than the context; the special token at the end stays there. False: such texts
+     * give {@code HAPPY_CONTEXT_FULL}.
      */
     public HappyEmbedOptions truncate(boolean value) {
         json.put("truncate", value);

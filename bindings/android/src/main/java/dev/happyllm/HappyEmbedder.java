@@ -20,8 +20,8 @@ public final class HappyEmbedder implements AutoCloseable {
     }
 
     /**
-     * The vectors of texts, in their order. As many as fit are computed together; a vector does not depend on the texts beside its
-     * own.
+     * Returns the vectors of texts, in their order. As many as fit are computed together; a vector does not depend on
+     * the other texts.
      *
      * @param cancel ends it early; null: nothing does
      * @throws HappyException with {@link HappyStatus#CONTEXT_FULL} if a text has more tokens than {@link #mostTokens} and may not
@@ -70,7 +70,9 @@ public final class HappyEmbedder implements AutoCloseable {
         return Native.embedderInfo(handle.get());
     }
 
-    /** Frees the embedder. A call that another thread has in it goes on to its end. Closing twice is fine. */
+    /**
+     * Frees the embedder. A call that is still running in another thread continues to its end. Closing twice is fine.
+     */
     @Override
     public void close() {
         long last = handle.take();

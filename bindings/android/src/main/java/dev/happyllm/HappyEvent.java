@@ -31,7 +31,7 @@ public final class HappyEvent {
         TOOL_CALL_START,
         /**
          * {@code text} is the next piece of the arguments of call {@code call}, as JSON: for callers that show them while
-         * they come.
+         * they arrive.
          */
         TOOL_CALL_ARGUMENTS,
         /**
@@ -128,7 +128,7 @@ public final class HappyEvent {
         return name;
     }
 
-    /** The id that the model gave a call; mostly empty. */
+    /** The id that the model gave a call; usually empty. */
     public String id() {
         return id;
     }

@@ -7,8 +7,8 @@ public final class HappyFilePart {
     final long length;
 
     /**
-     * {@code length} bytes (0 or less: all) of a file from {@code offset} on; any offset will do. The descriptor is duplicated
-     * when the model is loaded: the caller closes its own.
+     * A part of {@code length} bytes (0 or less: all) of a file from {@code offset} on. The offset needs no alignment.
+     * The descriptor is duplicated when the model is loaded: the caller closes its own.
      */
     public HappyFilePart(int fd, long offset, long length) {
         this.fd = fd;

@@ -65,7 +65,7 @@ public final class HappyFinish {
         return reusedTokens;
     }
 
-    /** Tokens that were generated, one that ended the answer included. */
+    /** Generated tokens, including a token that ended the answer. */
     public long generatedTokens() {
         return generatedTokens;
     }
@@ -80,12 +80,12 @@ public final class HappyFinish {
         return decodeSeconds;
     }
 
-    /** Prompt tokens a second. */
+    /** Prompt tokens per second. */
     public double prefillRate() {
         return prefillRate;
     }
 
-    /** Generated tokens a second. */
+    /** Generated tokens per second. */
     public double decodeRate() {
         return decodeRate;
     }

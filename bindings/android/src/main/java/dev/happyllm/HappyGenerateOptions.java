@@ -36,14 +36,15 @@ public final class HappyGenerateOptions {
         return this;
     }
 
-    /** Deliver text when this many milliseconds have passed since the last text event. 0: time is not a reason. */
+    /** Deliver text when this many milliseconds have passed since the last text event. 0: never because of time. */
     public HappyGenerateOptions coalesceMillis(int value) {
         json.put("coalesce_ms", value);
         return this;
     }
 
     /**
-     * Deliver text when this many bytes of UTF-8 have come. 0: size is not a reason; both 0: as soon as there is text.
+     * Deliver text when this many bytes of UTF-8 have come. 0: never because of size. If both are 0, text is delivered at
+     * once.
      */
     public HappyGenerateOptions coalesceBytes(int value) {
         json.put("coalesce_bytes", value);
@@ -62,7 +63,7 @@ public final class HappyGenerateOptions {
         return this;
     }
 
-    /** True: go on when the model wants to end. */
+    /** True: continue when the model wants to end its answer. False: end there. */
     public HappyGenerateOptions ignoreEnd(boolean value) {
         json.put("ignore_end", value);
         return this;

@@ -1,6 +1,6 @@
 package dev.happyllm;
 
-/** Hears what a turn brings. */
+/** Receives the events of a turn. */
 public interface HappyListener {
     /**
      * Called on the thread that called {@link HappySession#chat}. What it throws ends the turn, and comes out of

@@ -21,7 +21,9 @@ public final class HappyLoadOptions {
         return this;
     }
 
-    /** Positions of a session. 0: what the model was trained for, at most 4096, and what fits the budget. */
+    /**
+     * Size of a session's context in tokens. 0: what the model was trained for, but at most 4096 and what fits the budget.
+     */
     public HappyLoadOptions context(int value) {
         json.put("context", value);
         return this;
@@ -43,8 +45,8 @@ public final class HappyLoadOptions {
     }
 
     /**
-     * Instruction set, such as {@code scalar}, {@code avx2}, {@code neon}, {@code dotprod}. Empty: the best that the
-     * machine has.
+     * Instruction set, such as {@code scalar}, {@code avx2} or {@code dotprod}; {@code happy_cpu} lists those of this
+     * machine, and another one gives {@code HAPPY_UNSUPPORTED}. Empty: the best that the machine has.
      */
     public HappyLoadOptions isa(String value) {
         json.put("isa", Text.text("isa", value));
@@ -67,8 +69,8 @@ public final class HappyLoadOptions {
     }
 
     /**
-     * Adapters (LoRA) with which sessions begin, in the order in which they are added: each a file, or {@code FILE=SCALE}.
-     * The scale is 1 if none is given. Not set: no adapters.
+     * Adapters (LoRA) with which sessions begin, in the order in which their results are added. Each is the path of a
+     * file, or {@code FILE=SCALE}; the scale is 1 if none is given. Not set: no adapters.
      */
     public HappyLoadOptions adapters(String... values) {
         json.put("adapters", Text.texts("adapters", values));
@@ -76,8 +78,8 @@ public final class HappyLoadOptions {
     }
 
     /**
-     * Rank of adapters to plan for: the most that sessions may change to, the sum of the ranks of those that are used at
-     * once. 0: that of {@code adapters}.
+     * Maximum rank of adapters to plan for: the sum of the ranks of all adapters that a session uses at once. 0: that of
+     * {@code adapters}.
      */
     public HappyLoadOptions adapterRank(int value) {
         json.put("adapter_rank", value);
@@ -94,9 +96,9 @@ public final class HappyLoadOptions {
     }
 
     /**
-     * Maximum bytes for snapshots, to which a conversation can go back in models with windows or recurrent states, which
-     * would be computed from the beginning otherwise. At most an eighth of the memory budget is taken, and nothing for
-     * models that need none. Default: 33554432 (32 MiB); 0: no snapshots.
+     * Maximum bytes for snapshots. In models with windows or recurrent states, a conversation can go back only to a
+     * snapshot; without one, it is computed again from the beginning. At most an eighth of the memory budget is taken, and
+     * nothing for models that need no snapshots. Default: 33554432 (32 MiB); 0: no snapshots.
      */
     public HappyLoadOptions snapshotBytes(long value) {
         json.put("snapshot_bytes", value);
@@ -104,8 +106,8 @@ public final class HappyLoadOptions {
     }
 
     /**
-     * Prompts that a session keeps computed beside its conversation's own, for branches, edits and pinned prefixes.
-     * Default: 0.
+     * Number of prompts that a session keeps computed in addition to that of its conversation: for branches, edits and
+     * pinned prefixes. Default: 0.
      */
     public HappyLoadOptions branches(int value) {
         json.put("branches", value);
@@ -113,9 +115,9 @@ public final class HappyLoadOptions {
     }
 
     /**
-     * Most tokens, up to 7, that sessions guess from their own texts and compute ahead. Where a text repeats its prompt,
-     * as an edit or a summary does, answers come faster, with the same words. Each takes memory for its logits, and where
-     * that is short, fewer are guessed. Default: 0.
+     * Maximum number of tokens, from 0 to 7, that sessions guess from their own texts and compute ahead. If a text repeats
+     * its prompt, as an edit or a summary does, answers come faster, with the same words. Each guess takes memory for its
+     * logits; if memory is short, fewer are guessed. Default: 0, no guesses.
      */
     public HappyLoadOptions draftTokens(int value) {
         json.put("draft_tokens", value);
@@ -123,8 +125,8 @@ public final class HappyLoadOptions {
     }
 
     /**
-     * Bytes of keys and values for what these don't share with the conversation. With fewer than they need, those that
-     * were used least recently are given up. Default: 0.
+     * Bytes for the keys and values that the prompts of {@code branches} don't share with the conversation. If they need
+     * more, the least recently used are dropped. Default: 0.
      */
     public HappyLoadOptions branchBytes(long value) {
         json.put("branch_bytes", value);
@@ -132,8 +134,8 @@ public final class HappyLoadOptions {
     }
 
     /**
-     * True: sessions guess with the file's draft head, too (multi-token prediction), if {@code draft_tokens} is not 0. A
-     * file without one is refused. False: they guess from their texts alone.
+     * True: sessions also guess with the file's draft head (multi-token prediction), if {@code draft_tokens} is not 0. A
+     * file without one is refused with {@code HAPPY_MODEL}. False: they guess from their texts alone.
      */
     public HappyLoadOptions draftHead(boolean value) {
         json.put("draft_head", value);

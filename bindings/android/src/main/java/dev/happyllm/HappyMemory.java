@@ -1,6 +1,6 @@
 package dev.happyllm;
 
-/** What a session and the process take, in bytes. */
+/** The memory of a session and of the process, in bytes. */
 public final class HappyMemory {
     private final long[] fields;
 
@@ -39,7 +39,7 @@ public final class HappyMemory {
         return fields[5];
     }
 
-    /** The process: anonymous pages. 0 where the system does not tell, as for the next two. */
+    /** The process: anonymous pages. 0 if the system does not tell, as for the next two. */
     public long processAnonBytes() {
         return fields[6];
     }
@@ -54,7 +54,7 @@ public final class HappyMemory {
         return fields[8];
     }
 
-    /** Positions of the context that are taken. */
+    /** Number of positions of the context that are in use. */
     public long positions() {
         return fields[9];
     }

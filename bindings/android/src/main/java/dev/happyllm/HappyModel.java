@@ -17,7 +17,7 @@ public final class HappyModel implements AutoCloseable {
     }
 
     /**
-     * Loads the model of a file, or of a split model by any of its parts. It blocks: not for the main thread.
+     * Loads the model of a file, or a split model by the path of any part. It blocks: don't call it on the main thread.
      *
      * @throws HappyException if the file cannot be read or is no model that is supported, if the plan is over the budget, or if
      *     loading was cancelled
@@ -36,7 +36,8 @@ public final class HappyModel implements AutoCloseable {
 
     /**
      * Loads the model that is in {@code length} bytes (0 or less: all) of a file from {@code offset} on, as an
-     * {@code AssetFileDescriptor} gives them. Any offset will do. The descriptor is duplicated: the caller closes its own.
+     * {@code AssetFileDescriptor} describes them. The offset needs no alignment. The descriptor is duplicated: the
+     * caller closes its own.
      *
      * @throws HappyException as {@link #open(String, HappyLoadOptions)}
      */
@@ -62,7 +63,10 @@ public final class HappyModel implements AutoCloseable {
                         options.progress()));
     }
 
-    /** What running the model of a file takes. Over the budget is no error here: see {@link HappyPlan#fits}. */
+    /**
+     * Plans the memory for running the model of a file. A plan over the budget is not an error here: see
+     * {@link HappyPlan#fits}.
+     */
     public static HappyPlan plan(String path, HappyLoadOptions options) {
         Native.require();
         return new HappyPlan(Native.planFile(Text.utf8("path", path), options.utf8()));
@@ -80,15 +84,15 @@ public final class HappyModel implements AutoCloseable {
         return new HappyPlan(Native.planFds(HappyFilePart.numbers(parts), options.utf8()));
     }
 
-    /** What a session of this model takes. */
+    /** Returns the plan: the memory that the model and one session take. */
     public HappyPlan plan() {
         return new HappyPlan(Native.modelPlan(handle.get()));
     }
 
     /**
-     * What the model is, as a JSON object: {@code architecture}, {@code name}, {@code parameters}, {@code trained_context},
-     * {@code vocabulary}, {@code layers}, {@code file_type}, {@code chat_template}, {@code reply_format}, and where the template
-     * is damaged, {@code chat_template_error}.
+     * Describes the model as a JSON object: {@code architecture}, {@code name}, {@code parameters},
+     * {@code trained_context}, {@code vocabulary}, {@code layers}, {@code file_type}, {@code chat_template},
+     * {@code reply_format}, and {@code chat_template_error} if the template is damaged.
      *
      * @param metadata also all metadata of the file, long arrays shortened
      */
@@ -97,25 +101,28 @@ public final class HappyModel implements AutoCloseable {
     }
 
     /**
-     * The tokens of a text. With {@code special} the texts of control tokens become those tokens, and BOS and EOS are added
-     * where the model wants them.
+     * Returns the tokens of a text. With {@code special} the strings of control tokens become those tokens, and BOS and
+     * EOS are added if the model wants them.
      */
     public int[] tokenize(String text, boolean special) {
         return Native.tokenize(handle.get(), Text.utf8("text", text), special);
     }
 
-    /** The text of tokens. With {@code special} control tokens give their texts, else nothing. */
+    /**
+     * Returns the text of tokens. With {@code special} control tokens become their strings; otherwise they are left
+     * out.
+     */
     public String detokenize(int[] tokens, boolean special) {
         return Text.string(Native.detokenize(handle.get(), tokens, special));
     }
 
-    /** The bytes of one token: they may be a part of a character only. */
+    /** Returns the bytes of one token, which may be only a part of a character. */
     public byte[] tokenPiece(int token) {
         return Native.tokenPiece(handle.get(), token);
     }
 
     /**
-     * The prompt that the model's template makes of messages.
+     * Renders the prompt that the model's template makes of messages.
      *
      * @param messages a JSON array like <code>[{"role": "user", "content": "Hi"}]</code>
      * @param tools a JSON array, or empty
@@ -147,15 +154,15 @@ public final class HappyModel implements AutoCloseable {
     }
 
     /**
-     * Makes all sessions of this model wait before their next token, or their next part of a prompt, until {@link #resume}: for an app
-     * that goes to the background. What is being computed ends first. A turn that is cancelled or closed ends while it waits;
-     * {@link HappySession#trim} gives memory of idle sessions back.
+     * Makes all sessions of this model wait before their next token, or their next part of a prompt, until
+     * {@link #resume}: for an app that goes to the background. What is being computed is finished first. A turn that is
+     * cancelled or closed while it waits ends. {@link HappySession#trim} gives memory of idle sessions back.
      */
     public void pause() {
         Native.modelPause(handle.get());
     }
 
-    /** Lets the sessions go on after {@link #pause}. Does nothing otherwise. */
+    /** Lets the sessions continue after {@link #pause}. Does nothing if they are not paused. */
     public void resume() {
         Native.modelResume(handle.get());
     }

@@ -1,6 +1,6 @@
 package dev.happyllm;
 
-/** What running a model takes, known before any of it is allocated. */
+/** The memory that running a model takes, known before any of it is allocated. */
 public final class HappyPlan {
     private final long[] fields;
 
@@ -15,14 +15,14 @@ public final class HappyPlan {
     }
 
     /**
-     * Most bytes of anonymous memory without grammars and tools: KV cache, scratch, tables, tokenizer, and the weights if they
-     * are copied.
+     * Maximum bytes of anonymous memory without grammars and tools: KV cache, scratch, tables, tokenizer, and the
+     * weights if they are copied.
      */
     public long anonBytes() {
         return fields[1];
     }
 
-    /** Bytes that it may take. */
+    /** The budget in bytes. */
     public long budgetBytes() {
         return fields[2];
     }
@@ -47,22 +47,25 @@ public final class HappyPlan {
         return fields[6];
     }
 
-    /** Positions of a session. */
+    /** Size of a session's context in tokens. */
     public int context() {
         return (int) fields[7];
     }
 
-    /** If it does not fit: the largest context that would, or 0 if none would. Else as {@link #context}. */
+    /**
+     * If the plan does not fit: the largest context that would fit, or 0 if none would. Otherwise the same as
+     * {@link #context}.
+     */
     public int fittingContext() {
         return (int) fields[8];
     }
 
-    /** Most tokens of a prompt that are computed at once. */
+    /** Maximum number of prompt tokens in one pass. */
     public int batch() {
         return (int) fields[9];
     }
 
-    /** Threads. */
+    /** Number of threads. */
     public int threads() {
         return (int) fields[10];
     }
@@ -73,21 +76,21 @@ public final class HappyPlan {
     }
 
     /**
-     * The context that was planned for at first, if it had to shrink to fit the budget, else 0. It shrinks only if the
-     * options ask for no size.
+     * The context that was planned for at first, if it had to shrink to fit the budget; otherwise 0. It shrinks only if
+     * the options leave its size open.
      */
     public int shrunkFrom() {
         return (int) fields[12];
     }
 
-    /** Most bytes of the model's tables: layers, norms, biases. */
+    /** Maximum bytes of the model's tables: layers, norms, biases. */
     public long tableBytes() {
         return fields[13];
     }
 
     /**
-     * Most bytes of the vocabulary that grammars, JSON schemas and tools need, on top of {@link #anonBytes}: taken when the
-     * first of them is used.
+     * Maximum bytes of the vocabulary that grammars, JSON schemas and tools need, in addition to {@link #anonBytes}.
+     * They are taken when the first of these is used.
      */
     public long grammarBytes() {
         return fields[14];

@@ -1,6 +1,6 @@
 package dev.happyllm;
 
-/** Hears how much of a model is loaded. */
+/** Receives how much of a model is loaded. */
 public interface HappyProgress {
     /**
      * Called on the thread that loads. What it throws ends loading, and comes out of {@code open}.

@@ -9,42 +9,44 @@ public final class HappyReuse {
         this.fields = fields;
     }
 
-    /** Sequences that are kept beside the conversation's own: see {@link HappyLoadOptions#branches}. */
+    /**
+     * Number of sequences that are kept in addition to the conversation's own: see {@link HappyLoadOptions#branches}.
+     */
     public long branches() {
         return fields[0];
     }
 
-    /** Prompts so far. */
+    /** Number of prompts so far. */
     public long prompts() {
         return fields[1];
     }
 
-    /** Tokens of those prompts. */
+    /** Number of tokens of those prompts. */
     public long promptTokens() {
         return fields[2];
     }
 
-    /** Tokens among them that were there already. */
+    /** Number of those tokens that the KV cache already held. */
     public long reusedTokens() {
         return fields[3];
     }
 
-    /** Branches that were given up, for want of memory or of branches. */
+    /** Number of branches that were dropped because memory or branches ran out. */
     public long evictedBranches() {
         return fields[4];
     }
 
-    /** Messages that the last turn's prompt left out, as {@link HappySessionOptions#contextPolicy} says. */
+    /** Number of messages that the last turn's prompt left out, as {@link HappySessionOptions#contextPolicy} says. */
     public long droppedMessages() {
         return fields[5];
     }
 
-    /** Tokens that were guessed and computed ahead: see {@link HappyLoadOptions#draftTokens}. */
+    /** Number of tokens that were guessed and computed ahead: see {@link HappyLoadOptions#draftTokens}. */
     public long guessedTokens() {
         return fields[6];
     }
 
-    /** Those of them that turned out right: each spared a pass. */
+    /** Number of guesses that turned out right. Each saved a pass. */
     public long acceptedTokens() {
         return fields[7];
     }

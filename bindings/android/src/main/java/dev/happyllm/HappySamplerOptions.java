@@ -65,7 +65,7 @@ public final class HappySamplerOptions {
     }
 
     /**
-     * Chance that the top choices but the least probable of them are excluded (XTC). From 0 to 1; 0 turns XTC off.
+     * Probability that all top choices except for the least probable one are excluded (XTC). From 0 to 1; 0 turns XTC off.
      * Default: 0.
      */
     public HappySamplerOptions xtcProbability(float value) {
@@ -98,8 +98,8 @@ public final class HappySamplerOptions {
     }
 
     /**
-     * Divide the logits of recent tokens by this (multiply, if below 0). Above 0; 1 is neutral, less favors repetition.
-     * Default: 1.
+     * Divide positive logits of recent tokens by this, and multiply negative ones. Above 0; 1 is neutral, less favors
+     * repetition. Default: 1.
      */
     public HappySamplerOptions repeatPenalty(float value) {
         json.put("repeat_penalty", value);
@@ -160,8 +160,8 @@ public final class HappySamplerOptions {
     }
 
     /**
-     * Share of its past choices that adaptive-p still counts after each token: it averages over about 1 / (1 - X) tokens.
-     * From 0 to 0.99. Default: 0.9.
+     * Weight of the past in adaptive-p's average of its choices: it averages over about 1 / (1 - X) tokens. From 0 to
+     * 0.99. Default: 0.9.
      */
     public HappySamplerOptions adaptiveDecay(float value) {
         json.put("adaptive_decay", value);
@@ -215,7 +215,7 @@ public final class HappySamplerOptions {
         return this;
     }
 
-    /** What is added to the logits of tokens: finite, or minus infinity, which forbids a token. */
+    /** Numbers to add to the logits of tokens: finite, or minus infinity, which forbids a token. Not set: none. */
     public HappySamplerOptions bias(int token, float value) {
         biases.put(token, value);
         json.put("logit_bias", biases);

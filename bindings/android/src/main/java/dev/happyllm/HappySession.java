@@ -10,14 +10,14 @@ public final class HappySession implements AutoCloseable {
     /** What {@link #trim} gives back. Made from the C header by {@code cargo xtask options}. */
     public enum TrimLevel {
         // <HappyTrimLevel values>
-        /** Buffers for computing, which the next token takes again: nothing is lost. */
+        /** Buffers for computing. They are allocated again for the next token, and nothing is lost. */
         SCRATCH,
         /**
-         * Snapshots: conversations of models with windows or recurrent layers can go on, but going back computes them
-         * again. Their memory is used again and stays with the process.
+         * Snapshots. Conversations can continue, but in models with windows or recurrent layers, going back computes them
+         * again. The memory stays with the process, for reuse.
          */
         SNAPSHOTS,
-        /** Branches, also those that were pinned. Their memory is used again and stays with the process. */
+        /** Branches, including those that were pinned. The memory stays with the process, for reuse. */
         BRANCHES,
         /** The whole KV cache. */
         SEQUENCES,
@@ -39,7 +39,10 @@ public final class HappySession implements AutoCloseable {
         this.handle = new Handle("HappySession", handle);
     }
 
-    /** Adds a message, without an answer: {@code role} is {@code user}, {@code assistant}, {@code system}, {@code tool}. */
+    /**
+     * Adds a message without answering it. {@code role} is {@code user}, {@code assistant}, {@code system},
+     * {@code tool}, or another one that the template knows.
+     */
     public void addMessage(String role, String content) {
         Native.sessionAdd(handle.get(), Text.utf8("role", role), Text.utf8("content", content));
     }
@@ -52,25 +55,29 @@ public final class HappySession implements AutoCloseable {
         Native.sessionAddJson(handle.get(), Text.utf8("message", message));
     }
 
-    /** The conversation, the system message included, as a JSON array of messages. */
+    /** Returns the conversation, including the system message, as a JSON array of messages. */
     public String messages() {
         return Text.string(Native.sessionMessages(handle.get()));
     }
 
-    /** Keeps the first messages, the system message counted; the next turn computes only what is new. */
+    /**
+     * Keeps the first {@code count} messages, including the system message, and removes the others; the next turn
+     * computes only what is new.
+     */
     public void truncate(int count) {
         Native.sessionTruncate(handle.get(), count);
     }
 
-    /** Forgets the conversation but for the system message of the options, and all of the KV cache. */
+    /** Removes all messages except for the system message of the options, and empties the KV cache. */
     public void clear() {
         Native.sessionClear(handle.get());
     }
 
     /**
-     * Goes on with these adapters (LoRA), each {@code FILE} or {@code FILE=SCALE}, in the order in which they are added; with none of
-     * them: with the model alone. What was computed with others is computed again with the next turn. Their ranks together are at
-     * most {@link HappyLoadOptions#adapterRank}. Files stay mapped, and no weight is copied.
+     * Uses these adapters (LoRA) from now on, in the order in which their results are added; without any, the model
+     * alone. Each is the path of a file, or {@code FILE=SCALE}. If the KV cache holds what was computed with other
+     * adapters, the next turn computes it again. The ranks of the adapters together are at most
+     * {@link HappyLoadOptions#adapterRank}. Files stay mapped, and no weight is copied.
      *
      * @throws HappyException the adapters are then as they were
      */
@@ -79,30 +86,31 @@ public final class HappySession implements AutoCloseable {
     }
 
     /**
-     * The tools that the last turn, or the one that runs, could not constrain, as a JSON array of objects with {@code tool} (its
-     * name), {@code callable} and {@code reason}. If {@code callable} is false, the reply format cannot carry one of the tool's names,
-     * and the model cannot call it. If it is true, no grammar can follow the tool's schema, and its calls may have any arguments.
-     * Mostly empty.
+     * Returns the tools that the last turn, or the one that runs, could not constrain, as a JSON array of objects with
+     * {@code tool} (its name), {@code callable} and {@code reason}. If {@code callable} is false, the reply format
+     * cannot carry one of the tool's names, and the model cannot call it. If it is true, no grammar can follow the
+     * tool's schema, and its calls may have any arguments. Usually empty.
      */
     public String leftOut() {
         return Text.string(Native.sessionLeftOut(handle.get()));
     }
 
     /**
-     * Writes the session into a new file ({@code *.happy}), which replaces one at the same path, and appends every turn that ends
-     * from now on: its messages, its tokens and what was computed of them. The file survives the end of the process at any time,
-     * with the turns that had ended. It is sealed with {@link HappySessionOptions#fileKey}. A turn that cannot be saved does not fail:
-     * {@link #file} says why it was not saved, and the next turn tries again.
+     * Writes the session into a new file ({@code *.happy}), which replaces one at the same path, and appends every turn
+     * that ends from now on: its messages, its tokens and what was computed of them. If the process ends at any time,
+     * the file has all turns that had ended. It is sealed with {@link HappySessionOptions#fileKey}. A turn that cannot
+     * be saved does not fail: {@link #file} says why it was not saved, and the next turn tries again.
      */
     public void save(String path) {
         Native.sessionSave(handle.get(), Text.utf8("path", path));
     }
 
     /**
-     * Goes on with the conversation of a file, in the place of this one, and appends every turn to it. Nothing is computed: the
-     * next turn answers with the same bits as if the process had never ended. Tools, variables and sampling are this session's. If
-     * the process ended within an answer ({@code unfinished} of {@link #file}), a turn without a text tells that answer from its
-     * beginning and goes on with the same text; with other options than it was begun with, the message is answered again.
+     * Continues with the conversation of a file instead of this one, and appends every turn to it. Nothing is computed:
+     * the next turn answers with the same bits as if the process had never ended. Tools, variables and sampling are
+     * those of this session. If the process ended within an answer ({@code unfinished} of {@link #file}), a turn without
+     * a text returns that answer from its beginning and continues with the same text; if the options differ from those
+     * that it was begun with, the message is answered again.
      *
      * @throws HappyException the conversation is then as it was; with {@link HappyStatus#REPLAY} {@link #replay} helps
      */
@@ -111,8 +119,8 @@ public final class HappySession implements AutoCloseable {
     }
 
     /**
-     * As {@link #restore}, for a file that was computed with something else, as after an update of the model: its tokens are computed
-     * again, and the file is written anew. Not for the main thread.
+     * Does the same as {@link #restore} for a file that was computed with something else, for example before an update
+     * of the model: its tokens are computed again, and the file is rewritten. Don't call this on the main thread.
      *
      * @param cancel may be null; raised, it ends the call with {@link HappyStatus#CANCELLED}, and the file is as it was
      */
@@ -122,92 +130,99 @@ public final class HappySession implements AutoCloseable {
     }
 
     /**
-     * Saves what is new now, as the end of a turn does: for messages that were added or taken back between two turns, and to try
-     * again after a full disk.
+     * Saves what is new, as the end of a turn does: for messages that were added or removed between two turns, and to
+     * try again after a full disk.
      */
     public void append() {
         Native.sessionAppend(handle.get());
     }
 
-    /** Writes the session's file anew, without what later turns replaced. Wasteful files do that by themselves. */
+    /**
+     * Rewrites the session's file without what later turns replaced. A file of more than 4 MiB, half of which was
+     * replaced, is rewritten at the end of a turn.
+     */
     public void compact() {
         Native.sessionCompact(handle.get());
     }
 
-    /** Goes on without the file, which stays as it is. {@link #close} does the same. */
+    /** Continues without the file, which stays as it is. {@link #close} does the same. */
     public void closeFile() {
         Native.sessionCloseFile(handle.get());
     }
 
     /**
-     * What is in the session's file, as a JSON object: {@code path}, {@code turns}, {@code tokens}, {@code messages}, {@code bytes},
-     * {@code sealed}, {@code unfinished}: tokens of an answer that was cut off, 0 if none was; and {@code problem}: why the last
-     * turn could not be saved, or null. Empty without a file.
+     * Describes the session's file as a JSON object: {@code path}, {@code turns}, {@code tokens}, {@code messages},
+     * {@code bytes}, {@code sealed}, {@code unfinished} (the number of tokens of an answer that was cut off, or 0), and
+     * {@code problem}: why the last turn could not be saved, or null. Without a file, the object is empty.
      */
     public String file() {
         return Text.string(Native.sessionFile(handle.get()));
     }
 
-    /** Takes the answer to the user's last message back: a turn without a text answers it again, nearly at once. */
+    /**
+     * Removes the answer to the user's last message. A turn without a text then answers it again, and computes next to
+     * nothing before the first token.
+     */
     public void regenerate() {
         Native.sessionRegenerate(handle.get());
     }
 
     /**
-     * Goes back to before message {@code number} of the user, from 1; 0: the last one. The next turn says it otherwise, and computes
-     * only what follows the part that stays.
+     * Removes message {@code number} of the user, from 1 (0 is the last one), and everything after it, so that the next
+     * turn can replace it. That turn computes only what follows the part that stays.
      */
     public void edit(int number) {
         Native.sessionEdit(handle.get(), number);
     }
 
     /**
-     * Keeps the conversation as it is, goes on in a copy, and returns the number of that branch. The first conversation has number
-     * 1. With {@link HappyLoadOptions#branches}, what was computed of them stays, too.
+     * Keeps the conversation as it is, continues in a copy, and returns the number of this new branch. The first
+     * conversation has number 1. With {@link HappyLoadOptions#branches}, what was computed of them is kept, too.
      */
     public int branch() {
         return Native.sessionBranch(handle.get());
     }
 
-    /** Keeps the conversation as it is, and goes on with branch {@code number}. */
+    /** Keeps the conversation as it is, and switches to branch {@code number}, from 1. */
     public void goToBranch(int number) {
         Native.sessionGoToBranch(handle.get(), number);
     }
 
     /**
-     * Keeps what is computed now, such as a long system prompt, until {@link #unpin}: it is not given up for other branches. Needs
-     * {@link HappyLoadOptions#branches}.
+     * Keeps what is computed now, such as a long system prompt, until {@link #unpin}, even if memory for other branches
+     * is short. It needs {@link HappyLoadOptions#branches}.
      */
     public void pin() {
         Native.sessionPin(handle.get());
     }
 
-    /** What was pinned goes like the rest when memory for branches is short. */
+    /** Unpins everything, so that it can be dropped like the rest when memory for branches is short. */
     public void unpin() {
         Native.sessionUnpin(handle.get());
     }
 
-    /** What the turns of the session did not have to compute. */
+    /** Returns how much the turns of the session did not have to compute. */
     public HappyReuse reuse() {
         return new HappyReuse(Native.sessionReuse(handle.get()));
     }
 
     /**
-     * Gives memory back to the system: for an app that goes to the background, or is told that memory is short. The conversation
-     * stays. With a file, what was computed is read from it for the next turn; else it is computed again.
+     * Gives memory back to the system: for an app that goes to the background, or is told that memory is short. The
+     * conversation stays. With a file, the next turn reads what was computed from it; without one, it is computed
+     * again.
      */
     public void trim(TrimLevel level) {
         Native.sessionTrim(handle.get(), level.ordinal());
     }
 
-    /** What the session and the process take. */
+    /** Returns the memory of the session and of the process. */
     public HappyMemory memory() {
         return new HappyMemory(Native.sessionMemory(handle.get()));
     }
 
     /**
-     * A whole turn: adds {@code text} as the user's message, answers it, tells {@code listener} (which may be null) what comes,
-     * and adds the answer. It blocks: not for the main thread.
+     * Runs a whole turn: adds {@code text} as the user's message, answers it, passes the events to {@code listener}
+     * (which may be null), and adds the answer. It blocks: don't call it on the main thread.
      *
      * @param text null: the messages are answered as they are, as after a tool's result
      * @return why it ended. That it was cancelled is no exception
@@ -240,8 +255,9 @@ public final class HappySession implements AutoCloseable {
     }
 
     /**
-     * Begins a turn as {@link #chat} does, to be read by {@link #next} until the event that {@link HappyEvent#isDone}. Until
-     * then, or until {@link #stop}, other calls for the session give {@link HappyStatus#BUSY}.
+     * Begins a turn as {@link #chat} does. {@link #next} returns its events, until the one that
+     * {@link HappyEvent#isDone}. Until then, or until {@link #stop}, other calls for the session give
+     * {@link HappyStatus#BUSY}, except for those that only return information.
      */
     public void start(String text, HappyGenerateOptions options) {
         byte[] said = text == null ? null : Text.utf8("text", text);
@@ -263,7 +279,10 @@ public final class HappySession implements AutoCloseable {
         }
     }
 
-    /** Computes until there is an event, and gives it. After the last one, or an exception but BUSY, the turn is over. */
+    /**
+     * Computes until there is an event, and returns it. After the last one, or an exception other than BUSY, the turn
+     * is over.
+     */
     public HappyEvent next() {
         HappyEvent event;
         try {
@@ -281,7 +300,7 @@ public final class HappySession implements AutoCloseable {
     }
 
     /**
-     * Ends a turn that {@link #start} began; what is left of its events is dropped. Without a turn, or after {@link #close},
+     * Ends a turn that {@link #start} began. Its remaining events are dropped. Without a turn, or after {@link #close},
      * nothing happens.
      */
     public void stop() {

@@ -6,8 +6,8 @@ public final class HappySessionOptions {
 
     // <HappySessionOptions setters>
     /**
-     * True: answer although the chat template has no place for the system message, the tools or a variable, which the
-     * model then never sees. False: such a turn fails with {@code HAPPY_TEMPLATE}.
+     * True: answer even if the chat template has no place for the system message, the tools or a variable, which the model
+     * then never sees. False: such a turn fails with {@code HAPPY_TEMPLATE}.
      */
     public HappySessionOptions ignoreUnused(boolean value) {
         json.put("ignore_unused", value);
@@ -29,7 +29,8 @@ public final class HappySessionOptions {
     }
 
     /**
-     * A JSON object with more variables for the template, like {@code {"enable_thinking": false}}. Empty: no variables.
+     * A JSON object with additional variables for the template, such as {@code {"enable_thinking": false}}. Empty: no
+     * variables.
      */
     public HappySessionOptions templateVars(String value) {
         json.put("template_vars", Text.text("templateVars", value));
