@@ -18,7 +18,8 @@ pub(crate) struct GrammarSource {
     /// A JSON schema that the text must match
     #[arg(long, value_name = "F.json", conflicts_with = "grammar")]
     json_schema: Option<PathBuf>,
-    /// Allow everything that the specification of JSON Schema allows, also what the writer of the schema probably did not mean, such as additional properties
+    /// Allow everything that the specification of JSON Schema allows, even what the writer of the schema probably did
+    /// not mean, such as additional properties
     #[arg(long, requires = "json_schema", hide_short_help = true)]
     schema_literally: bool,
 }

@@ -24,7 +24,8 @@ pub(crate) struct GenerationArgs {
         allow_negative_numbers = true
     )]
     max_tokens: Option<i64>,
-    /// End at this text; may be given several times. It counts in the answer only, not in reasoning or calls
+    /// End the answer at this text, which is not printed; may be given several times. It is looked for in the answer,
+    /// not in reasoning or calls
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
     #[command(flatten)]

@@ -60,7 +60,7 @@ impl LoadArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Memory and threads")]
 pub(crate) struct ContextArgs {
-    /// Positions of the context [default: the model's, at most 4096 and what fits the memory]
+    /// Size of the context in tokens [default: what the model was trained for, at most 4096, and what fits the memory]
     #[arg(short, long, value_name = "N")]
     pub(crate) ctx: Option<usize>,
     /// Maximum number of tokens in one pass; the result does not depend on it
@@ -69,7 +69,8 @@ pub(crate) struct ContextArgs {
     /// Element type of the KV cache
     #[arg(long, default_value = "f16", hide_short_help = true)]
     pub(crate) kv: Kv,
-    /// Maximum memory in MiB for snapshots, to which models with windows or recurrent states can go back in a conversation; 0: no snapshots
+    /// Maximum memory in MiB for snapshots, to which a conversation can go back in models with windows or recurrent
+    /// states; 0: no snapshots
     #[arg(long, value_name = "MIB", default_value_t = LoadOptions::DEFAULT_SNAPSHOTS >> 20, hide_short_help = true)]
     pub(crate) snapshots: usize,
 }
@@ -91,7 +92,7 @@ impl ContextArgs {
 /// Adapters of the model.
 #[derive(Debug, Args)]
 pub(crate) struct LoraArgs {
-    /// Add an adapter (LoRA), times SCALE [default: 1]; several add up in the order given
+    /// Add an adapter (LoRA), multiplied by SCALE [default: 1]; may be given several times
     #[arg(long = "lora", value_name = "FILE[=SCALE]")]
     files: Vec<AdapterFile>,
 }
@@ -106,7 +107,8 @@ impl LoraArgs {
 /// Which model.
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
-    /// Model: a path, a known name (smollm2, gemma3), or the name of a file in the models folder
+    /// Model: a path, a name that `happy pull` takes, or a file of the models folder by its name without `.gguf`;
+    /// smollm2 and gemma3 are the models that `cargo xtask fetch-models` puts there
     #[arg(short, long, value_name = "MODEL", default_value = "smollm2")]
     pub(crate) model: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! The `happy` command: run, chat, bench and inspect GGUF language models.
+//! The `happy` command: runs, serves, measures, converts and inspects GGUF language models.
 #![deny(unsafe_code)]
 
 mod allocator;
@@ -35,10 +35,19 @@ use std::process::ExitCode;
 #[global_allocator]
 static MEMORY: allocator::WithReserve<std::alloc::System> = allocator::WithReserve::new();
 
-/// Run GGUF language models on the CPU.
+/// First commands to try.
+const EXAMPLES: &str = "\
+Examples:
+  happy pull qwen3-0.6b
+  happy run -m qwen3-0.6b \"Why is the sky blue?\"
+  happy chat -m model.gguf
+
+`happy COMMAND -h` lists the options that most people need, `happy COMMAND --help` all of them.";
+
+/// Run, serve, measure, convert and inspect GGUF language models on the CPU
 // If an option is given twice, the last one counts, so that scripts can append theirs.
 #[derive(Debug, Parser)]
-#[command(name = "happy", version, about, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "happy", version, max_term_width = 100, arg_required_else_help = true, after_help = EXAMPLES)]
 #[command(args_override_self = true)]
 struct Args {
     #[command(subcommand)]

@@ -56,21 +56,22 @@ pub(crate) fn resolve(model: impl AsRef<Path>) -> CliResult<PathBuf> {
     }
     let Some(folder) = folder() else {
         return Err(CliError::new(format!(
-            "there is no file `{model}`, and no folder of models: set HAPPY_MODELS to one"
+            "no file is called `{model}`, and there is no folder of models: set HAPPY_MODELS to one"
         )));
     };
     Err(CliError::new(match known {
         Some(known) => format!(
-            "model `{model}` is not at `{}`: run `cargo xtask fetch-models {model}`, or give the path of a GGUF file",
+            "model `{model}` is not at `{}`: `happy list --names` lists models that `happy pull` downloads, `-m` takes the path of \
+             a GGUF file too, and in a checkout `cargo xtask fetch-models {model}` puts this one there",
             folder.join(known.file).display()
         ),
         None => format!(
-            "there is no file and no model `{model}`; {} are known, in `{}` {}",
-            KNOWN.map(|known| known.name).join(" and "),
+            "no file and no model is called `{model}`; the models folder `{}` has {}, and `happy list --names` lists models that \
+             `happy pull` downloads",
             folder.display(),
             match names_in(&folder).as_slice() {
-                [] => "there are no models".to_owned(),
-                names => format!("there are {}", names.join(", ")),
+                [] => "no models".to_owned(),
+                names => names.join(", "),
             }
         ),
     }))
@@ -87,6 +88,14 @@ fn in_folder(name: &str) -> Option<PathBuf> {
         .into_iter()
         .map(|name| folder.join(name))
         .find(|file| file.is_file())
+}
+
+/// Returns a note that names the models of the models folder; `None` if it has no models.
+pub(crate) fn in_folder_note() -> Option<String> {
+    let folder = folder()?;
+    let names = names_in(&folder);
+    let shown = || format!("`-m` also takes the models in `{}`: {}", folder.display(), names.join(", "));
+    (!names.is_empty()).then(shown)
 }
 
 /// Returns the names of the models of a folder, sorted.

@@ -10,10 +10,11 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Memory and threads")]
 pub(crate) struct PaceArgs {
-    /// Choose the threads, at most those of -t, and the pace by measured speed and by heat
+    /// Adapt the number of threads, up to that of -t, and the pace to measured speed and heat
     #[arg(long)]
     governor: bool,
-    /// Generate at most N tokens per second, with as little energy as possible; switches the governor on [default: no limit]
+    /// Generate at most N tokens per second, with as little energy as possible; turns the governor on [default: no
+    /// limit]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     tokens_per_second: Option<f64>,
 }

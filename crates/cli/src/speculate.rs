@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// Where guesses come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Way {
-    /// The text itself, and the draft model or head if one is given.
+    /// The text itself, and the draft model or head if one is given
     Auto,
     /// Nowhere.
     Off,
@@ -24,13 +24,13 @@ enum Way {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Speculation (faster, the same text)")]
 pub(crate) struct SpeculationArgs {
-    /// Where to take guesses from: the text itself and the draft model (auto), one of them, or nowhere
+    /// Where to take guesses of the next tokens from; guesses that turn out right save time
     #[arg(long, value_name = "WAY", default_value_t = Way::DEFAULT, value_enum, hide_short_help = true)]
     speculate: Way,
-    /// A smaller model with the same vocabulary, which guesses what the model says; `mtp`: the file's own draft head
+    /// Guess with a smaller model of the same vocabulary; `mtp`: with the file's own draft head
     #[arg(long, value_name = "MODEL")]
     draft: Option<PathBuf>,
-    /// Most tokens that are guessed at a time, at most 7
+    /// Maximum number of tokens that are guessed at a time, from 0 to 7
     #[arg(long, value_name = "N", default_value_t = LoadOptions::MAX_DRAFT_TOKENS, hide_short_help = true)]
     draft_max: usize,
 }

@@ -20,19 +20,21 @@ pub(crate) struct TalkArgs {
     /// Tools that the model may call: a JSON array, as chat templates take them
     #[arg(long, value_name = "FILE.json")]
     tools: Option<PathBuf>,
-    /// Whether the model calls tools: auto, none, required, or the name of the one that it must call
+    /// Whether the model calls tools: auto, none, required (at least one call), or the name of the tool that it must
+    /// call
     #[arg(long, value_name = "CHOICE", requires = "tools", default_value = "auto")]
     tool_choice: ToolChoice,
-    /// Set a variable of the chat template, like enable_thinking=false; the value is JSON, or else a string
+    /// Set a variable of the chat template, such as enable_thinking=false; the value is JSON, or else a string
     #[arg(long, value_name = "NAME=VALUE")]
     var: Vec<String>,
     /// Read replies in this format [default: the chat template's; `happy reply --list` names them]
     #[arg(long, value_name = "NAME", hide_short_help = true)]
     reply_format: Option<ReplyFormat>,
-    /// What happens when the context is full: stop, or drop-oldest, which leaves the oldest turns out of the prompt
+    /// What to do when the context is full: stop, or drop-oldest, which leaves the oldest turns out of the prompt
     #[arg(long, value_name = "POLICY", default_value = "stop")]
     when_full: ContextPolicy,
-    /// Go on if the chat template has no place for the system message, the tools or a variable
+    /// Answer even if the chat template has no place for the system message, the tools or a variable, which the model
+    /// then never sees
     #[arg(long)]
     ignore_unused: bool,
 }

@@ -30,7 +30,7 @@ pub(crate) struct BenchArgs {
     /// Number of tokens to decode
     #[arg(short = 'n', long, value_name = "N", default_value_t = 64)]
     gen_tokens: usize,
-    /// Number of tokens in the context before decoding starts
+    /// Number of tokens that the context already holds before decoding starts
     #[arg(short, long, value_name = "N", default_value_t = 0)]
     depth: usize,
     /// Thread counts, separated by commas [default: the big cores but one; all cores if they are equal]

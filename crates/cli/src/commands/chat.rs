@@ -46,7 +46,7 @@ pub(crate) struct ChatArgs {
     /// Print only answers and errors, no notes
     #[arg(short, long)]
     quiet: bool,
-    /// Save the conversation in this file after each turn and within answers, and go on with it if it is there
+    /// Save the conversation in this file after each turn and within answers; if the file exists, continue with its conversation
     #[arg(long, value_name = "FILE.happy")]
     session: Option<PathBuf>,
     /// Seal saved conversations with the key in this file: 32 random bytes, or 64 hexadecimal digits

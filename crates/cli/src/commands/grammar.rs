@@ -10,12 +10,20 @@ use serde::Deserialize;
 use serde_json::json;
 use std::io::Write;
 
+const FORMAT: &str = "\
+A line of input: {\"text\": \"..\"}, or {\"pieces\": [..]} with the pieces of a text: strings, or {\"token\": 1, \"text\": \"..\"}.
+A line of output: {\"accepts\": true} if the grammar accepts the text as a whole, otherwise {\"accepts\": false}.
+
+Examples:
+  echo '{\"text\": \"[1, 2]\"}' | happy grammar --json-schema list.json";
+
 /// Options of `happy grammar`.
 #[derive(Debug, Args)]
+#[command(after_help = FORMAT)]
 pub(crate) struct GrammarArgs {
     #[command(flatten)]
     source: GrammarSource,
-    /// The rule that texts begin with
+    /// Rule of the GBNF grammar that texts begin with
     #[arg(long, value_name = "NAME", default_value = "root", conflicts_with = "json_schema")]
     root: String,
 }

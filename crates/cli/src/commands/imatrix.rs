@@ -30,13 +30,13 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ImatrixArgs {
-    /// The text
+    /// File with the text
     #[arg(value_name = "FILE")]
     text: PathBuf,
     /// The importance matrix to write
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
-    /// Tokens of a chunk
+    /// Number of tokens in a chunk
     #[arg(short, long, value_name = "N", default_value_t = 512)]
     ctx: usize,
     /// Replace the file if it exists

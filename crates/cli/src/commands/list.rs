@@ -2,7 +2,7 @@
 
 use crate::error::CliResult;
 use crate::output::human_bytes;
-use crate::{hub, output};
+use crate::{hub, models, output};
 use clap::Args;
 use happy_hub::{ALIASES, Alias};
 use serde::Serialize;
@@ -45,8 +45,17 @@ pub(crate) fn run(args: &ListArgs) -> CliResult {
         min_ram: None,
         files: model.files.iter().map(|file| file.display().to_string()).collect(),
     });
+    let empty = cached.models.is_empty();
     print(args.json, lines.collect())?;
     if !args.json {
+        if empty {
+            output::note(
+                "no models were downloaded yet: `happy list --names` lists short names, and `happy pull NAME` downloads one",
+            );
+        }
+        if let Some(others) = models::in_folder_note() {
+            output::note(&others);
+        }
         let begun = cached.partial.iter().map(|partial| partial.bytes).sum::<u64>();
         if begun > 0 {
             output::note(&format!("{} of downloads that have begun; happy pull goes on", human_bytes(begun)));

@@ -54,7 +54,7 @@ pub(crate) struct LogitsArgs {
     /// Print the SHA-256 of what would be written
     #[arg(long)]
     sha256: bool,
-    /// Positions of the context [default: as many as the longest case has]
+    /// Size of the context in tokens [default: the length of the longest case]
     #[arg(short, long, value_name = "N")]
     ctx: Option<usize>,
     #[command(flatten)]

@@ -45,7 +45,7 @@ pub(crate) enum Command {
     Serve(serve::ServeArgs),
     /// Download a model by name, if it would run here
     Pull(pull::PullArgs),
-    /// List the models that are here, or the short names
+    /// List the models that were downloaded, or the short names
     List(list::ListArgs),
     /// Search the short names that `pull` knows
     Search(search::SearchArgs),
@@ -69,33 +69,33 @@ pub(crate) enum Command {
     Embed(embed::EmbedArgs),
     /// Sort documents by how well they match a query
     Rerank(rerank::RerankArgs),
-    /// Turn text into token ids
+    /// Turn text from standard input into token ids
     Tokenize(tokenize::TokenizeArgs),
-    /// Turn token ids into text
+    /// Turn token ids from standard input into text
     Detokenize(detokenize::DetokenizeArgs),
     /// Write the logits of token sequences, or their hash
     Logits(logits::LogitsArgs),
-    /// Say whether this device computes the same as another one
+    /// Check whether this device computes the same as another one
     Verify(verify::VerifyArgs),
     /// Measure how well a model predicts a text
     Perplexity(perplexity::PerplexityArgs),
     /// Measure how far a model's predictions are from those of a reference
     Kl(kl::KlArgs),
-    /// Say whether texts match a GBNF grammar or a JSON schema
+    /// Check whether texts from standard input match a GBNF grammar or a JSON schema
     Grammar(grammar::GrammarArgs),
-    /// Run sampling steps over rows of logits
+    /// Run sampling steps over rows of logits from standard input
     Sample(sample::SampleArgs),
     /// Render a chat template
     Template(template::TemplateArgs),
-    /// Take a model's reply apart: content, reasoning, tool calls
+    /// Split a model's reply from standard input into content, reasoning and tool calls
     Reply(reply::ReplyArgs),
-    /// Show processor features, chosen kernels and the switches that turn them off
+    /// Show the processor's features, the kernels that are chosen, and the switches that turn features off
     Cpu(cpu::CpuArgs),
     /// Show the configuration: where its file is, and what it sets
     Config(config::ConfigArgs),
     /// Write a script that completes commands and options in a shell
     Completions(completions::CompletionsArgs),
-    /// Write pages of the manual
+    /// Write manual pages
     Man(man::ManArgs),
 }
 

@@ -26,7 +26,8 @@ pub(crate) struct PerplexityArgs {
     /// Number of tokens in a chunk; those of its second half are scored
     #[arg(short, long, value_name = "N", default_value_t = 512)]
     ctx: usize,
-    /// Write the probabilities of all tokens to this file, for `happy kl`; 2 bytes for each token of the vocabulary
+    /// Write the probabilities of all tokens to this file, for `happy kl`: 2 bytes for each token of the vocabulary, at
+    /// each scored position
     #[arg(long, value_name = "FILE")]
     save_logits: Option<PathBuf>,
     /// Replace the file if it exists

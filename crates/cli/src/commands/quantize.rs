@@ -15,7 +15,7 @@ use std::path::PathBuf;
 /// Options of `happy quantize`.
 #[derive(Debug, Args)]
 pub(crate) struct QuantizeArgs {
-    /// GGUF file to read: a path, or a known name; of a split model any part
+    /// GGUF file to read: a path or a name, as `happy run -m` takes it; any part of a split model
     input: OsString,
     /// GGUF file to write
     output: PathBuf,
@@ -29,7 +29,7 @@ pub(crate) struct QuantizeArgs {
     /// Importance matrix: a GGUF file or one of the older format
     #[arg(long, value_name = "FILE")]
     imatrix: Option<PathBuf>,
-    /// A type for tensors whose name contains PATTERN, in which `*` stands for anything; the first that fits counts
+    /// A type for tensors whose name contains PATTERN, in which `*` stands for anything; the first match counts
     #[arg(long = "tensor", value_name = "PATTERN=TYPE")]
     tensors: Vec<Override>,
     /// Also encode tensors that are encoded already, which loses more than encoding the original would

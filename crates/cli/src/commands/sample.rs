@@ -13,9 +13,9 @@ use std::io::Write;
 /// The description of the lines in `--help`.
 const LINES: &str = "\
 A line of input: {\"logits\": [..], \"history\": [..], \"steps\": [{\"type\": \"top_k\", \"k\": 40}, ..]}.
-Logits are one a token, \"-inf\" excludes one; history: tokens that were accepted before, may be
-left out; other fields are passed over. A line of output: {\"ids\": [..], \"p\": [..]}: the tokens
-that the steps leave, ascending, and their probabilities.
+Logits: one for each token; \"-inf\" excludes the token. History: tokens that were accepted before;
+may be left out. Other fields are ignored. A line of output: {\"ids\": [..], \"p\": [..]}: the tokens
+that the steps leave, in ascending order, and their probabilities.
 
 Steps: top_k (k); top_p, min_p, typical (p, min_keep); temp (t); temp_ext (t, delta, exponent);
 xtc (probability, threshold, min_keep, seed); top_n_sigma (n); penalties (last_n, repeat, freq,

@@ -26,8 +26,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ServeArgs {
-    /// Model: a path, a known name, or the name of a file in the models folder; of several, the first is loaded at once, others
-    /// when they are asked for
+    /// Model: as for `happy run`; may be given several times: the first is loaded at once, the others when they are
+    /// requested
     #[arg(
         short,
         long,
@@ -36,7 +36,7 @@ pub(crate) struct ServeArgs {
         default_value_if("models", ArgPredicate::IsPresent, None::<&'static str>)
     )]
     model: Vec<PathBuf>,
-    /// Serve all models of this folder, too; each is loaded when it is asked for
+    /// Also serve all models of this folder; each is loaded when it is requested
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
     /// Seconds that a model stays loaded after its last answer; -1: until another one needs its memory
@@ -59,27 +59,28 @@ pub(crate) struct ServeArgs {
     /// Number of answers generated at a time; each has its own context
     #[arg(long, value_name = "N", default_value_t = 4)]
     slots: usize,
-    /// Number of prompts that are kept beside those in the slots: a prompt that begins like one of them computes only what is new
+    /// Number of prompts that are kept in addition to those in the slots: a prompt that begins like one of them
+    /// computes only what is new
     #[arg(long, value_name = "N", default_value_t = 4)]
     prefixes: usize,
-    /// Memory in MiB for keys and values that only these prompts hold; each takes a window or a state of its own besides, if the
-    /// model has such
+    /// Maximum memory in MiB for keys and values that only these prompts hold; if the model has windows or recurrent
+    /// states, each prompt takes one of its own in addition
     #[arg(long, value_name = "MIB", default_value_t = 64, hide_short_help = true)]
     prefix_memory: usize,
-    /// Most tokens that are guessed at a time, at most 7, from what the text repeats, while one answer is generated alone: it is faster, and
-    /// the same; 0: none
+    /// Maximum number of tokens, from 0 to 7, that are guessed at a time from what the text repeats while only one
+    /// answer is generated: the same text, faster
     #[arg(long, value_name = "N", default_value_t = LoadOptions::MAX_DRAFT_TOKENS, hide_short_help = true)]
     draft_max: usize,
     /// Number of answers that may wait for a slot
     #[arg(long, value_name = "N", default_value_t = 256, hide_short_help = true)]
     queue: usize,
-    /// One more name that requests may use for the first model; `*`: any name
+    /// Another name that requests may use for the first model; `*`: any name
     #[arg(long, value_name = "NAME")]
     alias: Vec<String>,
     /// Let web pages of other origins use the server
     #[arg(long)]
     cors: bool,
-    /// One more host name by which requests may address the server
+    /// Another host name by which requests may address the server
     #[arg(long, value_name = "NAME")]
     host_name: Vec<String>,
     #[command(flatten)]

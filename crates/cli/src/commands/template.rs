@@ -17,7 +17,7 @@ use std::str::FromStr;
 #[command(group = ArgGroup::new("source").required(true))]
 #[command(group = ArgGroup::new("data").required(true))]
 pub(crate) struct TemplateArgs {
-    /// Take the template of a model: a path, or a known name
+    /// Take the template of a model: a path or a name, as `happy run -m` takes it
     #[arg(short, long, group = "source")]
     model: Option<PathBuf>,
     /// Take the template from a file

@@ -24,7 +24,7 @@ Exit codes: 0 if all is the same, 4 if something differs, 1 if it cannot be told
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct VerifyArgs {
-    /// Model: a path, a known name, or the name of a file in the models folder
+    /// Model: a path or a name, as `happy run -m` takes it
     #[arg(value_name = "MODEL")]
     model: PathBuf,
     /// Write what this device computes

@@ -15,7 +15,7 @@ use std::path::Path;
 /// Options of `happy gguf check`.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// GGUF file: a path, or a known name; of a split model any part
+    /// GGUF file: a path or a name, as `happy run -m` takes it; any part of a split model
     file: OsString,
     /// Also fail for what the reference reader refuses
     #[arg(long)]

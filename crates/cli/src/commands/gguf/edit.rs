@@ -24,7 +24,7 @@ struct ModeArgs {
 /// Options of `happy gguf set`.
 #[derive(Debug, Args)]
 pub(crate) struct SetArgs {
-    /// GGUF file: a path, or a known name
+    /// GGUF file: a path or a name, as `happy run -m` takes it
     file: OsString,
     /// Pairs, such as general.name=tiny; arrays as JSON
     #[arg(required = true, value_name = "KEY=VALUE")]
@@ -39,7 +39,7 @@ pub(crate) struct SetArgs {
 /// Options of `happy gguf rm`.
 #[derive(Debug, Args)]
 pub(crate) struct RmArgs {
-    /// GGUF file: a path, or a known name
+    /// GGUF file: a path or a name, as `happy run -m` takes it
     file: OsString,
     /// Keys to remove
     #[arg(required = true)]

@@ -13,7 +13,7 @@ use std::io::Write;
 /// Options of `happy gguf get`.
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
-    /// GGUF file: a path, or a known name
+    /// GGUF file: a path or a name, as `happy run -m` takes it
     file: OsString,
     /// Keys, such as general.name
     #[arg(required = true)]

@@ -13,7 +13,7 @@ use std::io::Write;
 /// Options of `happy gguf hash`.
 #[derive(Debug, Args)]
 pub(crate) struct HashArgs {
-    /// GGUF file: a path, or a known name; of a split model any part
+    /// GGUF file: a path or a name, as `happy run -m` takes it; any part of a split model
     file: OsString,
     /// Print the hash of each tensor's bytes too
     #[arg(long)]

@@ -17,7 +17,7 @@ use std::path::Path;
 /// Options of `happy gguf ls`.
 #[derive(Debug, Args)]
 pub(crate) struct LsArgs {
-    /// GGUF file: a path, or a known name
+    /// GGUF file: a path or a name, as `happy run -m` takes it
     file: OsString,
     /// Read the header only: for a file that is still being downloaded
     #[arg(long)]

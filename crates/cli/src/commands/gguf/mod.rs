@@ -28,11 +28,11 @@ pub(crate) struct GgufArgs {
 enum GgufCommand {
     /// List metadata and tensors
     Ls(ls::LsArgs),
-    /// Print values
+    /// Print metadata
     Get(get::GetArgs),
-    /// Set values: in place where they fit, else by a new file
+    /// Set metadata: in place if it fits, otherwise in a new file
     Set(edit::SetArgs),
-    /// Remove pairs
+    /// Remove metadata
     Rm(edit::RmArgs),
     /// Check a file or a split model against the format
     Check(check::CheckArgs),

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 /// Options of `happy gguf split`.
 #[derive(Debug, Args)]
 pub(crate) struct SplitArgs {
-    /// GGUF file: a path, or a known name
+    /// GGUF file: a path or a name, as `happy run -m` takes it
     file: OsString,
     /// What the new names begin with: PREFIX-00001-of-00003.gguf
     prefix: PathBuf,
