@@ -10,6 +10,7 @@ mod files;
 mod links;
 mod phrases;
 mod rust;
+mod versions;
 
 use happy_tool_kit::{Result, paths, process};
 use std::collections::BTreeMap;
@@ -64,6 +65,7 @@ const CHECKS: &[Check] = &[
     ("no merge is unfinished", files::conflicts),
     ("the documents that a project owes are there", files::documents),
     ("files that stand twice are equal", files::twins),
+    ("the version is the same everywhere", versions::same),
     ("links in documents resolve", links::resolve),
     ("every page is in the book, and its code is compiled", book::complete),
     ("what people read is easy to read", phrases::wording),
