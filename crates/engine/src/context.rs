@@ -96,6 +96,12 @@ impl Context {
         self.kv.resident_bytes()
     }
 
+    /// Returns the number of bytes of the KV pages that the process holds: those in use, and those that are free again.
+    /// [`trim`](Self::trim) with [`TrimLevel::Sequences`] gives them back to the system.
+    pub fn kv_held_bytes(&self) -> usize {
+        self.kv.held_bytes()
+    }
+
     /// Computes `tokens` as the continuation of a sequence, and returns the logits that follow the last: one for each
     /// token of the vocabulary.
     ///

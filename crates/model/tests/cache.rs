@@ -25,6 +25,7 @@ fn truncate_and_go_on() {
         r.kv.truncate(0, keep).unwrap();
         assert_eq!((r.kv.len(0), r.kv.free_pages()), (keep, 4 - keep.div_ceil(KV_PAGE)));
         assert_eq!(r.kv.resident_bytes(), keep.div_ceil(KV_PAGE) * r.kv.page_bytes());
+        assert_eq!(r.kv.held_bytes(), 3 * r.kv.page_bytes(), "free pages stay");
         let found = r.logits(&batch(&b, keep as u32, 0)).unwrap();
         let ids: Vec<u32> = a[..keep].iter().chain(&b).copied().collect();
         assert!(bits(&found) == fresh(&ids, b.len()), "after {keep} positions");

@@ -1,12 +1,14 @@
-//! The thread that embeds and ranks. A model that also generates is mapped a second time for it when the first request comes,
-//! so that who never embeds pays nothing.
+//! The thread that embeds and ranks. A model that also generates is mapped a second time for it when the first request comes, so that
+//! a server that never embeds pays nothing. It is let go when no request came for a while.
 
 use crate::error::ApiError;
+use crate::metrics::Metrics;
 use happy_engine::model::Pooling;
 use happy_engine::{Cancel, EmbedOptions, Embedder, Embedding, Engine, LoadOptions, Rank, TooLong};
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// What is asked of the thread.
@@ -44,6 +46,9 @@ pub(crate) struct Embeddings {
     orders: SyncSender<Order>,
     /// What the thread needs, until it has started.
     start: Mutex<Option<(Source, Receiver<Order>)>>,
+    /// Time without an order after which memory is given back; `None`: it never is.
+    idle_trim: Option<Duration>,
+    metrics: Arc<Metrics>,
 }
 
 /// Orders that may wait.
@@ -53,9 +58,9 @@ const QUEUE: usize = 64;
 pub(crate) const CONTEXT: usize = 2048;
 
 impl Embeddings {
-    pub(crate) fn new(source: Source) -> Self {
+    pub(crate) fn new(source: Source, idle_trim: Option<Duration>, metrics: Arc<Metrics>) -> Self {
         let (orders, waiting) = sync_channel(QUEUE);
-        Self { orders, start: Mutex::new(Some((source, waiting))) }
+        Self { orders, start: Mutex::new(Some((source, waiting))), idle_trim, metrics }
     }
 
     /// Does the work on the thread.
@@ -80,37 +85,55 @@ impl Embeddings {
         let start = self.start.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some((source, orders)) = start else { return Ok(()) };
         let thread = std::thread::Builder::new().name("happy-embeddings".to_owned());
-        let started = thread.spawn(move || {
-            let mut worker = Worker { source, embedder: None };
-            while let Ok(order) = orders.recv() {
-                if !order.cancel.is_cancelled() {
-                    let found = worker.run(&order.work, &order.cancel);
-                    // A client that is gone does not hear it.
-                    let _ = order.reply.send(found);
-                }
-            }
-        });
+        let worker = Worker { source, engine: None, embedder: None };
+        let (idle_trim, metrics) = (self.idle_trim, self.metrics.clone());
+        let started = thread.spawn(move || worker.serve(&orders, idle_trim, &metrics));
         started.map(drop).map_err(|error| ApiError::internal(format!("cannot start a thread: {error}")))
     }
 }
 
 struct Worker {
     source: Source,
+    /// The model, if it came from a file and is loaded.
+    engine: Option<Engine>,
     /// The one that was used last, and its options.
     embedder: Option<(EmbedOptions, Embedder)>,
 }
 
 impl Worker {
-    fn engine(&mut self) -> Result<Engine, ApiError> {
-        let engine = match &self.source {
-            Source::Loaded(engine) => return Ok(engine.clone()),
-            Source::File(path, options) => Engine::open(path, options)?,
-            Source::None => {
-                return Err(ApiError::invalid("this server's model was not loaded for embeddings"));
+    /// Carries out orders until there is nobody left to give any.
+    fn serve(mut self, orders: &Receiver<Order>, idle_trim: Option<Duration>, metrics: &Metrics) {
+        loop {
+            let order = match idle_trim.filter(|_| self.embedder.is_some() || self.engine.is_some()) {
+                Some(after) => orders.recv_timeout(after),
+                None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match order {
+                Ok(order) if order.cancel.is_cancelled() => {}
+                Ok(order) => {
+                    let found = self.run(&order.work, &order.cancel);
+                    // A client that is gone does not hear it.
+                    let _ = order.reply.send(found);
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    (self.embedder, self.engine) = (None, None);
+                    metrics.idle_trims.add(1);
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
             }
-        };
-        self.source = Source::Loaded(engine.clone());
-        Ok(engine)
+        }
+    }
+
+    fn engine(&mut self) -> Result<Engine, ApiError> {
+        match (&self.source, &self.engine) {
+            (Source::Loaded(engine), _) | (_, Some(engine)) => Ok(engine.clone()),
+            (Source::File(path, options), None) => {
+                Ok(self.engine.insert(Engine::open(path, options)?).clone())
+            }
+            (Source::None, None) => {
+                Err(ApiError::invalid("this server's model was not loaded for embeddings"))
+            }
+        }
     }
 
     fn embedder(&mut self, options: EmbedOptions) -> Result<&mut Embedder, ApiError> {

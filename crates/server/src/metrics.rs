@@ -44,6 +44,10 @@ pub(crate) struct Metrics {
     /// Tokens that were guessed and computed ahead, and those of them that were right.
     pub(crate) guessed: Number,
     pub(crate) guessed_right: Number,
+    /// How often a model without requests gave the memory of its contexts back.
+    pub(crate) idle_trims: Number,
+    /// Bytes of keys, values and states that models hold, in use or free for the next context.
+    pub(crate) kv_bytes: Number,
     /// Generations that wait for a slot, or for what another slot computes of their prompt.
     pub(crate) waiting: Number,
     /// Generations that run.
@@ -82,7 +86,7 @@ impl Metrics {
         let counter = "counter";
         let gauge = "gauge";
         let seconds = |micros: &Number| micros.get() as f64 / 1e6;
-        let rows: [(&str, &str, &str, f64); 15] = [
+        let rows: [(&str, &str, &str, f64); 17] = [
             ("requests_total", counter, "HTTP requests", self.requests.get() as f64),
             ("requests_refused_total", counter, "HTTP requests that were refused", self.refused.get() as f64),
             ("answers_total", counter, "Answers that were generated to their end", self.answers.get() as f64),
@@ -114,6 +118,18 @@ impl Metrics {
                 counter,
                 "Contexts that could not be read or written",
                 self.contexts_refused.get() as f64,
+            ),
+            (
+                "idle_trims_total",
+                counter,
+                "Times that a model without requests gave memory back",
+                self.idle_trims.get() as f64,
+            ),
+            (
+                "kv_bytes",
+                gauge,
+                "Bytes of keys, values and states that models hold",
+                self.kv_bytes.get() as f64,
             ),
             ("generations_running", gauge, "Answers that are being generated", self.running.get() as f64),
             ("generations_waiting", gauge, "Answers that wait for a slot", self.waiting.get() as f64),

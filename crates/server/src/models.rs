@@ -53,7 +53,7 @@ impl Loaded {
             None
         } else {
             let sessions = options.sessions.as_ref().map(|folder| folder.join(file_name(name)));
-            let started = Scheduler::start(engine.context()?, options.queue, metrics.clone(), sessions);
+            let started = Scheduler::start(engine.context()?, options, metrics.clone(), sessions);
             Some(started.map_err(|error| match error {
                 StartError::Thread(error) => ServerError::Start(error),
                 StartError::Engine(error) => ServerError::Engine(error),
@@ -64,7 +64,8 @@ impl Loaded {
             Some((path, load)) => for_embeddings(&engine, path.to_owned(), load),
             None => EmbeddingSource::None,
         };
-        Ok(Self { name: name.to_owned(), engine, scheduler, embeddings: Embeddings::new(source) })
+        let embeddings = Embeddings::new(source, options.idle_trim, metrics.clone());
+        Ok(Self { name: name.to_owned(), engine, scheduler, embeddings })
     }
 }
 

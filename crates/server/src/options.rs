@@ -36,8 +36,13 @@ pub struct ServerOptions {
     /// How long a model stays loaded after its last answer, unless a request says otherwise. Default: `None`; it stays until
     /// another model needs its memory.
     pub keep_alive: Option<Duration>,
-    /// A folder to which the contexts of the models are written when they are let go or the server ends, and from which they are read
-    /// when a model is loaded, so that chats go on without computing them again. Default: `None`.
+    /// How long after the last answer a model that stays loaded gives back the memory of its contexts: keys, values and activations.
+    /// The next request then computes its whole prompt, unless [`sessions`](Self::sessions) kept the contexts. Default: 300 s;
+    /// `None`: never.
+    pub idle_trim: Option<Duration>,
+    /// A folder that keeps the contexts of the models, so that chats go on without computing them again. They are written when a model
+    /// is let go or gives memory back ([`idle_trim`](Self::idle_trim)) and when the server ends, and read for the model's next request.
+    /// Default: `None`.
     pub sessions: Option<PathBuf>,
     /// Names by which requests may address this server besides `localhost` and IP addresses. Default: none. Not checked
     /// where an API key is set.
@@ -59,6 +64,7 @@ impl Default for ServerOptions {
             cors: false,
             memory_budget: None,
             keep_alive: None,
+            idle_trim: Some(Duration::from_secs(Self::IDLE_TRIM_SECONDS)),
             sessions: None,
             hosts: Vec::new(),
         }
@@ -68,6 +74,9 @@ impl Default for ServerOptions {
 impl ServerOptions {
     /// The port that is listened on by default: the one after Ollama's.
     pub const PORT: u16 = 11435;
+
+    /// The default of [`idle_trim`](Self::idle_trim) in seconds: longer than the pauses of most chats.
+    pub const IDLE_TRIM_SECONDS: u64 = 300;
 
     /// Checks what can be checked without listening.
     ///

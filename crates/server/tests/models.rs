@@ -147,6 +147,71 @@ fn models_stay_as_long_as_is_said() {
     }
 }
 
+/// The prompt of a chat, long enough that its context is kept.
+fn long_chat(model: &str) -> Json {
+    let mut body = chat(model);
+    body["messages"][0]["content"] = "a text that is long enough to be kept".into();
+    body
+}
+
+/// The choices of an answer, and how many tokens of its prompt were cached.
+fn ask(server: &Running, body: &Json) -> (String, u64) {
+    let answer = server.post("/v1/chat/completions", body);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let answer = answer.json();
+    let cached = answer["usage"]["prompt_tokens_details"]["cached_tokens"].as_u64().unwrap();
+    (answer["choices"].to_string(), cached)
+}
+
+fn wait_for(server: &Running, metric: &str, n: u64) {
+    while server.metric(metric) != n {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// With a folder for contexts, a chat whose model gave its memory back goes on as if it had not.
+#[test]
+fn chats_go_on_after_their_model_was_idle() {
+    let sessions = common::Folder::new("server-idle-sessions");
+    let folder = common::Folder::new("server-idle");
+    let (all, _) = models(&folder, &["a"], 256);
+    let mut options: ServerOptions = options();
+    (options.sessions, options.idle_trim) = (Some(sessions.0.clone()), Some(Duration::from_millis(1)));
+    let server = start(Server::bind_models(all, options).unwrap(), folder);
+    let (text, cached) = ask(&server, &long_chat("a"));
+    assert_eq!(cached, 0);
+    for idle in 1..3 {
+        wait_for(&server, "idle_trims_total", idle);
+        assert_eq!((server.metric("kv_bytes"), server.metric("contexts_restored_total")), (0, idle - 1));
+        let (again, cached) = ask(&server, &long_chat("a"));
+        assert!(again == text && cached > 30, "{cached}");
+    }
+    // A server that ends while it holds nothing leaves the files alone.
+    wait_for(&server, "idle_trims_total", 3);
+    assert_eq!(server.metric("contexts_refused_total"), 0);
+    drop(server);
+    assert!(sessions.0.join("m-a").join("slot-0.happy").is_file());
+}
+
+/// The copy of a model that embeds is let go, too, and loaded again.
+#[test]
+fn an_idle_model_embeds_again() {
+    let folder = common::Folder::new("server-idle-embeddings");
+    let (all, _) = models(&folder, &["a"], 256);
+    let mut options: ServerOptions = options();
+    options.idle_trim = Some(Duration::from_millis(1));
+    let server = start(Server::bind_models(all, options).unwrap(), folder);
+    let embed = || {
+        let answer = server.post("/v1/embeddings", &json!({ "input": "hello" }));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()["data"].to_string()
+    };
+    let first = embed();
+    wait_for(&server, "idle_trims_total", 1);
+    assert_eq!(embed(), first);
+    wait_for(&server, "idle_trims_total", 2);
+}
+
 #[test]
 fn chats_go_on_after_a_restart() {
     let sessions = common::Folder::new("server-sessions");
@@ -157,15 +222,7 @@ fn chats_go_on_after_a_restart() {
         options.sessions = Some(sessions.0.clone());
         start(Server::bind_models(all, options).unwrap(), folder)
     };
-    let mut body = chat("../a");
-    body["messages"][0]["content"] = "a text that is long enough to be kept".into();
-    let ask = |server: &Running, body: &Json| {
-        let answer = server.post("/v1/chat/completions", body);
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        let answer = answer.json();
-        let cached = answer["usage"]["prompt_tokens_details"]["cached_tokens"].as_u64().unwrap();
-        (answer["choices"].to_string(), cached)
-    };
+    let body = long_chat("../a");
     let first = run("one");
     let (text, cached) = ask(&first, &body);
     assert_eq!(cached, 0);

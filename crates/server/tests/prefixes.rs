@@ -8,7 +8,7 @@ mod common;
 mod models;
 
 use client::{Running, request};
-use happy_engine::{Engine, LoadOptions};
+use happy_engine::{Engine, GenerateOptions, LoadOptions};
 use happy_server::Server;
 use serde_json::{Value as Json, json};
 use std::io::{Read, Write};
@@ -266,6 +266,38 @@ fn a_prompt_that_is_cut_off_is_of_use() {
         drop(leader);
         wait_for(&server, "generations_running", 0);
         assert_eq!(ask(&server, &prompt).0, ask(&alone, &prompt).0, "{name}");
+    }
+}
+
+/// A model that nobody asks holds no keys, values and states, and then answers as before. The bytes are those that the engine counts.
+#[test]
+fn an_idle_model_gives_its_memory_back() {
+    for name in ALL {
+        let engine = engine(name, &load(2, 2));
+        let run = |idle_trim| {
+            let mut options = client::options();
+            options.idle_trim = idle_trim;
+            let folder = common::Folder::new(&format!("server-idle-{name}"));
+            client::start(Server::bind(engine.clone(), None, options).unwrap(), folder)
+        };
+        let (stays, trims) = (run(None), run(Some(Duration::from_millis(1))));
+        let held = |server: &Running| [server.metric("kv_bytes"), server.metric("idle_trims_total")];
+        assert_eq!((held(&stays), held(&trims)), ([0, 0], [0, 0]), "{name}: nothing is held at first");
+        let prompt = text(1, 100);
+        let answer = ask(&stays, &prompt).0;
+        let mut alone = engine.context().unwrap();
+        let once = GenerateOptions { max_tokens: Some(5), ignore_end: true, ..Default::default() };
+        let prepared = alone.prepare(0, &prompt, once).unwrap();
+        prepared.run(&mut alone).try_for_each(|event| event.map(drop)).unwrap();
+        assert!(alone.kv_held_bytes() > 0, "{name}");
+        assert_eq!(held(&stays), [alone.kv_held_bytes() as u64, 0], "{name}");
+        for asked in 1..4 {
+            assert_eq!(ask(&trims, &prompt), (answer.clone(), 0), "{name}");
+            // Once after each answer, and no more.
+            wait_for(&trims, "idle_trims_total", asked);
+            assert_eq!(held(&trims), [0, asked], "{name}");
+        }
+        assert_eq!(ask(&stays, &prompt), (answer, 99), "{name}");
     }
 }
 

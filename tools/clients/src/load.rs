@@ -1,6 +1,8 @@
 //! Runs many clients against a server for a while and measures throughput, the time to the first token, and whether
 //! streams get mixed up.
 //!
+//! Then it waits until the server has given memory back that only saves time, and compares its resident memory with that before.
+//!
 //! Each client sends one request after the other: a prompt of token ids of its own, answered greedily with a fixed
 //! number of tokens. Prompts repeat after a while, and the same prompt must get the same text. Any server with OpenAI's
 //! `/v1/completions` that accepts token ids and `ignore_eos` can be used, so that other servers can be measured in the
@@ -42,6 +44,10 @@ pub(crate) struct LoadArgs {
     /// Different prompts, which are asked in turn
     #[arg(long, value_name = "N", default_value_t = 512)]
     prompts: u64,
+    /// Seconds without a request before the server's memory is read again; a server that is started here gives memory back after
+    /// half of them
+    #[arg(long, value_name = "N", default_value_t = 6)]
+    wait: u64,
 }
 
 /// The results of all clients.
@@ -64,7 +70,9 @@ pub(crate) fn run(args: &LoadArgs) -> Result<()> {
         None => {
             let model = fetch::fetch(models::find("smollm2")?)?;
             let happy = process::build_tested_happy()?;
-            Some(Server::start_with(&happy, &model, &["--slots", "8", "--threads", "2", "--ctx", "512"])?)
+            let idle_trim = (args.wait / 2).to_string();
+            let options = ["--slots", "8", "--threads", "2", "--ctx", "512", "--idle-trim", &idle_trim];
+            Some(Server::start_with(&happy, &model, &options)?)
         }
     };
     let started = server.as_ref().map(|server| server.url.trim_start_matches("http://").to_owned());
@@ -102,9 +110,13 @@ pub(crate) fn run(args: &LoadArgs) -> Result<()> {
     println!("{:.1} generated tokens per second", found.tokens as f64 / seconds);
     println!("time to first token: median {:.0} ms, p99 {:.0} ms", at(0.5), at(0.99));
     println!("{} answers differ from an earlier one to the same prompt", found.different);
-    if let (Some(idle), Some(now)) = (idle, resident(pid)) {
-        let change = 100.0 * (now as f64 / idle as f64 - 1.0);
-        println!("resident memory: {idle} KiB before, {now} KiB after ({change:+.1}%)");
+    if let (Some(idle), Some(loaded)) = (idle, resident(pid)) {
+        let change = |now: u64| 100.0 * (now as f64 / idle as f64 - 1.0);
+        println!("resident memory: {idle} KiB before, {loaded} KiB after ({:+.1}%)", change(loaded));
+        std::thread::sleep(Duration::from_secs(args.wait));
+        if let Some(now) = resident(pid) {
+            println!("{now} KiB after {} s without a request ({:+.1}%)", args.wait, change(now));
+        }
     }
     match found.errors.first() {
         Some(first) => Err(format!("{} requests failed, the first: {first}", found.errors.len())),

@@ -42,6 +42,10 @@ pub(crate) struct ServeArgs {
     /// Seconds that a model stays loaded after its last answer; -1: until another one needs its memory
     #[arg(long, value_name = "SECONDS", default_value_t = -1, allow_negative_numbers = true)]
     keep_alive: i64,
+    /// Seconds without a request after which a model gives back the memory of its contexts; the next request computes its whole prompt,
+    /// unless --sessions keeps the contexts; -1: never
+    #[arg(long, value_name = "SECONDS", default_value_t = ServerOptions::IDLE_TRIM_SECONDS as i64, allow_negative_numbers = true)]
+    idle_trim: i64,
     /// Keep the contexts of the models in this folder across restarts, so that chats go on without computing them again
     #[arg(long, value_name = "DIR")]
     sessions: Option<PathBuf>,
@@ -95,6 +99,7 @@ pub(crate) fn run(args: &ServeArgs) -> CliResult {
     options.address = SocketAddr::new(args.host, args.port);
     options.api_key = args.api_key.clone().or_else(|| std::env::var("HAPPY_API_KEY").ok());
     options.keep_alive = u64::try_from(args.keep_alive).ok().map(Duration::from_secs);
+    options.idle_trim = u64::try_from(args.idle_trim).ok().map(Duration::from_secs);
     options.sessions = args.sessions.clone();
     options.memory_budget = args.load.memory_budget.map(|mib| mib.saturating_mul(1 << 20));
     options.aliases = args.alias.clone();

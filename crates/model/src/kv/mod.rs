@@ -130,6 +130,12 @@ impl KvCache {
         self.pools().map(|pool| (pool.n() - pool.n_free()) * pool.unit_bytes()).sum()
     }
 
+    /// Returns the bytes of the pages and states that have been used since the cache was made. Those of them that are free again stay
+    /// with the process, for the next positions.
+    pub fn held_bytes(&self) -> usize {
+        self.pools().map(|pool| pool.n_used_before() * pool.unit_bytes()).sum()
+    }
+
     /// Returns the bytes reserved for pages and states, in use or not.
     pub fn reserved_bytes(&self) -> usize {
         self.pools().map(|pool| pool.n() * pool.unit_bytes()).sum()

@@ -62,6 +62,11 @@ impl Pool {
         self.free.len() + (self.n - self.counts.len())
     }
 
+    /// Returns the number of units that have had an owner at some time.
+    pub(super) fn n_used_before(&self) -> usize {
+        self.counts.len()
+    }
+
     /// Returns how many bytes a unit takes.
     pub(super) fn unit_bytes(&self) -> usize {
         self.stride

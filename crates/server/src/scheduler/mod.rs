@@ -8,12 +8,14 @@
 //!                rows of prompts, shared out among the slots that have one, the shorter rests first
 //!                or, if a single slot decodes: its row, and guesses of what follows it
 //!     each slot: its logits, its events, to its client
+//!     if no job came for a while, the memory of all contexts goes back to the system
 //! ```
 //!
 //! What an answer is does not depend on its neighbors: a row's logits have the same bits in any batch, and every generation has
 //! its own sampler, grammar and reader. If a pass fails, each slot is computed alone, so that only the one at fault fails.
 
 mod admit;
+mod idle;
 mod pass;
 mod saved;
 mod slot;
@@ -21,10 +23,12 @@ mod slot;
 use crate::delta::Delta;
 use crate::error::{ApiError, Kind};
 use crate::metrics::Metrics;
+use crate::options::ServerOptions;
 use happy_engine::{Cancel, Composed, Context, EngineError, PrefixTree, Speculation, model};
+use idle::Idle;
 use slot::Slot;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::mpsc::UnboundedSender;
@@ -50,19 +54,21 @@ pub(crate) struct Scheduler {
 }
 
 impl Scheduler {
-    /// Starts the thread; `queue` jobs may wait. `sessions` is the folder of the model's contexts.
+    /// Starts the thread. `sessions` is the folder of the model's contexts.
     ///
     /// # Errors
     /// If the system gives no thread, or memory for a batch.
     pub(crate) fn start(
         context: Context,
-        queue: usize,
+        options: &ServerOptions,
         metrics: Arc<Metrics>,
         sessions: Option<PathBuf>,
     ) -> Result<Self, StartError> {
+        let queue = options.queue;
         let (jobs, waiting) = sync_channel(queue);
         let stop = Cancel::new();
-        let worker = Worker::new(context, waiting, stop.clone(), metrics.clone(), sessions)?;
+        let idle = Idle::new(options.idle_trim, metrics.clone());
+        let worker = Worker::new(context, waiting, stop.clone(), idle, sessions)?;
         let thread = std::thread::Builder::new().name("happy-scheduler".to_owned());
         let thread = thread.spawn(move || worker.run())?;
         let (jobs, thread) = (Mutex::new(Some(jobs)), Mutex::new(Some(thread)));
@@ -137,6 +143,7 @@ struct Worker {
     /// Ends passes and the thread.
     stop: Cancel,
     metrics: Arc<Metrics>,
+    idle: Idle,
     /// Counts admissions, to tell which slot was used last.
     clock: u64,
     /// The folder of the contexts.
@@ -148,7 +155,7 @@ impl Worker {
         mut context: Context,
         jobs: Receiver<Job>,
         stop: Cancel,
-        metrics: Arc<Metrics>,
+        idle: Idle,
         sessions: Option<PathBuf>,
     ) -> Result<Self, EngineError> {
         let plan = *context.engine().plan();
@@ -157,18 +164,18 @@ impl Worker {
         }
         let batch = model::Batch::try_with_capacity(plan.batch)?;
         let slots = (0..plan.sequences as u32).map(Slot::new).collect();
-        let (tree, admitted) = (PrefixTree::new(&context), Vec::new());
-        Ok(Self { context, tree, slots, batch, jobs, admitted, stop, metrics, clock: 0, sessions })
+        let (tree, admitted, metrics) = (PrefixTree::new(&context), Vec::new(), idle.metrics());
+        Ok(Self { context, tree, slots, batch, jobs, admitted, stop, metrics, idle, clock: 0, sessions })
     }
 
     fn run(mut self) {
-        self.restore();
         while self.take_jobs() {
             for slot in &mut self.slots {
                 slot.drop_if_gone(&mut self.context);
             }
             self.admit();
             self.pass();
+            self.idle.count(&self.context);
             for slot in &mut self.slots {
                 slot.tell(&mut self.context, &self.metrics);
             }
@@ -190,9 +197,16 @@ impl Worker {
                 return true;
             }
             let job = if busy == 0 {
-                match self.jobs.recv() {
-                    Ok(job) => job,
-                    Err(_) => return false,
+                match self.idle.wait(&self.jobs) {
+                    Ok(job) => {
+                        self.wake();
+                        job
+                    }
+                    Err(RecvTimeoutError::Timeout) => {
+                        self.trim();
+                        continue;
+                    }
+                    Err(RecvTimeoutError::Disconnected) => return false,
                 }
             } else {
                 match self.jobs.try_recv() {

@@ -1,4 +1,5 @@
-//! Contexts across restarts: what slots and branches hold is written when the thread ends, and read when it begins.
+//! Contexts in files: what slots and branches hold is written when memory is given back and when the thread ends, and read for the next
+//! job.
 //!
 //! `slot-0.happy` is the slot that was used last; branches come after the slots. A file that does not belong to this model, as it is
 //! loaded here, is left out: its chat is computed again when it goes on, with the same text.
@@ -14,7 +15,7 @@ fn file(folder: &Path, rank: usize) -> PathBuf {
 }
 
 impl Worker {
-    /// Reads what an earlier run wrote.
+    /// Reads what was written.
     pub(super) fn restore(&mut self) {
         let Some(folder) = self.sessions.clone() else { return };
         let plan = *self.context.engine().plan();
@@ -47,9 +48,9 @@ impl Worker {
         Ok(())
     }
 
-    /// Writes what is worth to be read.
+    /// Writes what is worth reading again.
     pub(super) fn save(&mut self) {
-        let Some(folder) = self.sessions.clone() else { return };
+        let Some(folder) = self.sessions.clone().filter(|_| !self.idle.is_asleep()) else { return };
         if std::fs::create_dir_all(&folder).is_err() {
             return self.metrics.contexts_refused.add(1);
         }

@@ -1,0 +1,88 @@
+//! Memory of a model that nobody asks: given back after a while, and taken again by the next job.
+//!
+//! ```text
+//! no job for `after`  -> contexts are written, if there is a folder for them; then all slots and branches are empty, and their pages
+//!                        and the activations are the system's
+//! the next job        -> contexts are read again, if they were written; else its prompt is computed as that of a first job
+//! ```
+//!
+//! The memory stays planned: nothing that is given back is used for another model.
+
+use super::{Job, Worker};
+use crate::metrics::Metrics;
+use happy_engine::{Context, TrimLevel};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+/// When a model gives its memory back, and what it holds.
+pub(super) struct Idle {
+    /// Time without a job after which memory is given back; `None`: it never is.
+    after: Option<Duration>,
+    /// Whether no context holds anything: before the first job, and since memory was given back.
+    is_asleep: bool,
+    /// Bytes of the KV cache that the metrics count for this model.
+    counted: usize,
+    metrics: Arc<Metrics>,
+}
+
+impl Idle {
+    pub(super) fn new(after: Option<Duration>, metrics: Arc<Metrics>) -> Self {
+        Self { after, is_asleep: true, counted: 0, metrics }
+    }
+
+    pub(super) fn metrics(&self) -> Arc<Metrics> {
+        self.metrics.clone()
+    }
+
+    /// Whether no context holds anything. If there are files of contexts, they are all there is of them.
+    pub(super) fn is_asleep(&self) -> bool {
+        self.is_asleep
+    }
+
+    /// Waits for a job.
+    ///
+    /// # Errors
+    /// If none came in time, or the server ends.
+    pub(super) fn wait(&self, jobs: &Receiver<Job>) -> Result<Job, RecvTimeoutError> {
+        match self.after.filter(|_| !self.is_asleep) {
+            Some(after) => jobs.recv_timeout(after),
+            None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    /// Updates what the metrics say of the model's KV cache.
+    pub(super) fn count(&mut self, context: &Context) {
+        let bytes = context.kv_held_bytes();
+        self.metrics.kv_bytes.add(bytes);
+        self.metrics.kv_bytes.sub(std::mem::replace(&mut self.counted, bytes));
+    }
+}
+
+impl Drop for Idle {
+    fn drop(&mut self) {
+        self.metrics.kv_bytes.sub(self.counted);
+    }
+}
+
+impl Worker {
+    /// Gives the memory of all contexts back to the system.
+    pub(super) fn trim(&mut self) {
+        self.save();
+        // If memory for empty buffers is refused, the slots keep theirs, with what they hold.
+        let cleared = self.tree.clear(&mut self.context);
+        let trimmed = cleared.and_then(|()| self.context.trim(TrimLevel::Sequences));
+        if trimmed.is_ok() {
+            self.metrics.idle_trims.add(1);
+        }
+        self.idle.is_asleep = true;
+        self.idle.count(&self.context);
+    }
+
+    /// Reads the contexts that were written when memory was given back, or by an earlier run.
+    pub(super) fn wake(&mut self) {
+        if std::mem::take(&mut self.idle.is_asleep) {
+            self.restore();
+        }
+    }
+}
