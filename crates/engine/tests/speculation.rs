@@ -14,14 +14,12 @@ use happy_engine::{
 };
 use happy_sampler::steps::Penalties;
 use happy_sampler::{Candidates, Sampler, Step};
-use serde_json::json;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Layers that see everything, layers with a window of 32, layers with states.
 const SHAPES: [&str; 3] = ["llama-plain", "gemma3-plain", "lfm2-plain"];
-const N_VOCAB: u32 = 128;
 
 fn options(draft_tokens: usize) -> LoadOptions {
     LoadOptions { threads: Some(1), context: Some(192), batch: 32, draft_tokens, ..LoadOptions::default() }
