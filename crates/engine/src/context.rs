@@ -12,7 +12,6 @@ use happy_model::{
 use happy_tokenizer::TokenId;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
 
 /// Sequences of tokens with everything that is needed to compute them.
 ///
@@ -537,12 +536,11 @@ impl Context {
             guided.before(&self.batch, &self.histories, all, cancel);
         }
         let pool = self.guided.as_ref().map_or(&self.pool, |guided| guided.pool(&self.batch, &self.pool));
-        let started = Instant::now();
         let cx = Ctx::new(pool, &self.engine.0.kernels);
         let (model, batch) = (&self.engine.0.model[0], &self.batch);
         let output = model.forward_until(cx, batch, &mut self.kv, &mut self.scratch, hook, cancel)?;
         if let Some(guided) = &mut self.guided {
-            guided.after(started, &self.batch, all);
+            guided.after(&self.batch, all);
         }
         if output.stopped().is_none() {
             for (token, sequence) in batch.tokens().iter().zip(batch.sequences()) {

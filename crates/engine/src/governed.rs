@@ -33,6 +33,34 @@ pub trait Guide: Send {
     fn observe(&mut self, sample: &Sample) -> Decision;
 }
 
+/// The time in which tokens are computed and paced: the system's, or that of a simulation.
+pub trait Clock: Send {
+    /// Returns the time since some fixed moment.
+    fn now(&mut self) -> Duration;
+
+    /// Lets the time pass; at most 20 ms, between two looks at the cancel flag.
+    fn sleep(&mut self, time: Duration);
+
+    /// Returns the time at the end of a pass that was computed by this decision. A simulation lets the time of the pass go by here.
+    /// Default: [`now`](Self::now).
+    fn passed(&mut self, _by: &Decision) -> Duration {
+        self.now()
+    }
+}
+
+/// The system's clock.
+struct SystemClock(Instant);
+
+impl Clock for SystemClock {
+    fn now(&mut self) -> Duration {
+        self.0.elapsed()
+    }
+
+    fn sleep(&mut self, time: Duration) {
+        std::thread::sleep(time);
+    }
+}
+
 /// Options of [`Context::govern`].
 #[derive(Default)]
 pub struct GovernorOptions {
@@ -47,6 +75,8 @@ pub struct GovernorOptions {
     /// A source of what the system reports about heat and battery. Linux's files supply what it does not know (cores,
     /// clocks and their limits). Default: `None`, only these files.
     pub source: Option<Box<dyn Source + Send>>,
+    /// The clock. Default: `None`, the system's. With one of a simulation, the governor can be tried on a phone that is not there.
+    pub clock: Option<Box<dyn Clock>>,
 }
 
 impl std::fmt::Debug for GovernorOptions {
@@ -68,7 +98,7 @@ struct Measured {
 
 impl Measured {
     fn new(engine: &Engine, options: GovernorOptions) -> Result<Self, EngineError> {
-        let GovernorOptions { goal, cache, device, source } = options;
+        let GovernorOptions { goal, cache, device, source, clock: _ } = options;
         let mut monitor = Monitor::new((source.unwrap_or_else(|| Box::new(())), Sysfs::new("/")));
         let cores = monitor.source().cores();
         let device = device.unwrap_or_else(|| cache::device(&cores));
@@ -121,7 +151,7 @@ impl Drop for Measured {
 
 /// The last pass that computed tokens.
 struct Last {
-    ended: Instant,
+    ended: Duration,
     busy: Duration,
     threads: usize,
     /// Rows of a sequence. If there are several, they are guesses, some of which may have been rejected.
@@ -137,7 +167,9 @@ pub(crate) struct Guided {
     decision: Decision,
     /// The threads of the decision, if they are fewer than all.
     fewer: Option<Pool>,
-    start: Instant,
+    clock: Box<dyn Clock>,
+    /// When the batch that is being computed was begun.
+    started: Duration,
     last: Option<Last>,
     /// Number of tokens of all sequences before the batch that is being computed.
     tokens: usize,
@@ -147,8 +179,16 @@ pub(crate) struct Guided {
 const LOOK: Duration = Duration::from_millis(20);
 
 impl Guided {
-    fn new(guide: Box<dyn Guide>) -> Self {
-        Self { decision: guide.decision(), guide, fewer: None, start: Instant::now(), last: None, tokens: 0 }
+    fn new(guide: Box<dyn Guide>, clock: Option<Box<dyn Clock>>) -> Self {
+        Self {
+            decision: guide.decision(),
+            guide,
+            fewer: None,
+            clock: clock.unwrap_or_else(|| Box::new(SystemClock(Instant::now()))),
+            started: Duration::ZERO,
+            last: None,
+            tokens: 0,
+        }
     }
 
     /// Prepares for a batch that is about to be computed: reports the tokens before it to the guide, and waits until
@@ -166,7 +206,7 @@ impl Guided {
             let grown = if decode { tokens.saturating_sub(last.tokens) } else { last.sequences };
             let each = grown.div_ceil(last.sequences.max(1)).clamp(1, last.rows.max(1)) as u32;
             let sample = Sample {
-                at: self.start.elapsed(),
+                at: self.clock.now(),
                 tokens: each,
                 busy: last.busy,
                 threads: last.threads,
@@ -174,13 +214,24 @@ impl Guided {
             };
             self.decision = self.guide.observe(&sample);
             if decode {
-                wait_until(last.ended + self.decision.pause(each, last.busy), cancel);
+                self.wait_until(last.ended + self.decision.pause(each, last.busy), cancel);
             }
         }
         let wanted = self.decision.threads.clamp(1, all);
         if self.fewer.as_ref().map_or(all, Pool::threads) != wanted {
             // If fewer threads cannot be started, all of them compute: that is no reason to stop.
             self.fewer = if wanted == all { None } else { Pool::new(wanted).ok() };
+        }
+        self.started = self.clock.now();
+    }
+
+    fn wait_until(&mut self, until: Duration, cancel: &AtomicBool) {
+        loop {
+            let left = until.saturating_sub(self.clock.now());
+            if left.is_zero() || cancel.load(Ordering::Relaxed) {
+                return;
+            }
+            self.clock.sleep(left.min(LOOK));
         }
     }
 
@@ -196,16 +247,17 @@ impl Guided {
     }
 
     /// Records how a batch was computed.
-    pub(crate) fn after(&mut self, started: Instant, batch: &Batch, all: usize) {
+    pub(crate) fn after(&mut self, batch: &Batch, all: usize) {
         if !is_decode(batch) {
             return;
         }
         let sequences = batch.sequences().chunk_by(|a, b| a == b).count();
-        let ended = Instant::now();
+        let threads = self.fewer.as_ref().map_or(all, Pool::threads);
+        let ended = self.clock.passed(&Decision { threads, ..self.decision });
         self.last = Some(Last {
             ended,
-            busy: ended - started,
-            threads: self.fewer.as_ref().map_or(all, Pool::threads),
+            busy: ended.saturating_sub(self.started),
+            threads,
             rows: batch.len() / sequences.max(1),
             sequences,
             tokens: self.tokens,
@@ -218,15 +270,6 @@ fn is_decode(batch: &Batch) -> bool {
     batch.wants().iter().all(|want| *want == Want::Logits)
 }
 
-fn wait_until(until: Instant, cancel: &AtomicBool) {
-    while let Some(left) = until.checked_duration_since(Instant::now()) {
-        if left.is_zero() || cancel.load(Ordering::Relaxed) {
-            return;
-        }
-        std::thread::sleep(left.min(LOOK));
-    }
-}
-
 impl Context {
     /// Lets a governor choose the number of threads, at most those of the plan, and the pace between tokens. It uses
     /// measured speed and what the system reports, see `docs/governor.md`. It decides again before each token. No text
@@ -234,16 +277,17 @@ impl Context {
     ///
     /// # Errors
     /// If the goal is out of range.
-    pub fn govern(&mut self, options: GovernorOptions) -> Result<(), EngineError> {
+    pub fn govern(&mut self, mut options: GovernorOptions) -> Result<(), EngineError> {
+        let clock = options.clock.take();
         let guide = Measured::new(&self.engine, options)?;
-        self.set_guide(Some(Box::new(guide)));
+        self.guided = Some(Box::new(Guided::new(Box::new(guide), clock)));
         Ok(())
     }
 
     /// Lets a guide of the program's own choose threads and pace. With `None`, all threads compute without pauses, as
     /// they do by default.
     pub fn set_guide(&mut self, guide: Option<Box<dyn Guide>>) {
-        self.guided = guide.map(|guide| Box::new(Guided::new(guide)));
+        self.guided = guide.map(|guide| Box::new(Guided::new(guide, None)));
     }
 
     /// Returns how the next token will be computed; `None` without a guide.

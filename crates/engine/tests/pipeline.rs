@@ -3,6 +3,8 @@
 
 mod common;
 mod governed;
+#[path = "../../governor/tests/phone/mod.rs"]
+mod phone;
 mod verify;
 
 use common::script::{answer, ids, saying};

@@ -177,7 +177,6 @@ impl Context {
             (Some(_), Some(speculator)) => (speculator.clock)(),
             _ => started,
         };
-        let begun = std::time::Instant::now();
         let cx = Ctx::new(pool, &self.engine.0.kernels);
         let [model] = &*self.engine.0.model;
         let output = model.forward_until(
@@ -189,7 +188,7 @@ impl Context {
             cancel.flag(),
         )?;
         if let Some(guided) = &mut self.guided {
-            guided.after(begun, &self.batch, all);
+            guided.after(&self.batch, all);
         }
         if let Some(history) = self.histories.get_mut(sequence as usize) {
             history.push(token);

@@ -1,5 +1,7 @@
 //! Threads and pace that change while an answer is written.
 
+mod closed_loop;
+
 use crate::common::{Folder, engine};
 use happy_engine::governor::{Decision, Goal, Reason, Sample};
 use happy_engine::{
@@ -104,7 +106,7 @@ fn measured_speeds_are_kept_and_a_damaged_file_is_measured_anew() {
         let mut context = engine.context().unwrap();
         let cache = Some(path.clone());
         let device = Some("a phone".to_owned());
-        let done = context.govern(GovernorOptions { goal, cache, device, source: None });
+        let done = context.govern(GovernorOptions { goal, cache, device, ..Default::default() });
         done.map(|()| context)
     };
     let reason = |context: &Context| context.decision().map(|decision| decision.reason);

@@ -212,6 +212,14 @@ impl Phone {
 }
 
 impl Phone {
+    /// The phone with a language model that is `factor` times as large.
+    pub fn with_larger_model(mut self, factor: f64) -> Self {
+        self.tokens_per_core /= factor;
+        self.tokens_of_memory /= factor;
+        self.memory_joules *= factor;
+        self
+    }
+
     fn pace(&self, setting: Setting) -> Pace {
         let Setting { threads, cap, limit, competitors } = setting;
         let able = self.rate(threads, limit, competitors);
@@ -294,6 +302,26 @@ impl Device {
 
     /// Computes for `dt` seconds.
     pub fn step(&mut self, threads: usize, cap: Option<f64>, dt: f64) -> Made {
+        let pace = self.pace(threads, cap);
+        self.heat(pace.watts, dt);
+        Made { tokens: pace.rate * dt, busy: pace.busy * dt, watts: pace.watts }
+    }
+
+    /// Computes one token, without the pause after it that the cap asks for.
+    pub fn token(&mut self, threads: usize, cap: Option<f64>) {
+        let pace = self.pace(threads, cap);
+        // What a capped token draws is drawn while it is computed.
+        let idle = self.phone.other_watts;
+        self.heat(idle + (pace.watts - idle) / pace.busy, pace.busy / pace.rate);
+    }
+
+    /// Waits for `dt` seconds.
+    pub fn rest(&mut self, dt: f64) {
+        self.look(self.last.map_or(1, |(setting, _)| setting.threads));
+        self.heat(self.phone.other_watts, dt);
+    }
+
+    fn pace(&mut self, threads: usize, cap: Option<f64>) -> Pace {
         self.look(threads);
         let setting = Setting { threads, cap, limit: self.limit, competitors: self.competitors };
         let pace = match self.last {
@@ -301,13 +329,17 @@ impl Device {
             _ => self.phone.pace(setting),
         };
         self.last = Some((setting, pace));
+        pace
+    }
+
+    /// Lets `dt` seconds go by at this power.
+    fn heat(&mut self, watts: f64, dt: f64) {
         let phone = &self.phone;
         let to_case = (self.soc - self.case) / phone.r_soc;
         let to_air = (self.case - phone.ambient) / phone.r_case;
-        self.soc += dt * (pace.watts - to_case) / phone.c_soc;
+        self.soc += dt * (watts - to_case) / phone.c_soc;
         self.case += dt * (to_case - to_air) / phone.c_case;
         self.time += dt;
-        Made { tokens: pace.rate * dt, busy: pace.busy * dt, watts: pace.watts }
     }
 
     /// Applies the system's own throttling.

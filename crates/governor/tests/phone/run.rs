@@ -1,9 +1,8 @@
 //! Runs of half an hour: naive, with a constant setting, and governed.
 
 use super::{Device, Phone};
-use happy_governor::{Config, Decision, Governor, Monitor, RateTable, Sample, Source, ThermalStatus};
-use std::cell::RefCell;
-use std::rc::Rc;
+use happy_governor::{Config, Core, Decision, Governor, Monitor, RateTable, Sample, Source, ThermalStatus};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub const HALF_AN_HOUR: f64 = 1800.0;
@@ -58,24 +57,34 @@ pub fn best_constant(phone: &Phone) -> (usize, Option<f64>, f64) {
     best
 }
 
+/// Returns the device, which one thread uses at a time.
+pub fn locked(device: &Mutex<Device>) -> MutexGuard<'_, Device> {
+    device.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The readings that a phone reports to the governor.
 #[derive(Clone)]
 pub struct Sensors {
-    pub device: Rc<RefCell<Device>>,
+    pub device: Arc<Mutex<Device>>,
     /// Whether the limits of clocks can be read.
     pub clocks: bool,
     last: Option<(f64, f64)>,
 }
 
 impl Sensors {
-    pub fn new(device: &Rc<RefCell<Device>>, clocks: bool) -> Self {
-        Self { device: Rc::clone(device), clocks, last: None }
+    pub fn new(device: &Arc<Mutex<Device>>, clocks: bool) -> Self {
+        Self { device: Arc::clone(device), clocks, last: None }
     }
 }
 
 impl Source for Sensors {
+    fn cores(&mut self) -> Vec<Core> {
+        let capacities = locked(&self.device).phone.capacities().into_iter().enumerate();
+        capacities.map(|(number, capacity)| Core { number, capacity, max_khz: None }).collect()
+    }
+
     fn headroom(&mut self, forecast: Duration) -> Option<f64> {
-        let device = self.device.borrow();
+        let device = locked(&self.device);
         // A sensor has steps of 0.1 K. The forecast extrapolates the last seconds.
         let now = (device.headroom() * 300.0).round() / 300.0;
         let (time, before) = self.last.unwrap_or((device.time - 1.0, now));
@@ -89,14 +98,14 @@ impl Source for Sensors {
     }
 
     fn status(&mut self) -> Option<ThermalStatus> {
-        let headroom = self.device.borrow().headroom();
+        let headroom = locked(&self.device).headroom();
         // 39, 43, 45 and 46.5 °C of Pixel 6's VIRTUAL-SKIN.
         let above = [0.8, 0.933, 1.0, 1.05].iter().filter(|threshold| headroom >= **threshold).count();
         ThermalStatus::from_number(above as i32)
     }
 
     fn speed_limit(&mut self) -> Option<f64> {
-        self.clocks.then(|| self.device.borrow().limit.clock)
+        self.clocks.then(|| locked(&self.device).limit.clock)
     }
 }
 
@@ -108,15 +117,15 @@ pub fn governed(
     seconds: f64,
     mut change: impl FnMut(&mut Device),
 ) -> Vec<Point> {
-    let device = Rc::new(RefCell::new(Device::new(phone)));
+    let device = Arc::new(Mutex::new(Device::new(phone)));
     let mut monitor = Monitor::new(Sensors::new(&device, clocks));
     let mut points = Vec::new();
     let (mut tokens, mut seen) = (0.0, 0.0);
     let mut decision = governor.decision();
     let mut busy = 0.0;
-    while device.borrow().time < seconds {
+    while locked(&device).time < seconds {
         let (made, time) = {
-            let mut device = device.borrow_mut();
+            let mut device = locked(&device);
             change(&mut device);
             (device.step(decision.threads, decision.tokens_per_second_cap, STEP), device.time)
         };
@@ -139,7 +148,7 @@ pub fn governed(
             seen += whole;
         }
         decision = governor.observe(&sample);
-        let device = device.borrow();
+        let device = locked(&device);
         points.push(Point { time, tokens, skin: device.case, clock: device.limit.clock, decision });
     }
     points
