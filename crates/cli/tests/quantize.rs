@@ -137,6 +137,58 @@ fn texts_are_scored_against_references() {
     assert_eq!(json(&["kl", "--against", &cut])["chunks"], 3);
 }
 
+/// The values of a tensor of F32.
+fn values(file: &GgufFile, name: &str) -> Vec<f32> {
+    let view = file.view();
+    let tensor = view.tensor(name).expect(name);
+    let bytes = view.data(&tensor).expect(name);
+    bytes.as_chunks::<4>().0.iter().map(|word| f32::from_le_bytes(*word)).collect()
+}
+
+/// Each expert has the tokens that chose it.
+#[test]
+fn importance_matrices_have_a_part_for_each_expert() {
+    let folder = Folder::new();
+    let tiny = folder.file("tiny.gguf", Tiny { experts: true, ..Tiny::default() }.bytes());
+    let text = folder.file("text.txt", "The quick brown fox jumps over the lazy dog. ".repeat(6));
+    let matrix = folder.path("imatrix.gguf");
+    let args = ["imatrix", &text, "-m", &tiny, "-t", "1", "-c", "64", "-o", &matrix, "--json"];
+    let said: serde_json::Value = serde_json::from_str(&succeed(&args, b"")).expect("JSON");
+    // The router is no matrix that is quantized.
+    assert_eq!((&said["matrices"], &said["without"]), (&14.into(), &serde_json::json!([])), "{said}");
+    let (file, model) = (GgufFile::read(&matrix).expect("a file"), GgufFile::read(&tiny).expect("the model"));
+    let norms = values(&model, "blk.1.ffn_norm.weight");
+    let of = |part: &str| values(&file, &format!("blk.1.{part}.weight.in_sum2"));
+    let counts = |part: &str| values(&file, &format!("blk.1.{part}.weight.counts"));
+    let (up, down) = (of("ffn_up_exps"), of("ffn_down_exps"));
+    assert_eq!((up.len(), down.len()), (4 * norms.len(), 4 * 64));
+    assert_eq!((&up, counts("ffn_up_exps")), (&of("ffn_gate_exps"), counts("ffn_down_exps")));
+    // A token chooses two experts. What it brings each of them has, but for the norm's weights, a mean square of 1.
+    assert_eq!(counts("ffn_up_exps").iter().sum::<f32>(), 2.0 * 256.0);
+    for ((up, down), count) in up.chunks(norms.len()).zip(down.chunks(64)).zip(counts("ffn_up_exps")) {
+        let squares = up.iter().zip(&norms).map(|(x, norm)| x / (norm * norm));
+        let mean = squares.sum::<f32>() / norms.len() as f32;
+        assert!((mean - count).abs() <= 0.05 * count, "{mean}, {count} tokens");
+        assert_eq!(down.iter().any(|x| *x > 0.0), count > 0.0);
+    }
+    // It is used: the experts' blocks are others with it.
+    let [plain, weighted] = ["plain.gguf", "weighted.gguf"].map(|name| folder.path(name));
+    succeed(&["quantize", &tiny, &plain, "--type", "Q5_0"], b"");
+    succeed(&["quantize", &tiny, &weighted, "--type", "Q5_0", "--imatrix", &matrix], b"");
+    let blocks = |path: &str| {
+        let file = GgufFile::read(path).expect("a model");
+        let view = file.view();
+        let tensor = view.tensor("blk.1.ffn_down_exps.weight").expect("the experts");
+        view.data(&tensor).expect("their blocks").to_vec()
+    };
+    let (plain, weighted) = (blocks(&plain), blocks(&weighted));
+    let expert = plain.len() / 4;
+    let parts = plain.chunks(expert).zip(weighted.chunks(expert));
+    let differ: Vec<bool> = parts.map(|(a, b)| a != b).collect();
+    let used: Vec<bool> = counts("ffn_down_exps").iter().map(|count| *count > 0.0).collect();
+    assert_eq!(differ, used);
+}
+
 #[test]
 fn importance_matrices_are_measured() {
     let folder = Folder::new();
@@ -152,12 +204,6 @@ fn importance_matrices_are_measured() {
     let meta = view.metadata();
     assert_eq!(meta.require::<&str>("general.type").ok(), Some("imatrix"));
     assert_eq!(meta.require::<u32>("imatrix.chunk_size").ok(), Some(64));
-    let values = |file: &GgufFile, name: &str| -> Vec<f32> {
-        let view = file.view();
-        let tensor = view.tensor(name).expect(name);
-        let bytes = view.data(&tensor).expect(name);
-        bytes.as_chunks::<4>().0.iter().map(|word| f32::from_le_bytes(*word)).collect()
-    };
     assert_eq!(values(&file, "blk.1.ffn_down.weight.counts"), [256.0]);
     let q = values(&file, "blk.0.attn_q.weight.in_sum2");
     assert_eq!(q, values(&file, "blk.0.attn_v.weight.in_sum2"));

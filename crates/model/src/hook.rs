@@ -45,6 +45,32 @@ pub trait LayerHook {
     fn on_value(&mut self, value: &Value<'_>) {
         let _ = value;
     }
+
+    /// Returns whether [`on_expert_input`](Self::on_expert_input) is to be called. The default is false.
+    fn sees_expert_inputs(&self) -> bool {
+        false
+    }
+
+    /// Called with the rows that the matrices of an expert are about to be multiplied with. Experts that no row chose are not shown.
+    fn on_expert_input(&mut self, input: &ExpertInput<'_>) {
+        let _ = input;
+    }
+}
+
+/// What matrices of an expert are multiplied with.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct ExpertInput<'a> {
+    /// The layer of the mixture.
+    pub layer: usize,
+    /// The matrix's tensor, without layer and `.weight`: `ffn_up_exps` or `ffn_down_exps`; `ffn_up_chexps` or `ffn_down_chexps` of the
+    /// small experts of groups; `ffn_up_shexp` or `ffn_down_shexp` of the shared expert, whatever its tensors are called. The gate
+    /// matrix reads the same rows as the up matrix, and is not named.
+    pub matrix: &'static str,
+    /// The index of the expert's matrix in its tensor; 0 for the shared expert.
+    pub expert: usize,
+    /// A row for each token that chose the expert.
+    pub rows: Mat<'a>,
 }
 
 /// A result on the way from tokens to logits.

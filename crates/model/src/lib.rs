@@ -29,7 +29,7 @@ pub use batch::{Batch, Want};
 pub use embed::Embeddings;
 pub use error::{BatchError, ForwardError, KvError, LoadError, LoadErrorKind};
 pub use happy_kernels::ops::KV_PAGE;
-pub use hook::{LayerHook, NoHook, Value};
+pub use hook::{ExpertInput, LayerHook, NoHook, Value};
 pub use kv::{KvCache, KvOptions, KvRestore, KvShape, KvType};
 pub use load::{Architectures, Loader, ReadAhead};
 pub use model::Model;

@@ -2,12 +2,13 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
 
 use common::{Runner, batch, plain, q4_0, small_llama, tokens};
 use happy_kernels::{Kernels, MatMut};
-use happy_model::{Batch, ForwardError, KvType, LayerHook, NoHook, Value, Want};
+use happy_model::{Batch, ExpertInput, ForwardError, KvType, LayerHook, NoHook, Value, Want};
 
 fn runner() -> Runner {
     Runner::new(&small_llama(&q4_0), Kernels::detect().unwrap(), 2, KvType::F32, 4)
@@ -115,6 +116,108 @@ fn a_hook_sees_every_step_in_order() {
     let rows = steps.last().map(|(.., rows)| rows.clone()).unwrap();
     let last = rows.len() / 3 * 2;
     assert_eq!(rows[last..], logits.unwrap().iter().map(|x| x.to_bits()).collect::<Vec<_>>());
+}
+
+type Rows = Vec<Vec<f32>>;
+
+/// A hook that keeps what mixtures read, and what their experts are multiplied with.
+#[derive(Default)]
+struct Experts {
+    read: BTreeMap<usize, Rows>,
+    inputs: BTreeMap<(usize, &'static str, usize), Rows>,
+}
+
+impl LayerHook for Experts {
+    fn after_layer(&mut self, _: usize, _: MatMut<'_>) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn sees_values(&self) -> bool {
+        true
+    }
+
+    fn on_value(&mut self, value: &Value<'_>) {
+        if let Some(layer) = value.layer.filter(|_| value.name == "ffn_norm") {
+            let rows = (0..value.rows.rows()).map(|i| value.rows.row(i).to_vec());
+            self.read.entry(layer).or_default().extend(rows);
+        }
+    }
+
+    fn sees_expert_inputs(&self) -> bool {
+        true
+    }
+
+    fn on_expert_input(&mut self, input: &ExpertInput<'_>) {
+        let rows = (0..input.rows.rows()).map(|i| input.rows.row(i).to_vec());
+        self.inputs.entry((input.layer, input.matrix, input.expert)).or_default().extend(rows);
+    }
+}
+
+/// Which tokens chose an expert, and what its last matrix reads, against plain loops over the tensors.
+#[test]
+fn a_hook_sees_what_experts_read() {
+    let file = common::recipes::build(&common::recipes::named(&["qwen2moe-moe-experts8"])[0]);
+    let (n_embd, n_ff, n_shared, n_experts, ids) = (256, 384, 192, 8, tokens(24, 1));
+    let seen = |at_once: usize| {
+        let mut r = Runner::new(&file, Kernels::detect().unwrap(), 2, KvType::F32, 4);
+        let (cx, mut hook) = (happy_kernels::Ctx::new(&r.pool, &r.kernels), Experts::default());
+        for (i, ids) in ids.chunks(at_once).enumerate() {
+            let b = batch(ids, (i * at_once) as u32, 0);
+            r.model.forward(cx, &b, &mut r.kv, &mut r.scratch, &mut hook).unwrap();
+        }
+        hook
+    };
+    let hook = seen(24);
+    // A single row takes another path through its experts.
+    let alone = seen(1);
+    assert!(hook.inputs == alone.inputs && hook.read == alone.read);
+
+    let view = file.view();
+    let tensor = |layer: usize, part: &str| -> Vec<f32> {
+        let tensor = view.tensor(&format!("blk.{layer}.{part}.weight")).unwrap();
+        let bytes = view.data(&tensor).unwrap();
+        bytes.as_chunks::<4>().0.iter().map(|word| f32::from_le_bytes(*word)).collect()
+    };
+    let dot = |w: &[f32], x: &[f32]| w.iter().zip(x).map(|(w, x)| f64::from(w * x)).sum::<f64>();
+    let inner = |gate: &[f32], up: &[f32], x: &[f32]| -> Vec<f64> {
+        let rows = gate.chunks_exact(n_embd).zip(up.chunks_exact(n_embd));
+        rows.map(|(g, u)| (dot(g, x), dot(u, x))).map(|(g, u)| g / (1.0 + libm::exp(-g)) * u).collect()
+    };
+    let is_close = |found: &[f32], expected: &[f64]| {
+        found.len() == expected.len()
+            && found.iter().zip(expected).all(|(a, b)| (f64::from(*a) - b).abs() < 1e-4 * (1.0 + b.abs()))
+    };
+    let mut chosen = 0;
+    for layer in 0..2 {
+        let read = &hook.read[&layer];
+        let [router, gate, up] =
+            ["ffn_gate_inp", "ffn_gate_exps", "ffn_up_exps"].map(|part| tensor(layer, part));
+        let mut expected: BTreeMap<usize, Rows> = BTreeMap::new();
+        for x in read {
+            let mut scores: Vec<(f64, usize)> =
+                router.chunks_exact(n_embd).map(|w| dot(w, x)).zip(0..n_experts).collect();
+            scores.sort_by(|a, b| b.0.total_cmp(&a.0));
+            scores[..2].iter().for_each(|(_, expert)| expected.entry(*expert).or_default().push(x.clone()));
+        }
+        for expert in 0..n_experts {
+            let rows = |matrix| hook.inputs.get(&(layer, matrix, expert));
+            assert_eq!(rows("ffn_up_exps"), expected.get(&expert), "layer {layer}, expert {expert}");
+            let all = n_ff * n_embd;
+            let [gate, up] = [&gate, &up].map(|w| &w[expert * all..(expert + 1) * all]);
+            for (x, found) in
+                expected.get(&expert).into_iter().flatten().zip(rows("ffn_down_exps").into_iter().flatten())
+            {
+                assert!(is_close(found, &inner(gate, up, x)), "layer {layer}, expert {expert}");
+                chosen += 1;
+            }
+        }
+        let [gate, up] = ["ffn_gate_shexp", "ffn_up_shexp"].map(|part| tensor(layer, part));
+        assert_eq!((&hook.inputs[&(layer, "ffn_up_shexp", 0)], gate.len()), (read, n_shared * n_embd));
+        for (x, found) in read.iter().zip(&hook.inputs[&(layer, "ffn_down_shexp", 0)]) {
+            assert!(is_close(found, &inner(&gate, &up, x)), "layer {layer}");
+        }
+    }
+    assert_eq!(chosen, 2 * 24 * 2);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The mixes of types, with llama.cpp's names.
 
 use crate::error::{QuantizeError, QuantizeErrorKind};
+use happy_gguf::TensorInfo;
 use happy_tensor::DType;
 use std::fmt;
 use std::str::FromStr;
@@ -42,6 +43,11 @@ macro_rules! mixes {
             /// Returns the number of the mix in the metadata, under `general.file_type`.
             pub const fn file_type(self) -> u32 {
                 match self { $(Mix::$variant => $file_type,)* }
+            }
+
+            /// Returns whether mixes choose a type for a tensor, as for most matrices. Other tensors stay as they are.
+            pub fn covers(tensor: &TensorInfo<'_>) -> bool {
+                crate::rules::is_covered(tensor)
             }
         }
     };

@@ -84,6 +84,7 @@ pub fn succeed(args: &[&str], stdin: &[u8]) -> String {
 /// The tiny model's size of everything.
 pub const N_EMBD: u64 = 32;
 const N_FF: u64 = 64;
+const N_EXPERTS: u64 = 4;
 const N_LAYERS: u32 = 2;
 /// 256 bytes, a merge, and two special tokens.
 pub const N_VOCAB: u64 = 259;
@@ -115,6 +116,8 @@ pub struct Tiny {
     pub pooling: Option<u32>,
     /// Whether it has a classifier of one label.
     pub classifier: bool,
+    /// Whether its feed-forward halves are mixtures of 4 experts, of which a token takes 2.
+    pub experts: bool,
 }
 
 impl Default for Tiny {
@@ -128,6 +131,7 @@ impl Default for Tiny {
             tokenizer: true,
             pooling: None,
             classifier: false,
+            experts: false,
         }
     }
 }
@@ -145,6 +149,11 @@ impl Tiny {
             .kv(format!("{a}.attention.head_count_kv"), 1u32)
             .kv(format!("{a}.attention.layer_norm_rms_epsilon"), 1e-5f32)
             .kv(format!("{a}.rope.dimension_count"), 16u32);
+        if self.experts {
+            writer = writer
+                .kv(format!("{a}.expert_count"), N_EXPERTS as u32)
+                .kv(format!("{a}.expert_used_count"), 2u32);
+        }
         if let Some(pooling) = self.pooling {
             writer = writer.kv(format!("{a}.pooling_type"), pooling);
         }
@@ -156,17 +165,27 @@ impl Tiny {
             ("output_norm.weight".into(), vec![N_EMBD]),
         ];
         for layer in 0..N_LAYERS {
-            for (name, dims) in [
+            let mixture = [
+                ("ffn_gate_inp", vec![N_EMBD, N_EXPERTS]),
+                ("ffn_gate_exps", vec![N_EMBD, N_FF, N_EXPERTS]),
+                ("ffn_up_exps", vec![N_EMBD, N_FF, N_EXPERTS]),
+                ("ffn_down_exps", vec![N_FF, N_EMBD, N_EXPERTS]),
+            ];
+            let dense = [
+                ("ffn_gate", vec![N_EMBD, N_FF]),
+                ("ffn_up", vec![N_EMBD, N_FF]),
+                ("ffn_down", vec![N_FF, N_EMBD]),
+            ];
+            let ffn = if self.experts { mixture.to_vec() } else { dense.to_vec() };
+            let others = [
                 ("attn_norm", vec![N_EMBD]),
                 ("attn_q", vec![N_EMBD, N_EMBD]),
                 ("attn_k", vec![N_EMBD, N_EMBD / 2]),
                 ("attn_v", vec![N_EMBD, N_EMBD / 2]),
                 ("attn_output", vec![N_EMBD, N_EMBD]),
                 ("ffn_norm", vec![N_EMBD]),
-                ("ffn_gate", vec![N_EMBD, N_FF]),
-                ("ffn_up", vec![N_EMBD, N_FF]),
-                ("ffn_down", vec![N_FF, N_EMBD]),
-            ] {
+            ];
+            for (name, dims) in others.into_iter().chain(ffn) {
                 tensors.push((format!("blk.{layer}.{name}.weight"), dims));
             }
         }

@@ -182,7 +182,8 @@ impl Model {
         hook: &mut dyn LayerHook,
     ) -> Result<End, ForwardError> {
         let long = self.spec().long_context_above().is_some_and(|n| kv.options().n_ctx > n as usize);
-        let (all_rows, watched, hook) = (hook.all_rows(), hook.sees_values(), RefCell::new(hook));
+        let watched = hook.sees_values() || hook.sees_expert_inputs();
+        let (all_rows, hook) = (hook.all_rows(), RefCell::new(hook));
         let watch = watched.then_some(&hook as &dyn Watch);
         let pass = Pass::new(self, (cx, adapting), batch, long, watch);
         ends::start(&pass, s);

@@ -34,9 +34,9 @@ pub(super) fn mixture(step: &Step<'_>, s: &mut Scratch, w: &Moe) -> Result<(), F
     choose(cx, moe, w, n);
     step.see("ffn_weights", moe.weights.mat(n, spec.n_used));
     let finite = match together(step, w, sizes) {
-        true => run_chosen(cx, moe, inner, panels, w, input),
+        true => run_chosen(step, moe, inner, panels, w, input),
         false => (0..spec.n_experts)
-            .all(|e| cx.cancelled() || run_expert(cx, moe, inner, (panels, row), w, e, input)),
+            .all(|e| cx.cancelled() || run_expert(step, moe, inner, (panels, row), w, e, input)),
     };
     if cx.cancelled() {
         return Ok(());
@@ -53,7 +53,7 @@ pub(super) fn mixture(step: &Step<'_>, s: &mut Scratch, w: &Moe) -> Result<(), F
             Some(_) => io.normed(n, step.n_embd),
             None => ffn::input(step, x, io, attn_input),
         };
-        if !run_shared(cx, moe, inner, (panels, row), shared, input) {
+        if !run_shared(step, moe, inner, (panels, row), shared, input) {
             return Err(step.non_finite());
         }
         step.see_product("ffn_down_shexp", &shared.mlp.down, moe.gathered.mat(n, step.n_embd));
@@ -154,14 +154,14 @@ fn together(step: &Step<'_>, w: &Moe, sizes: &ScratchSizes) -> bool {
 
 /// Computes the results of all experts that the only row chose. Returns `false` if a value was not finite.
 fn run_chosen(
-    cx: Ctx<'_>,
+    step: &Step<'_>,
     moe: &mut MoeScratch,
     inner: &mut Inner,
     panels: &Panels,
     w: &Moe,
     input: Mat<'_>,
 ) -> bool {
-    let (n_used, n_ff, n_embd) = (w.spec.n_used, w.spec.n_ff, input.cols());
+    let (cx, n_used, n_ff, n_embd) = (step.cx, w.spec.n_used, w.spec.n_ff, input.cols());
     let MoeScratch { ids, order, acts, results, .. } = moe;
     let expert = |i: usize| of_stack(&w.experts, ids[order[i] as usize] as usize, n_ff, w.fused);
     let pair = |i: usize| {
@@ -171,8 +171,13 @@ fn run_chosen(
     if !acts.set(cx, input, kinds(<[_; 2]>::from(pair(0)))) {
         return false;
     }
+    let show = |matrix, i: usize, row| {
+        step.see_expert_input(matrix, ids[order[i] as usize] as usize, Mat::new(row, 1, row.len()));
+    };
+    (0..n_used).for_each(|i| show("ffn_up_exps", i, input.row(0)));
     let out = inner.ffn_inner_mut(n_used, n_ff);
     linear::forward_glu_each(cx, acts, &pair, w.experts.activation, out, panels);
+    (0..n_used).for_each(|i| show("ffn_down_exps", i, inner.ffn_inner(n_used, n_ff).row(i)));
     if !acts.set(cx, inner.ffn_inner(n_used, n_ff), kinds([&w.experts.down])) {
         return false;
     }
@@ -182,7 +187,7 @@ fn run_chosen(
 
 /// Computes one expert's results for the rows that chose it. Returns `false` if a value was not finite.
 fn run_expert(
-    cx: Ctx<'_>,
+    step: &Step<'_>,
     moe: &mut MoeScratch,
     inner: &mut Inner,
     (panels, spare): (&Panels, &PerWorker<Vec<f32>>),
@@ -191,7 +196,7 @@ fn run_expert(
     input: Mat<'_>,
 ) -> bool {
     let (start, end) = (moe.starts[e] as usize, moe.starts[e + 1] as usize);
-    let (count, n_embd, n_ff) = (end - start, input.cols(), w.spec.n_ff);
+    let (cx, count, n_embd, n_ff) = (step.cx, end - start, input.cols(), w.spec.n_ff);
     if count == 0 {
         return true;
     }
@@ -205,6 +210,7 @@ fn run_expert(
     });
     let expert = of_stack(&w.experts, e, n_ff, w.fused);
     let gathered = moe.gathered.mat(count, n_embd);
+    step.see_expert_input("ffn_up_exps", e, gathered);
     if let Some(sets) = cx.row_sets() {
         let of = |pair: &u32| sets.get(*pair as usize / w.spec.n_used).copied().unwrap_or(u32::MAX);
         moe.sets.clear();
@@ -214,14 +220,18 @@ fn run_expert(
     if !ffn::mlp_inner(cx, &expert, gathered, &mut moe.acts, inner, (panels, spare)) {
         return false;
     }
+    step.see_expert_input("ffn_down_exps", e, inner.ffn_inner(count, n_ff));
     let results = moe.results.take(end * n_embd);
     let out = MatMut::new(&mut results[start * n_embd..], count, n_embd);
     linear::forward(cx, &moe.acts, &mut [(expert.down, out)], panels);
     let (Some(stack), Some(g)) = (&w.of_groups, &w.spec.of_groups) else { return true };
-    let small = of_stack(stack, e / g.group, g.n_ff, false);
-    if !ffn::mlp_inner(cx, &small, moe.gathered.mat(count, n_embd), &mut moe.acts, inner, (panels, spare)) {
+    let (group, gathered) = (e / g.group, moe.gathered.mat(count, n_embd));
+    let small = of_stack(stack, group, g.n_ff, false);
+    step.see_expert_input("ffn_up_chexps", group, gathered);
+    if !ffn::mlp_inner(cx, &small, gathered, &mut moe.acts, inner, (panels, spare)) {
         return false;
     }
+    step.see_expert_input("ffn_down_chexps", group, inner.ffn_inner(count, g.n_ff));
     linear::forward(cx, &moe.acts, &mut [(small.down, moe.gathered.mat_mut(count, n_embd))], panels);
     let out = MatMut::new(&mut moe.results.take(end * n_embd)[start * n_embd..], count, n_embd);
     rows::add_residual(cx, out, moe.gathered.mat(count, n_embd), Some(g.scale));
@@ -245,14 +255,14 @@ fn of_stack(stack: &Mlp, e: usize, n_ff: usize, fused: bool) -> MlpRows<'_> {
 
 /// Computes the shared expert's result for every row, in `gathered`, and its gate, in `gate`. Returns `false` if a value was not finite.
 fn run_shared(
-    cx: Ctx<'_>,
+    step: &Step<'_>,
     moe: &mut MoeScratch,
     inner: &mut Inner,
     (panels, spare): (&Panels, &PerWorker<Vec<f32>>),
     shared: &SharedExpert,
     input: Mat<'_>,
 ) -> bool {
-    let (n, n_embd) = (input.rows(), input.cols());
+    let (cx, n, n_embd) = (step.cx, input.rows(), input.cols());
     if let Some(gate) = &shared.gate {
         if !moe.acts.set(cx, input, kinds([gate])) {
             return false;
@@ -261,9 +271,11 @@ fn run_shared(
         (cx.kernels.ops.activate)(Activation::Sigmoid, moe.gate.take(n));
     }
     let expert = MlpRows::from(&shared.mlp);
+    step.see_expert_input("ffn_up_shexp", 0, input);
     if !ffn::mlp_inner(cx, &expert, input, &mut moe.acts, inner, (panels, spare)) {
         return false;
     }
+    step.see_expert_input("ffn_down_shexp", 0, inner.ffn_inner(n, expert.up.n_out()));
     let out = moe.gathered.mat_mut(n, n_embd);
     linear::forward(cx, &moe.acts, &mut [(expert.down, out)], panels);
     true

@@ -7,7 +7,7 @@ use happy_kernels::{Ctx, Mat};
 
 use crate::batch::Batch;
 use crate::error::ForwardError;
-use crate::hook::{LayerHook, Value};
+use crate::hook::{ExpertInput, LayerHook, Value};
 use crate::model::Model;
 use crate::scratch::AdaptScratch;
 use crate::spec::ModelSpec;
@@ -16,13 +16,25 @@ use crate::weights::{Layer, RelativeBias};
 /// Takes the values that a hook wants to see. A trait, so that a pass does not depend on the hook's lifetime.
 pub(super) trait Watch {
     fn see(&self, value: &Value<'_>);
+
+    fn see_expert_input(&self, input: &ExpertInput<'_>);
 }
 
 impl Watch for RefCell<&mut dyn LayerHook> {
     fn see(&self, value: &Value<'_>) {
         // nothing else borrows it while a step runs
-        if let Ok(mut hook) = self.try_borrow_mut() {
+        if let Ok(mut hook) = self.try_borrow_mut()
+            && hook.sees_values()
+        {
             hook.on_value(value);
+        }
+    }
+
+    fn see_expert_input(&self, input: &ExpertInput<'_>) {
+        if let Ok(mut hook) = self.try_borrow_mut()
+            && hook.sees_expert_inputs()
+        {
+            hook.on_expert_input(input);
         }
     }
 }
@@ -112,8 +124,16 @@ impl Step<'_> {
         self.show(name, Some(matrix), rows);
     }
 
+    /// Shows the hook what an expert's matrix is multiplied with.
+    pub(super) fn see_expert_input(&self, matrix: &'static str, expert: usize, rows: Mat<'_>) {
+        if let Some(watch) = self.watch.filter(|_| !self.cx.cancelled()) {
+            watch.see_expert_input(&ExpertInput { layer: self.layer, matrix, expert, rows });
+        }
+    }
+
     fn show(&self, name: &'static str, matrix: Option<&Linear>, rows: Mat<'_>) {
-        if let Some(watch) = self.watch {
+        // Rows of a cancelled step are unfinished.
+        if let Some(watch) = self.watch.filter(|_| !self.cx.cancelled()) {
             watch.see(&Value { layer: Some(self.layer), name, matrix, rows });
         }
     }
