@@ -50,12 +50,14 @@ class Chat(private val scope: CoroutineScope, private val load: suspend () -> Ha
     }
 
     fun say(text: String) {
-        val session = session ?: return
-        state.update { it.copy(messages = it.messages + text + "", busy = "answering") }
+        val session = session ?: return state.update { it.copy(error = "The model is not loaded.") }
+        val before = screen.value.messages
+        state.update { it.copy(messages = before + text + "", busy = "answering") }
         // A screen need not be drawn for every token.
         val options = HappyGenerateOptions().maxTokens(512).coalesceMillis(50)
         scope.launch {
-            attempt { session.chatFlow(text, options).collect(::show) }
+            // After an error the conversation is as it was before the turn, and so is the screen.
+            attempt({ it.copy(messages = before) }) { session.chatFlow(text, options).collect(::show) }
         }
     }
 
@@ -72,7 +74,7 @@ class Chat(private val scope: CoroutineScope, private val load: suspend () -> Ha
         }
     }
 
-    private suspend fun attempt(work: suspend () -> Unit) {
+    private suspend fun attempt(undo: (ChatState) -> ChatState = { it }, work: suspend () -> Unit) {
         try {
             work()
             state.update { it.copy(busy = null, error = null) }
@@ -83,7 +85,7 @@ class Chat(private val scope: CoroutineScope, private val load: suspend () -> Ha
                 HappyStatus.FILE, HappyStatus.MODEL -> "Fetch the model again."
                 else -> ""
             }
-            state.update { it.copy(busy = null, error = "${e.message} $advice") }
+            state.update { undo(it).copy(busy = null, error = "${e.message} $advice") }
         }
     }
 }

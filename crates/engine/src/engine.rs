@@ -22,6 +22,7 @@ use happy_model::{AdapterSet, Loader, Model};
 use happy_tokenizer::Tokenizer;
 use pause::Pause;
 use std::cell::RefCell;
+use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -29,6 +30,15 @@ use std::sync::{Arc, OnceLock};
 /// A model that is ready to run. Clones are cheap and share everything; it may be used from many threads.
 #[derive(Clone)]
 pub struct Engine(pub(crate) Arc<Parts>);
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let architecture = &self.model().spec().architecture;
+        let mut parts = f.debug_struct("Engine");
+        parts.field("path", &self.0.path).field("architecture", architecture).field("plan", &self.0.plan);
+        parts.finish_non_exhaustive()
+    }
+}
 
 /// What the clones of an [`Engine`] share.
 pub(crate) struct Parts {

@@ -257,23 +257,28 @@ pub(crate) fn human(bytes: u64) -> String {
     format!("{value:.1} TiB")
 }
 
-impl fmt::Display for OverBudget {
+/// One line: the context, the anonymous memory that it needs, and the parts of that.
+impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plan = &self.plan;
-        write!(f, "a context of {} positions needs {} of memory (", plan.context, human(plan.anon_bytes()))?;
-        if plan.weights_copied {
-            write!(f, "{} weights, ", human(plan.weight_bytes))?;
+        write!(f, "a context of {} positions needs {} of memory (", self.context, human(self.anon_bytes()))?;
+        if self.weights_copied {
+            write!(f, "{} weights, ", human(self.weight_bytes))?;
         }
         write!(
             f,
-            "{} kv cache, {} scratch, {} tokenizer, {} tables), over the budget of {} ({})",
-            human(plan.kv_bytes),
-            human(plan.scratch_bytes),
-            human(plan.tokenizer_bytes),
-            human(plan.table_bytes),
-            human(self.budget.bytes),
-            self.budget.bound,
-        )?;
+            "{} kv cache, {} scratch, {} tokenizer, {} tables)",
+            human(self.kv_bytes),
+            human(self.scratch_bytes),
+            human(self.tokenizer_bytes),
+            human(self.table_bytes),
+        )
+    }
+}
+
+impl fmt::Display for OverBudget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Budget { bytes, bound } = self.budget;
+        write!(f, "{}, over the budget of {} ({bound})", self.plan, human(bytes))?;
         match self.fitting {
             Some(context) => write!(f, "; a context of {context} would fit"),
             None => f.write_str("; no context would fit"),

@@ -239,7 +239,10 @@ fn contexts_shrink_only_if_no_size_was_asked_for() {
     let folder = Folder::new("shrink");
     let path = folder.file("tiny.gguf", &common::file_bytes(common::TEMPLATE, &[]));
     let options = LoadOptions { threads: Some(1), memory_budget: Some(u64::MAX), ..LoadOptions::default() };
-    let whole = *Engine::open(&path, &options).unwrap().plan();
+    let engine = Engine::open(&path, &options).unwrap();
+    let debug = format!("{engine:?}");
+    assert!(debug.starts_with("Engine { path: \"") && debug.contains("context: 512"), "{debug}");
+    let whole = *engine.plan();
     assert_eq!((whole.context, whole.shrunk_from, whole.shrunk_notice()), (512, None, None));
     let tight = LoadOptions { memory_budget: Some(whole.anon_bytes() - 1), ..options };
     let plan = *Engine::open(&path, &tight).unwrap().plan();
@@ -253,7 +256,9 @@ fn contexts_shrink_only_if_no_size_was_asked_for() {
     let asked = LoadOptions { context: Some(512), ..tight.clone() };
     let error = Engine::open(&path, &asked).map(|_| ()).unwrap_err().to_string();
     let would = format!("a context of {} would fit", plan.context);
-    assert!(error.contains(&would) && error.contains("as the caller set it"), "{error}");
+    assert!(error.contains(&would) && error.contains("the limit that was set"), "{error}");
+    // The plan as a line is what the error begins with.
+    assert!(error.contains(&format!("{whole}, over the budget")), "{error}: {whole}");
     // The weights count only if they are read.
     let copied = LoadOptions { mmap: false, memory_budget: Some(u64::MAX), ..tight };
     let plan = *Engine::open(&path, &copied).unwrap().plan();

@@ -55,7 +55,7 @@ pub enum Bound {
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Bound::Caller => "as the caller set it",
+            Bound::Caller => "the limit that was set",
             Bound::Machine => "what the machine has free",
             Bound::Cgroup => "what the limit of the process's control group leaves",
             Bound::Data => "what RLIMIT_DATA, `ulimit -d`, leaves",

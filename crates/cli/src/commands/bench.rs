@@ -237,11 +237,15 @@ fn table(reports: &[Report]) -> CliResult {
     let mut out = std::io::stdout().lock();
     for r in reports {
         let [low, high] = r.prefill_tok_s_range;
-        let (threads, s) = (r.threads, if r.threads == 1 { "" } else { "s" });
+        let s = |n: usize| if n == 1 { "" } else { "s" };
+        let (threads, runs) = (r.threads, r.repetitions);
         writeln!(
             out,
-            "{}: {threads} thread{s}, {} ({} repetitions, medians)",
-            r.model, r.isa, r.repetitions
+            "{}: {threads} thread{}, {} ({runs} repetition{}, medians)",
+            r.model,
+            s(threads),
+            r.isa,
+            s(runs)
         )?;
         if r.n_prompt > 0 {
             writeln!(

@@ -69,17 +69,17 @@ pub(crate) struct ChatArgs {
 }
 
 const HELP: &str = "\
-/undo           take the last turn back
+/undo           remove the last turn
 /regen          answer the last message again
-/edit [N] TEXT  say your last message, or your message N, otherwise
-/branch [N]     go on in a copy of the conversation, or in branch N
-/model [NAME]   go on with another model, or show this one
+/edit [N] TEXT  replace your last message, or your message N, and answer it
+/branch [N]     continue in a copy of the conversation, or in branch N
+/model [NAME]   switch to another model, or show this one
 /system [TEXT]  set the system message, or show it
-/params [P V]   set a parameter, like temp 0.5, or show all
+/params [P V]   set a parameter, such as temp 0.5, or show all
 /save FILE      save the conversation, now and after each turn
-/load FILE      go on with a saved conversation
-/reset          forget the conversation
-/stats          tokens, speed and memory
+/load FILE      continue a saved conversation
+/reset          begin a new conversation
+/stats          show tokens, speed and memory
 /help           this list
 /quit           leave (also Ctrl-D); Ctrl-C stops an answer, or clears the line
 A message of several lines: end lines with \\ or Alt-Enter, or put it between two \"\"\"";

@@ -199,6 +199,7 @@ public final class BindingTest {
             that(second.reusedTokens() > finish.promptTokens(), "the cache is used: " + second);
             HappyMemory memory = session.memory();
             that(memory.positions() > 0 && memory.kvResidentBytes() > 0, "memory");
+            that(memory.toString().startsWith(memory.positions() + " positions in use"), memory.toString());
             that(memory.processAnonBytes() > 0 && memory.processPeakBytes() >= memory.processAnonBytes(), "process");
         }
     }
@@ -377,7 +378,10 @@ public final class BindingTest {
         that(model.applyTemplate(messages, "", true).contains("Hi"), "template");
         that(model.info(true).contains("general.architecture"), "metadata");
         that(model.info(false).contains("\"architecture\""), "info");
-        equal(model.plan().context(), 512);
+        HappyPlan plan = model.plan();
+        equal(plan.context(), 512);
+        String line = plan.toString();
+        that(line.startsWith("a context of 512 needs " + plan.anonBytes()) && line.endsWith("which fits"), line);
     }
 
     /** A model that says nothing of its own: grammars put the words into its mouth. */

@@ -151,6 +151,7 @@ public final class SavedTest {
             that(reuse.branches() > 1 && reuse.droppedMessages() == 0, "branches");
             that(reuse.guessedTokens() == 0 && reuse.acceptedTokens() == 0, "nothing is guessed unless asked for");
             equal(reuse.evictedBranches(), 0L);
+            that(reuse.toString().contains(" of 4 prompts reused, 0 of 0 guesses right"), reuse.toString());
             session.unpin();
             fails(HappyStatus.INVALID_ARGUMENT, "no branch 3", () -> session.goToBranch(3));
             fails(HappyStatus.INVALID_ARGUMENT, "number: -1", () -> session.edit(-1));

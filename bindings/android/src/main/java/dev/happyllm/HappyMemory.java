@@ -1,5 +1,7 @@
 package dev.happyllm;
 
+import java.util.Locale;
+
 /** The memory of a session and of the process, in bytes. */
 public final class HappyMemory {
     private final long[] fields;
@@ -57,5 +59,19 @@ public final class HappyMemory {
     /** Number of positions of the context that are in use. */
     public long positions() {
         return fields[9];
+    }
+
+    @Override
+    public String toString() {
+        String form = "%d positions in use; process: %d bytes anonymous, %d file-backed, %d at most so far; KV cache: %d of %d bytes";
+        return String.format(
+                Locale.ROOT,
+                form,
+                positions(),
+                processAnonBytes(),
+                processFileBytes(),
+                processPeakBytes(),
+                kvResidentBytes(),
+                kvBytes());
     }
 }

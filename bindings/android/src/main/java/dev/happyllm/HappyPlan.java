@@ -1,5 +1,7 @@
 package dev.happyllm;
 
+import java.util.Locale;
+
 /** The memory that running a model takes, known before any of it is allocated. */
 public final class HappyPlan {
     private final long[] fields;
@@ -107,5 +109,13 @@ public final class HappyPlan {
      */
     public long snapshotBytes() {
         return fields[16];
+    }
+
+    @Override
+    public String toString() {
+        String form = "a context of %d needs %d bytes of memory (KV cache %d, scratch %d, tokenizer %d, tables %d), %s";
+        String verdict = fits() ? "which fits" : "over the budget of " + budgetBytes();
+        return String.format(
+                Locale.ROOT, form, context(), anonBytes(), kvBytes(), scratchBytes(), tokenizerBytes(), tableBytes(), verdict);
     }
 }

@@ -1,5 +1,7 @@
 package dev.happyllm;
 
+import java.util.Locale;
+
 /** What the turns of a session did not have to compute. */
 public final class HappyReuse {
     private final long[] fields;
@@ -49,5 +51,12 @@ public final class HappyReuse {
     /** Number of guesses that turned out right. Each saved a pass. */
     public long acceptedTokens() {
         return fields[7];
+    }
+
+    @Override
+    public String toString() {
+        String form = "%d of %d tokens of %d prompts reused, %d of %d guesses right";
+        return String.format(
+                Locale.ROOT, form, reusedTokens(), promptTokens(), prompts(), acceptedTokens(), guessedTokens());
     }
 }
