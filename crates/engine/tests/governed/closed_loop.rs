@@ -45,7 +45,7 @@ fn answer(context: &mut Context, device: &Mutex<Device>) -> Vec<u32> {
     context.truncate(0, 0).unwrap();
     let options = GenerateOptions { max_tokens: Some(ANSWER), ignore_end: true, ..Default::default() };
     let mut generation = context.generate(0, &[1, 80, 81, 82], options).unwrap();
-    while let Some(event) = generation.next() {
+    for event in &mut generation {
         if let Event::Token(_) = event.unwrap()
             && run::locked(device).time >= run::HALF_AN_HOUR
         {
