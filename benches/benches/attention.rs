@@ -1,7 +1,10 @@
-//! Attention of one row and of a chunk of rows after contexts of several lengths, in cached elements per second.
+//! Attention of one row and of a chunk of rows after contexts of several lengths, over keys and values in f16 and q8_0, in cached
+//! elements per second.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use happy_kernels::ops::{AttnPlan, AttnRow, AttnScratch, AttnSpec, KV_PAGE, KvData, KvLayer, attention};
+use happy_kernels::ops::{
+    AttnPlan, AttnRow, AttnScratch, AttnSpec, KV_PAGE, KvBlock, KvData, KvLayer, attention,
+};
 use happy_kernels::{Ctx, Kernels, Mat, MatMut, Pool};
 
 const N_HEADS: usize = 9;
@@ -21,9 +24,14 @@ fn bench(c: &mut Criterion) {
         let n_pages = context.div_ceil(KV_PAGE);
         // 1.0 in f16, with some of the low bits changing.
         let data: Vec<u16> = (0..n_pages * PAGE).map(|i| 0x3C00 | (i * 7919 % 512) as u16).collect();
+        let block = |i: usize| KvBlock {
+            d: 0x2C00,
+            q: std::array::from_fn(|c| ((i * 31 + c) * 7919 % 255) as u8 as i8),
+        };
+        let blocks: Vec<KvBlock> = (0..data.len() / KvBlock::CHANNELS).map(block).collect();
         let tables = [(0..n_pages as u32).collect()];
-        let layer = KvLayer {
-            data: KvData::F16(&data),
+        let layer = |data| KvLayer {
+            data,
             tables: &tables,
             page_stride: PAGE,
             k_offset: 0,
@@ -38,12 +46,15 @@ fn bench(c: &mut Criterion) {
         let width = N_HEADS * HEAD_DIM;
         let (q, mut out) = (vec![0.01; rows * width], vec![0.0; rows * width]);
         group.throughput(Throughput::Elements((context * PAGE / KV_PAGE) as u64));
-        group.bench_function(BenchmarkId::new(format!("{rows}_rows"), past), |b| {
-            b.iter(|| {
-                let out = MatMut::new(&mut out, rows, width);
-                attention(&cx, Mat::new(&q, rows, width), &positions, &layer, &spec, &mut scratch, out);
+        for (kind, data) in [("", KvData::F16(&data)), ("_q8_0", KvData::Q8_0(&blocks))] {
+            let layer = layer(data);
+            group.bench_function(BenchmarkId::new(format!("{rows}_rows{kind}"), past), |b| {
+                b.iter(|| {
+                    let out = MatMut::new(&mut out, rows, width);
+                    attention(&cx, Mat::new(&q, rows, width), &positions, &layer, &spec, &mut scratch, out);
+                });
             });
-        });
+        }
     }
     group.finish();
 }

@@ -18,7 +18,7 @@ use ahead::Ahead;
 use happy_gguf::{GgufFile, GgufSetFile};
 use happy_grammar::Vocabulary;
 use happy_kernels::{Kernels, Pool};
-use happy_model::{AdapterSet, Loader, Model};
+use happy_model::{AdapterSet, Loader, Model, Outline};
 use happy_tokenizer::Tokenizer;
 use pause::Pause;
 use std::cell::RefCell;
@@ -227,6 +227,10 @@ impl Prepared {
         };
         let failed = |error| EngineError::Load { path: name.to_owned(), error };
         let head = head.transpose().map_err(failed)?;
+        // Models that see texts as a whole have a cache of their own kind.
+        for spec in head.iter().chain([&outline]).map(Outline::spec).filter(|spec| !spec.whole_texts) {
+            options.kv.check(spec)?;
+        }
         vocabulary::check_size(header.metadata(), outline.spec().n_vocab, name)?;
         let adapters = Planned::new(options)?;
         let mut weights = opened.weights;

@@ -11,7 +11,8 @@ pub struct LoadOptions {
     pub threads: Option<usize>,
     /// Instruction set. Default: `None`, the best that the machine has and the environment allows.
     pub isa: Option<Isa>,
-    /// Element type of the KV cache. Default: f16.
+    /// How the KV cache stores keys and values. Default: f16. q8_0 takes little more than half of that, and is refused with
+    /// [`KvError::Quantized`](crate::model::KvError::Quantized) for models that can't have it.
     pub kv: KvType,
     /// Positions of a sequence, at least 1. Default: `None`, what the model was trained for, at most 4,096, and what fits the budget
     /// ([`Plan::shrunk_from`](crate::Plan::shrunk_from) tells). A given size that does not fit is refused.

@@ -136,6 +136,11 @@ enum HappyKvType
    * 32-bit floats: twice the memory.
    */
   HAPPY_KV_F32 = 1,
+  /**
+   * 8-bit integers with a scale for every 32: little more than half the memory. For models whose heads are multiples of 32
+   * wide, without latent attention; others are refused.
+   */
+  HAPPY_KV_Q8_0 = 2,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L

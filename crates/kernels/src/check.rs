@@ -6,8 +6,8 @@
 
 use crate::linear::{ActKind, Acts, LinearKernel, Panel};
 use crate::ops::{
-    Activation, AttnPlan, AttnRow, AttnScratch, AttnSpec, KV_PAGE, KvData, KvLayer, Ops, RopePairing,
-    attention,
+    Activation, AttnPlan, AttnRow, AttnScratch, AttnSpec, KV_PAGE, KvBlock, KvData, KvLayer, Ops,
+    RopePairing, attention,
 };
 use crate::{Columns, Ctx, Kernels, Mat, MatMut, Pool};
 use std::collections::TryReserveError;
@@ -69,8 +69,8 @@ pub fn check(kernels: &Kernels) -> Result<(), CheckError> {
         }
     }
     same("an operation", &operations(&kernels.ops)?, &operations(&scalar.ops)?)?;
-    for f16 in [false, true] {
-        same("attention", &attend(kernels, f16)?, &attend(&scalar, f16)?)?;
+    for kind in [Kind::F32, Kind::F16, Kind::Q8_0] {
+        same("attention", &attend(kernels, kind)?, &attend(&scalar, kind)?)?;
     }
     Ok(())
 }
@@ -125,7 +125,7 @@ fn operations(ops: &Ops) -> Result<Vec<f32>, CheckError> {
     // Whole vectors of every instruction set, and a remainder.
     const N: usize = 3 * 64 + 13;
     /// Number of calls of `run` below.
-    const RUNS: usize = 18;
+    const RUNS: usize = 19;
     let (mut x, mut y) = ([0.0; N], [0.0; N]);
     x.iter_mut().zip(numbers(N)).for_each(|(x, number)| *x = 8.0 * number);
     y.iter_mut().zip(numbers(2 * N).skip(N)).for_each(|(y, number)| *y = number);
@@ -155,6 +155,15 @@ fn operations(ops: &Ops) -> Result<Vec<f32>, CheckError> {
         (ops.to_f16)(&x, &mut half);
         (ops.from_f16)(&half, out);
     });
+    run(&|out| {
+        let mut blocks = [KvBlock::default(); 192 / KvBlock::CHANNELS];
+        let (row, rest) = out.split_at_mut(192);
+        (ops.to_q8)(row, &mut blocks);
+        // the rotated row is left in `out`
+        let bytes = blocks.iter().flat_map(|block| block.to_le_bytes().map(f32::from));
+        row.iter_mut().zip(bytes).for_each(|(x, byte)| *x += byte);
+        rest.fill(0.0);
+    });
     run(&|out| out[0] = (ops.argmax)(&x).map_or(-1.0, |i| i as f32));
     for kind in [ActKind::Q8x32, ActKind::Q8x256] {
         run(&|out| {
@@ -171,18 +180,49 @@ fn operations(ops: &Ops) -> Result<Vec<f32>, CheckError> {
     Ok(results)
 }
 
+/// The kinds of a cache.
+#[derive(Clone, Copy)]
+enum Kind {
+    F32,
+    F16,
+    Q8_0,
+}
+
 /// Computes attention of a few rows whose context is longer than a tile, with grouped heads.
-fn attend(kernels: &Kernels, f16: bool) -> Result<Vec<f32>, CheckError> {
-    let (heads, kv_heads, dim, past, rows) = (4, 2, 40, 70, 3usize);
+fn attend(kernels: &Kernels, kind: Kind) -> Result<Vec<f32>, CheckError> {
+    // Half a register is left, and an odd number of blocks.
+    const BLOCKS: usize = 3;
+    let dim = if let Kind::Q8_0 = kind { BLOCKS * KvBlock::CHANNELS } else { 40 };
+    let (heads, kv_heads, past, rows) = (4, 2, 70, 3usize);
     let context = past + rows;
     let n_pages = context.div_ceil(KV_PAGE);
     let tables = [list(n_pages, 0..n_pages as u32)?];
     let stride = 2 * kv_heads * KV_PAGE * dim;
-    let floats = list(n_pages * stride, numbers(n_pages * stride))?;
-    let mut halves = list(floats.len(), std::iter::repeat(0))?;
-    (Kernels::scalar().ops.to_f16)(&floats, &mut halves);
+    let n = n_pages * stride;
+    let (mut floats, mut halves, mut blocks) = (Vec::new(), Vec::new(), Vec::new());
+    match kind {
+        Kind::F32 => floats = list(n, numbers(n))?,
+        Kind::F16 => {
+            floats = list(n, numbers(n))?;
+            halves = list(n, std::iter::repeat(0))?;
+            (kernels.ops.to_f16)(&floats, &mut halves);
+        }
+        Kind::Q8_0 => {
+            // a row at a time, since an app's memory holds all of this when it loads its first model
+            blocks = list(n / KvBlock::CHANNELS, std::iter::repeat(KvBlock::default()))?;
+            let (mut row, mut numbers) = ([0.0; BLOCKS * KvBlock::CHANNELS], numbers(n));
+            for blocks in blocks.chunks_exact_mut(BLOCKS) {
+                row.iter_mut().zip(&mut numbers).for_each(|(x, number)| *x = number);
+                (kernels.ops.to_q8)(&mut row, blocks);
+            }
+        }
+    }
     let layer = KvLayer {
-        data: if f16 { KvData::F16(&halves) } else { KvData::F32(&floats) },
+        data: match kind {
+            Kind::F32 => KvData::F32(&floats),
+            Kind::F16 => KvData::F16(&halves),
+            Kind::Q8_0 => KvData::Q8_0(&blocks),
+        },
         tables: &tables,
         page_stride: stride,
         k_offset: 0,

@@ -35,6 +35,10 @@ pub(crate) trait Simd: Copy + 'static {
     /// Rows and tokens of a tile of float weights, whose outputs are a register of 16 lanes each: (4, 6) or (2, 3).
     const FLOAT_TILE: (usize, usize) = (2, 3);
 
+    /// By which the bits of each byte of the keys of [`Simd::dot4`] differ from the signed byte that they stand for:
+    /// `0x80808080` if the keys are unsigned bytes, the signed ones plus 128; else 0.
+    const KEY_BIAS: u32 = 0;
+
     /// Returns the token. Tables are only built if [`crate::Isa::supported`] holds.
     ///
     /// # Panics
@@ -93,6 +97,32 @@ pub(crate) trait Simd: Copy + 'static {
     fn reduce_add_i(self, v: Self::I) -> i32;
     /// Stores lanes, which are in -128 ..= 127, as bytes.
     fn store_i8(self, v: Self::I, y: &mut [i8; 16]);
+
+    /// Returns `acc` plus, in each lane, the dot product of the lane's four bytes with the four bytes of `word`, which are
+    /// -127 to 127. Lanes wrap, and nothing else is rounded or saturated. See [`Simd::KEY_BIAS`] for what the bytes are.
+    #[inline(always)]
+    fn dot4(self, acc: Self::I, keys: Self::V, word: u32) -> Self::I {
+        let (mut lanes, word) = ([0.0f32; 16], word.to_le_bytes());
+        self.store(keys, &mut lanes);
+        for lane in &mut lanes {
+            let mut sum = 0;
+            for (key, q) in lane.to_bits().to_le_bytes().into_iter().zip(word) {
+                sum += i32::from(key as i8) * i32::from(q as i8);
+            }
+            *lane = f32::from_bits(sum as u32);
+        }
+        self.add_i(acc, self.to_bits(self.load(&lanes)))
+    }
+
+    /// Loads signed bytes as f32.
+    #[inline(always)]
+    fn load_i8(self, x: &[i8; 16]) -> Self::V {
+        let mut lanes = [0.0; 16];
+        for (lane, x) in lanes.iter_mut().zip(x) {
+            *lane = f32::from(*x);
+        }
+        self.load(&lanes)
+    }
 
     /// Prefetches the cache line of `x[at]`, to be read soon. Past the end this has no effect, nor on machines without
     /// such an instruction.

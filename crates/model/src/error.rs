@@ -389,6 +389,18 @@ pub enum KvError {
         /// What is wrong.
         problem: &'static str,
     },
+    /// The model's keys and values can't be quantized.
+    #[error(
+        "architecture `{architecture}` can't have a kv cache of q8_0: layer {layer}: {problem}; f16 and f32 are possible"
+    )]
+    Quantized {
+        /// The architecture.
+        architecture: &'static str,
+        /// The first such layer.
+        layer: usize,
+        /// Why not.
+        problem: &'static str,
+    },
     /// The cache was made for another model.
     #[error(
         "the kv cache was made for another model: its pages hold {found} elements, this model's {expected}"

@@ -104,7 +104,8 @@ impl Model {
     /// Makes a cache for this model.
     ///
     /// # Errors
-    /// If memory cannot be reserved.
+    /// If memory cannot be reserved, or the model's keys and values can't be stored in this way
+    /// ([`KvType::check`](crate::KvType::check)).
     pub fn kv_cache(&self, options: KvOptions) -> Result<KvCache, KvError> {
         KvCache::new(&self.spec, options)
     }

@@ -56,7 +56,7 @@ impl MemoryPlan {
 pub fn kv_bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
     let sizes = options.sizes(spec);
     let bytes = |group: GroupLayout| {
-        let page = group.page_elements.saturating_mul(options.kind.bytes());
+        let page = options.kind.bytes_of(group.page_elements);
         page.saturating_mul(sizes.live_pages(group.window))
     };
     groups(spec).map(bytes).fold(0, usize::saturating_add)
@@ -65,7 +65,7 @@ pub fn kv_bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
 /// Returns the bytes of the keys and values of [`KV_PAGE`](crate::KV_PAGE) positions in all layers.
 pub fn kv_page_bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
     let elements = groups(spec).map(|group| group.page_elements).fold(0, usize::saturating_add);
-    elements.saturating_mul(options.kind.bytes())
+    options.kind.bytes_of(elements)
 }
 
 /// Returns the bytes of the recurrent states of all sequences in a cache with these options. No weights are needed.
@@ -88,7 +88,7 @@ pub(crate) fn cache_bytes_per_token(spec: &ModelSpec, kind: KvType, position: us
     };
     // A layer without keys and values of its own reads those of another.
     let values = spec.attentions().map(|a| {
-        let row = a.k_dim().saturating_add(a.v_dim()).saturating_mul(kind.bytes());
+        let row = kind.bytes_of(a.k_dim().saturating_add(a.v_dim()));
         row.saturating_mul(visible(a.window))
     });
     let states = state_elements(spec).saturating_mul(2 * size_of::<f32>());

@@ -110,7 +110,7 @@ fn caches_and_scratches_take_what_the_plan_says() {
     const RUNS: [(usize, usize, usize, usize, usize); 5] =
         [(1, 1, 1, 64, 1), (7, 2, 3, 640, 2), (64, 64, 2, 5000, 1), (33, 8, 2, 100, 8), (0, 0, 0, 0, 0)];
     let kernels = Kernels::detect().unwrap();
-    let (mut failed, mut compared) = (Vec::new(), 0);
+    let (mut failed, mut compared, mut quantized) = (Vec::new(), 0, 0);
     for case in files() {
         let name = &case.name;
         let Ok(model) = case.loader(&kernels).load(&case.file) else {
@@ -118,7 +118,8 @@ fn caches_and_scratches_take_what_the_plan_says() {
             continue;
         };
         for (n_batch, n_outputs, threads, n_ctx, n_sequences) in RUNS {
-            for kind in [KvType::F16, KvType::F32] {
+            for kind in KvType::ALL.into_iter().filter(|kind| kind.check(model.spec()).is_ok()) {
+                quantized += usize::from(kind == KvType::Q8_0);
                 let run = RunOptions { n_batch, n_outputs, threads, n_ctx, adapter_rank: n_outputs };
                 let mut kv = KvOptions::new(kind, n_sequences, n_ctx);
                 if threads > 1 {
@@ -146,7 +147,7 @@ fn caches_and_scratches_take_what_the_plan_says() {
         }
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
-    assert!(compared >= 20 * 4, "only {compared} comparisons");
+    assert!(compared >= 20 * 4 && quantized > 0, "only {compared} comparisons, {quantized} quantized");
 }
 
 /// A pass takes nothing beyond the plan. This covers prompts, parallel sequences and single tokens, with experts and without.

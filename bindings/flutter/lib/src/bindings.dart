@@ -59,6 +59,9 @@ abstract final class HappyKvType {
   static const int HAPPY_KV_F16 = 0;
   /// 32-bit floats: twice the memory.
   static const int HAPPY_KV_F32 = 1;
+  /// 8-bit integers with a scale for every 32: little more than half the memory. For models whose heads are multiples of 32
+  /// wide, without latent attention; others are refused.
+  static const int HAPPY_KV_Q8_0 = 2;
 }
 
 /// Which messages a log callback receives.

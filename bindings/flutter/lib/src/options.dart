@@ -65,7 +65,11 @@ enum HappyKvType {
   f16(c.HappyKvType.HAPPY_KV_F16),
 
   /// 32-bit floats: twice the memory.
-  f32(c.HappyKvType.HAPPY_KV_F32);
+  f32(c.HappyKvType.HAPPY_KV_F32),
+
+  /// 8-bit integers with a scale for every 32: little more than half the memory. For models whose heads are multiples of 32
+  /// wide, without latent attention; others are refused.
+  q8(c.HappyKvType.HAPPY_KV_Q8_0);
 
   const HappyKvType(this.code);
 

@@ -45,7 +45,7 @@ pub(crate) struct BenchArgs {
     /// Instruction set
     #[arg(long, value_name = "NAME")]
     isa: Option<happy_kernels::Isa>,
-    /// Element type of the KV cache
+    /// How the KV cache stores keys and values
     #[arg(long, default_value = "f16")]
     kv: Kv,
     /// Maximum anonymous memory in MiB [default: what the machine, its control groups and ulimit leave]

@@ -48,7 +48,7 @@ pub(crate) struct LogitsArgs {
     /// Number of sequences in one batch: the case and shifted copies of it
     #[arg(long, value_name = "N", default_value_t = 1)]
     parallel: usize,
-    /// Element type of the KV cache
+    /// How the KV cache stores keys and values
     #[arg(long, default_value = "f32")]
     kv: Kv,
     /// Print the SHA-256 of what would be written

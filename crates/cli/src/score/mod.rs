@@ -26,7 +26,7 @@ pub(crate) struct ScoreArgs {
     /// Number of chunks to compute [default: all]
     #[arg(long, value_name = "N")]
     pub(crate) chunks: Option<usize>,
-    /// Element type of the KV cache
+    /// How the KV cache stores keys and values
     #[arg(long, default_value = "f16")]
     kv: Kv,
     /// Write one JSON object

@@ -155,10 +155,6 @@ impl Mismatch {
 
 impl std::fmt::Display for Mismatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let kind = |kind: &KvType| match kind {
-            KvType::F32 => "f32",
-            KvType::F16 => "f16",
-        };
         match self {
             Mismatch::Vocabulary { found, expected } => {
                 write!(f, "it belongs to a model with another vocabulary ({found}, expected {expected})")
@@ -170,7 +166,7 @@ impl std::fmt::Display for Mismatch {
                 write!(f, "it was computed by version {found} of the numerics, expected {expected}")
             }
             Mismatch::KvType { found, expected } => {
-                write!(f, "its kv cache is {}, expected {}", kind(found), kind(expected))
+                write!(f, "its kv cache is {}, expected {}", found.name(), expected.name())
             }
             Mismatch::LongContext { found: true } => f.write_str(
                 "it was computed with the rotary factors of a long context, this context is short",

@@ -1,7 +1,7 @@
 //! The first record: it says with what a session was computed, and whether a context can continue it.
 //!
 //! ```text
-//! numerics u32, bytes of an element of K and V u32, long rotary factors u32 (0 or 1), adapters u32,
+//! numerics u32, bytes of a unit of K and V u32, long rotary factors u32 (0 or 1), adapters u32,
 //! layout u64, groups u64, state bytes u64, model (32), vocabulary (32)
 //! each group: bytes of a row u64
 //! each adapter: identity (32), bits of its scale u32
@@ -54,7 +54,7 @@ impl Header {
         let len = FIXED + 8 * self.row_bytes.len() + ADAPTER * self.adapters.len();
         let mut bytes = Vec::new();
         reserve(&mut bytes, len, "the session's header")?;
-        let kind = self.shape.kind.bytes() as u32;
+        let kind = self.shape.kind.unit_bytes() as u32;
         for number in [self.numerics, kind, u32::from(self.shape.long), self.adapters.len() as u32] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
@@ -77,7 +77,7 @@ impl Header {
         let word = |at: usize| LE::read_u32(&fixed[at..]);
         let long = |at: usize| LE::read_u64(&fixed[at..]);
         let identity = |at: usize| fixed[at..].first_chunk::<32>().copied().map(Identity);
-        let kind = [KvType::F32, KvType::F16].into_iter().find(|kind| kind.bytes() as u32 == word(4))?;
+        let kind = KvType::ALL.into_iter().find(|kind| kind.unit_bytes() as u32 == word(4))?;
         let shape = KvShape {
             kind,
             layout: long(16),

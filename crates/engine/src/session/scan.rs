@@ -138,7 +138,7 @@ impl Log {
         let kind = self.header.shape.kind;
         let (mut turn, mut at) = (Turn::default(), self.end);
         loop {
-            let (mut ids, mut finite, mut room) = (Vec::new(), true, true);
+            let (mut ids, mut finite, mut room, mut at_byte) = (Vec::new(), true, true, 0);
             let each = &mut |record: &Record, bytes: &[u8]| match record.kind {
                 Some(Kind::Tokens) => {
                     let words = bytes.as_chunks::<4>().0;
@@ -147,8 +147,11 @@ impl Log {
                         ids.extend(words.iter().map(|id| TokenId::from_le_bytes(*id)));
                     }
                 }
-                Some(Kind::Rows) => finite &= kind.are_finite(bytes),
-                Some(Kind::State) => finite &= KvType::F32.are_finite(bytes),
+                Some(Kind::Rows) => {
+                    finite &= kind.are_finite(at_byte, bytes);
+                    at_byte += bytes.len() as u64;
+                }
+                Some(Kind::State) => finite &= KvType::F32.are_finite(0, bytes),
                 _ => {}
             };
             let read =

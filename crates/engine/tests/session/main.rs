@@ -12,7 +12,7 @@ mod models;
 mod sealed;
 mod support;
 
-use happy_engine::model::{AdapterSet, KvType};
+use happy_engine::model::{AdapterSet, KvError, KvType};
 use happy_engine::session::{MemoryStorage, Mismatch, Saved, Session, SessionError, Turn};
 use happy_engine::{AdapterFile, Cancel, Context, Engine, EngineError, LoadOptions};
 use happy_gguf::GgufFile;
@@ -20,8 +20,8 @@ use std::sync::Arc;
 use support::{Example, next_logits, options, prompt};
 
 /// The engine of a recipe, with two sequences of 300 positions.
-fn recipe_engine(file: &GgufFile) -> Engine {
-    let options = LoadOptions { context: Some(300), snapshot_bytes: 0, ..options() };
+fn recipe_engine(file: &GgufFile, kv: KvType) -> Engine {
+    let options = LoadOptions { context: Some(300), snapshot_bytes: 0, kv, ..options() };
     Engine::new(file.clone(), "recipe".to_owned(), &options).unwrap()
 }
 
@@ -58,6 +58,9 @@ const KINDS: [&str; 14] = [
     "minimax-01-moe",
 ];
 
+/// Those that are tried with quantized keys and values too.
+const QUANTIZED: [&str; 3] = ["llama", "gemma3", "lfm2"];
+
 /// Of each kind a model; if `HAPPY_SWEEP` is set, all recipes that are not encoders.
 #[test]
 fn every_architecture_goes_on_with_the_same_bits() {
@@ -65,16 +68,18 @@ fn every_architecture_goes_on_with_the_same_bits() {
     let mut recipes = if all { models::recipes::all() } else { models::recipes::named(&KINDS) };
     recipes.retain(|recipe| happy_model::arch::find(recipe["architecture"].as_str().unwrap()).is_some());
     let mut n = 0;
-    for recipe in &recipes {
+    let quantized = recipes.iter().filter(|recipe| QUANTIZED.iter().any(|name| recipe["name"] == *name));
+    let each = recipes.iter().map(|recipe| (recipe, KvType::F16));
+    for (recipe, kv) in each.chain(quantized.map(|recipe| (recipe, KvType::Q8_0))) {
         let file = models::recipes::build(recipe);
-        let engine = recipe_engine(&file);
+        let engine = recipe_engine(&file, kv);
         if engine.model().spec().whole_texts {
             continue;
         }
         let mut context = engine.context().unwrap();
         let (bytes, turns) = turns_with_a_step_back(&mut context);
         // As another process finds it: another engine, the turns so far, and some of the next one.
-        let other = recipe_engine(&file);
+        let other = recipe_engine(&file, kv);
         let mut context = other.context().unwrap();
         for (i, (end, expected)) in turns.iter().enumerate() {
             let storage = MemoryStorage(bytes[..bytes.len().min(end + 100)].to_vec());
@@ -90,7 +95,7 @@ fn every_architecture_goes_on_with_the_same_bits() {
         assert!(turns.last().is_some_and(|(_, expected)| *expected == fresh), "{}: fresh", recipe["name"]);
         n += 1;
     }
-    assert!(n >= KINDS.len(), "{n} models");
+    assert!(n >= KINDS.len() + QUANTIZED.len(), "{n} models");
 }
 
 /// A turn of 200 tokens costs its keys, values and one state.
@@ -98,7 +103,7 @@ fn every_architecture_goes_on_with_the_same_bits() {
 fn a_turn_costs_what_is_new_in_it() {
     for name in ["llama", "gemma3", "lfm2"] {
         let recipe = models::recipes::named(&[name]).remove(0);
-        let engine = recipe_engine(&models::recipes::build(&recipe));
+        let engine = recipe_engine(&models::recipes::build(&recipe), KvType::F16);
         let n_vocab = engine.model().n_vocab() as u32;
         let mut context = engine.context().unwrap();
         context.prefill(0, &prompt(60, n_vocab, 0)).unwrap();
@@ -212,6 +217,13 @@ fn a_session_of_something_else_is_refused_by_name_and_changes_nothing() {
         mismatch(open(&mut other)),
         Mismatch::KvType { found: KvType::F16, expected: KvType::F32 }
     ));
+    // Its heads are 16 wide.
+    let quantized = LoadOptions { kv: KvType::Q8_0, ..plain.clone() };
+    let refused = common::engine_with(&quantized, support::TEMPLATE, &support::CONTROL).map(|_| ());
+    assert!(
+        matches!(refused, Err(EngineError::Kv(KvError::Quantized { architecture: "llama", layer: 0, .. }))),
+        "{refused:?}"
+    );
     let mut other =
         engine(&LoadOptions { context: Some(64), ..plain.clone() }, support::TEMPLATE, &support::CONTROL);
     let tokens = turns[2].tokens.len();

@@ -81,6 +81,9 @@ pub enum KvType {
     F16 = 0,
     /// 32-bit floats: twice the memory.
     F32 = 1,
+    /// 8-bit integers with a scale for every 32: little more than half the memory. For models whose heads are multiples of 32
+    /// wide, without latent attention; others are refused.
+    Q8_0 = 2,
 }
 
 /// How the hidden states of a text's tokens become one vector.

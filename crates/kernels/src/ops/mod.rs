@@ -18,8 +18,8 @@ pub mod scan;
 
 pub use crate::activation::Activation;
 pub use attention::{
-    AttnPlan, AttnRow, AttnScratch, AttnSpec, CHUNK, KV_PAGE, KvData, KvLayer, PositionBias, TILE, Window,
-    attention,
+    AttnPlan, AttnRow, AttnScratch, AttnSpec, CHUNK, KV_PAGE, KvBlock, KvData, KvLayer, PositionBias, TILE,
+    Window, attention,
 };
 pub use moe::{Gating, RouteSpec, route};
 pub use peak::FMAS;
@@ -66,6 +66,9 @@ pub struct Ops {
     pub all_finite: fn(&[f32]) -> bool,
     /// Rounds to the nearest f16, ties to even.
     pub to_f16: fn(&[f32], &mut [u16]),
+    /// Rotates the row of a head of keys or values in place, then quantizes it, for [`KvData::Q8_0`]. The row has a multiple
+    /// of 32 channels, and a block for each 32 of them. What is not finite gets a scale of NaN.
+    pub to_q8: fn(&mut [f32], &mut [KvBlock]),
     /// Widens f16.
     pub from_f16: fn(&[u16], &mut [f32]),
     /// Returns the index of the greatest value, the lowest index if there are several; `None` if there are no values,
@@ -113,6 +116,7 @@ impl Ops {
             glu: activation::glu::<S>,
             all_finite: elementwise::all_finite::<S>,
             to_f16: elementwise::to_f16::<S>,
+            to_q8: attention::to_q8::<S>,
             from_f16: elementwise::from_f16::<S>,
             argmax: elementwise::argmax::<S>,
             conv: scan::conv::<S>,

@@ -30,7 +30,13 @@ fn quantize_body<S: Simd>(
 
 /// Quantizes units of `N` times 16 values.
 #[inline(always)]
-fn units<S: Simd, const N: usize>(s: S, x: &[f32], q: &mut [i8], d: &mut [f32], sums: &mut [i16]) -> bool {
+pub(super) fn units<S: Simd, const N: usize>(
+    s: S,
+    x: &[f32],
+    q: &mut [i8],
+    d: &mut [f32],
+    sums: &mut [i16],
+) -> bool {
     debug_assert!(x.len().is_multiple_of(16 * N) && q.len() == x.len());
     debug_assert!(d.len() == x.len() / (16 * N) && sums.len() == x.len() / 16);
     let x = x.as_chunks::<16>().0.as_chunks::<N>().0;

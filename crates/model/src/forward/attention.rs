@@ -151,23 +151,23 @@ pub(super) fn rotate(step: &Step<'_>, w: &Attention, s: &mut Scratch) {
     }
 }
 
-/// Stores `k` and `v` in the cache.
+/// Stores `k` and `v` in the cache. What they hold afterwards is up to the cache.
 pub(super) fn store(
     step: &Step<'_>,
     w: &Attention,
-    s: &Scratch,
+    s: &mut Scratch,
     pages: &mut Pages<'_>,
 ) -> Result<(), ForwardError> {
     let (cx, n, a) = (step.cx, step.n, &w.spec);
     if a.kv_from.is_some() {
         return Ok(());
     }
-    let (k, v) = (s.k.mat(n, a.k_dim()), s.v.mat(n, a.stored_v_dim()));
+    let (mut k, mut v) = (s.k.mat_mut(n, a.k_dim()), s.v.mat_mut(n, a.stored_v_dim()));
     for (i, row) in s.attn_rows.iter().enumerate() {
         if cx.cancelled() {
             return Err(ForwardError::Cancelled);
         }
-        pages.store(step.layer, row, k.row(i), v.row(i), cx.kernels.ops.to_f16);
+        pages.store(step.layer, row, k.row_mut(i), v.row_mut(i), &cx.kernels.ops);
     }
     Ok(())
 }

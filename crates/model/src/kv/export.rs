@@ -1,7 +1,7 @@
 //! A sequence as bytes: what its next position needs, for a file, and back.
 //!
 //! ```text
-//! magic, bytes of an element of K and V, fingerprint of the layout, long rotary factors or not, positions    5 x u64
+//! magic, bytes of a unit of K and V, fingerprint of the layout, long rotary factors or not, positions    5 x u64
 //! each group: the pages that a row at the next position sees; of each page K and V of its layers, head after head, as far as
 //!             there are positions
 //! the state of the recurrent layers, f32
@@ -16,7 +16,7 @@ use happy_kernels::ops::KV_PAGE;
 
 use super::KvCache;
 use super::layout::{KvLayout, KvType};
-use super::pool::Data;
+use super::pool::read;
 use crate::error::KvError;
 
 /// The first eight bytes; the last is the version.
@@ -42,7 +42,7 @@ pub(super) fn fingerprint(layout: &KvLayout) -> u64 {
     groups.chain(layers).fold(0xcbf2_9ce4_8422_2325, add)
 }
 
-/// The elements of a page's first `n` positions.
+/// The values of a page's first `n` positions.
 fn filled(layout: &KvLayout, group: usize, n: usize) -> impl Iterator<Item = Range<usize>> + '_ {
     let layers = layout.layers.iter().filter(move |l| l.owns && l.group == group);
     layers.flat_map(move |l| {
@@ -72,16 +72,16 @@ impl KvCache {
 
     /// Bytes of an exported sequence of `len` positions.
     fn exported_bytes(&self, len: usize) -> usize {
-        let elements =
+        let values =
             self.parts(len).flat_map(|(group, _, n)| filled(&self.layout, group, n)).map(|r| r.len());
-        let pages = elements.fold(0, usize::saturating_add).saturating_mul(self.options.kind.bytes());
+        let pages = self.options.kind.bytes_of(values.fold(0, usize::saturating_add));
         (HEADER + 8)
             .saturating_add(pages)
             .saturating_add(self.state_len(len).saturating_mul(size_of::<f32>()))
     }
 
     fn header(&self, len: usize) -> [u64; 5] {
-        let kind = self.options.kind.bytes() as u64;
+        let kind = self.options.kind.unit_bytes() as u64;
         [MAGIC, kind, fingerprint(&self.layout), u64::from(self.long), len as u64]
     }
 
@@ -112,14 +112,7 @@ impl KvCache {
             let page = found.table(sequence).get(page).map_or(0, |page| *page as usize * found.pool.stride());
             for range in filled(&self.layout, group, n) {
                 let range = page + range.start..page + range.end;
-                match found.pool.data() {
-                    Data::F32(d) => {
-                        out.extend(d.get(range).into_iter().flatten().flat_map(|x| x.to_le_bytes()))
-                    }
-                    Data::F16(d) => {
-                        out.extend(d.get(range).into_iter().flatten().flat_map(|x| x.to_le_bytes()))
-                    }
-                }
+                found.pool.data().write(range, out);
             }
         }
         if let Some(state) = self.state_at(sequence, len) {
@@ -130,7 +123,7 @@ impl KvCache {
         Ok(())
     }
 
-    /// Replaces a sequence by an exported one, which may come from another process with the same model and element type. It continues
+    /// Replaces a sequence by an exported one, which may come from another process with the same model and type of cache. It continues
     /// with the same bits. All bytes are checked before anything changes.
     ///
     /// # Errors
@@ -156,10 +149,7 @@ impl KvCache {
                     group.table(sequence).get(entry).map_or(0, |page| *page as usize * group.pool.stride());
                 for range in filled(layout, index, (len - entry * KV_PAGE).min(KV_PAGE)) {
                     let range = page + range.start..page + range.end;
-                    match group.pool.data_mut() {
-                        Data::F32(d) => rest = read(rest, d.get_mut(range), f32::from_le_bytes),
-                        Data::F16(d) => rest = read(rest, d.get_mut(range), u16::from_le_bytes),
-                    }
+                    rest = group.pool.data_mut().read(range, rest);
                 }
             }
         }
@@ -205,21 +195,7 @@ impl KvCache {
         let values = body.get(HEADER..).unwrap_or(&[]);
         let split = values.len().saturating_sub(self.state_len(len) * size_of::<f32>());
         let (pages, state) = values.split_at_checked(split).unwrap_or((&[], &[]));
-        let finite = self.options.kind.are_finite(pages) && KvType::F32.are_finite(state);
+        let finite = self.options.kind.are_finite(0, pages) && KvType::F32.are_finite(0, state);
         if finite { Ok(len) } else { problem("it has a value that is not finite") }
     }
-}
-
-/// Reads the elements of `to`, and returns the bytes after them.
-pub(super) fn read<'a, T, const N: usize>(
-    bytes: &'a [u8],
-    to: Option<&mut [T]>,
-    get: fn([u8; N]) -> T,
-) -> &'a [u8] {
-    let to = to.unwrap_or(&mut []);
-    let (own, rest) = bytes.split_at_checked(to.len() * N).unwrap_or((&[], &[]));
-    for (to, bytes) in to.iter_mut().zip(own.as_chunks::<N>().0) {
-        *to = get(*bytes);
-    }
-    rest
 }

@@ -1,11 +1,12 @@
 //! Which layers form a group, and where a layer's keys and values are in a page.
 
-use happy_kernels::ops::KV_PAGE;
+use happy_kernels::ops::{KV_PAGE, KvBlock};
 
+use crate::error::KvError;
 use crate::reserve::{NoMemory, collected};
 use crate::spec::{AttentionSpec, LayerSpec, ModelSpec};
 
-/// The element type of keys and values.
+/// How keys and values are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KvType {
     /// 32-bit floats.
@@ -13,27 +14,83 @@ pub enum KvType {
     /// 16-bit floats, rounded to nearest even.
     #[default]
     F16,
+    /// 8-bit integers with a 16-bit scale for every 32, of rotated rows: 34 bytes for 32 values, little more than half of f16. For
+    /// models whose heads are multiples of 32 wide, without latent attention ([`check`](KvType::check)).
+    Q8_0,
 }
 
 impl KvType {
-    /// Returns the size of an element in bytes.
-    pub fn bytes(self) -> usize {
+    /// All types.
+    pub const ALL: [KvType; 3] = [KvType::F32, KvType::F16, KvType::Q8_0];
+
+    /// Returns the name in options and messages.
+    pub const fn name(self) -> &'static str {
         match self {
-            KvType::F32 => 4,
-            KvType::F16 => 2,
+            KvType::F32 => "f32",
+            KvType::F16 => "f16",
+            KvType::Q8_0 => "q8_0",
         }
     }
 
-    /// Returns whether all elements in these little-endian bytes are finite. An incomplete element at the end is ignored.
-    pub fn are_finite(self, bytes: &[u8]) -> bool {
+    /// Returns the number of values that are stored as a unit, and the bytes of the unit.
+    const fn unit(self) -> (usize, usize) {
         match self {
+            KvType::F32 => (1, 4),
+            KvType::F16 => (1, 2),
+            KvType::Q8_0 => (KvBlock::CHANNELS, KvBlock::BYTES),
+        }
+    }
+
+    /// Returns the bytes of a unit, which tell the types apart in files.
+    pub const fn unit_bytes(self) -> usize {
+        self.unit().1
+    }
+
+    /// Returns the number of units of this many values, which are whole units.
+    pub(crate) const fn units(self, values: usize) -> usize {
+        values / self.unit().0
+    }
+
+    /// Returns the bytes of this many values.
+    pub const fn bytes_of(self, values: usize) -> usize {
+        self.units(values).saturating_mul(self.unit().1)
+    }
+
+    /// Checks that a model's keys and values can be stored like this.
+    ///
+    /// # Errors
+    /// [`KvError::Quantized`] for quantized keys and values of latent attention, or of heads that are not a multiple of 32 wide.
+    pub fn check(self, spec: &ModelSpec) -> Result<(), KvError> {
+        let whole = |dim: usize| dim.is_multiple_of(self.unit().0);
+        for (layer, a) in owners(spec).filter(|_| self == KvType::Q8_0) {
+            let problem = match () {
+                () if a.latent.is_some() => "its attention is latent (MLA)",
+                () if !whole(a.head_dim_k) || !whole(a.head_dim_v) => {
+                    "its heads are not a multiple of 32 wide"
+                }
+                () => continue,
+            };
+            return Err(KvError::Quantized { architecture: spec.architecture, layer, problem });
+        }
+        Ok(())
+    }
+
+    /// Returns whether all values in these little-endian bytes are finite. The bytes are a part of stored rows, from byte `at` of
+    /// them on; only of [`KvType::Q8_0`] may they begin within a unit. An incomplete value at the end is ignored.
+    pub fn are_finite(self, at: u64, bytes: &[u8]) -> bool {
+        match self {
+            // The scale comes first, and its second byte has the exponent.
+            KvType::Q8_0 => {
+                let exponent = (KvBlock::BYTES + 1 - (at % KvBlock::BYTES as u64) as usize) % KvBlock::BYTES;
+                bytes.iter().skip(exponent).step_by(KvBlock::BYTES).all(|byte| byte & 0x7c != 0x7c)
+            }
             KvType::F32 => bytes.as_chunks::<4>().0.iter().all(|x| f32::from_le_bytes(*x).is_finite()),
             KvType::F16 => bytes.as_chunks::<2>().0.iter().all(|x| u16::from_le_bytes(*x) & 0x7c00 != 0x7c00),
         }
     }
 }
 
-/// Where a layer's memory lies, in elements; zeros for what the layer does not have.
+/// Where a layer's memory lies, in values; zeros for what the layer does not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LayerLayout {
     /// Whether the layer stores keys and values of its own.
@@ -56,7 +113,7 @@ pub(crate) struct LayerLayout {
 pub(crate) struct GroupLayout {
     /// A position sees itself and `window - 1` before it; `None`: all before it.
     pub(crate) window: Option<u32>,
-    /// Elements of a page.
+    /// Values of a page: a multiple of [`KV_PAGE`], so whole units of every type.
     pub(crate) page_elements: usize,
 }
 

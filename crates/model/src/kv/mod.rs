@@ -4,6 +4,7 @@
 //! group:     the layers that see the same positions (all of them, or a window); each group has a pool of pages, and a page
 //!            table for each sequence. A layer without attention, or that reads another layer's keys and values, owns nothing
 //! page:      K and V of the group's layers, for KV_PAGE consecutive positions of one sequence
+//!            in f32, f16 or blocks of int8 (a Q8_0 cache);
 //!            layer l at k_offset(l):  K [kv head][KV_PAGE][head_dim_k],  at v_offset(l):  V [kv head][KV_PAGE][head_dim_v]
 //! table:     table[sequence][i] is the page of the positions from i * KV_PAGE on. Pages count their owners, and forks share
 //!            them. A page is released when no window sees its positions any longer, even after a rollback
@@ -61,8 +62,9 @@ impl KvCache {
     /// Makes a cache for models with this specification.
     ///
     /// # Errors
-    /// If memory cannot be reserved.
+    /// If memory cannot be reserved, or the model's keys and values can't be stored in this way ([`KvType::check`]).
     pub fn new(spec: &ModelSpec, options: KvOptions) -> Result<Self, KvError> {
+        options.kind.check(spec)?;
         let mut cache = Self::build(spec, options, &mut Reserved("kv cache"))?;
         cache.lens.resize(options.n_sequences, 0);
         cache.states.start();

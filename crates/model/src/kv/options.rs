@@ -8,7 +8,7 @@ use crate::spec::ModelSpec;
 /// The sizes of a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KvOptions {
-    /// The element type of keys and values.
+    /// How keys and values are stored.
     pub kind: KvType,
     /// The number of pages of [`KV_PAGE`] positions in the pool that all sequences share. A group of layers with a window has
     /// only as many as it can use at once, if that is fewer.
@@ -73,9 +73,7 @@ impl KvOptions {
         let state_elements = state_elements(spec);
         let windows = || groups(spec).filter_map(|group| Some((group.window?, group.page_elements)));
         let window_bytes = windows()
-            .map(|(window, page)| {
-                page.saturating_mul(self.kind.bytes()).saturating_mul(self.window_pages(window))
-            })
+            .map(|(window, page)| self.kind.bytes_of(page).saturating_mul(self.window_pages(window)))
             .fold(0, usize::saturating_add);
         let bytes = state_elements.saturating_mul(size_of::<f32>()).saturating_add(window_bytes);
         let pages = windows().map(|(window, _)| self.window_pages(window));

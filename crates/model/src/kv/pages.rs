@@ -1,11 +1,11 @@
 //! What a forward pass sees of the cache: page tables, which it reads, and the contents of pages and states, which it writes.
 
-use happy_kernels::ops::AttnRow;
 use happy_kernels::ops::attention::{KV_PAGE, KvData, KvLayer};
+use happy_kernels::ops::{AttnRow, Ops};
 
 use super::group::Group;
 use super::layout::KvLayout;
-use super::pool::Data;
+use super::pool::{Data, blocks};
 use super::states::{StateRun, States};
 
 /// The contents of all pages and states.
@@ -24,6 +24,7 @@ impl Pages<'_> {
             data: match group.pool.data() {
                 Data::F32(d) => KvData::F32(d),
                 Data::F16(d) => KvData::F16(d),
+                Data::Q8_0(d) => KvData::Q8_0(d),
             },
             tables: &group.tables,
             page_stride: group.pool.stride(),
@@ -36,15 +37,8 @@ impl Pages<'_> {
     }
 
     /// Stores the keys and values of one row, each `[kv head][head_dim]`. The row's page has been taken already. `v` is empty if the
-    /// keys are the values.
-    pub(crate) fn store(
-        &mut self,
-        layer: usize,
-        row: &AttnRow,
-        k: &[f32],
-        v: &[f32],
-        to_f16: fn(&[f32], &mut [u16]),
-    ) {
+    /// keys are the values. A quantized cache leaves the rows rotated.
+    pub(crate) fn store(&mut self, layer: usize, row: &AttnRow, k: &mut [f32], v: &mut [f32], ops: &Ops) {
         let l = self.layout.layers[layer];
         let Some(group) = self.groups.get_mut(l.group) else { return };
         let position = row.position as usize;
@@ -52,11 +46,12 @@ impl Pages<'_> {
         let Some(page) = page else { return };
         let (base, slot) = (*page as usize * group.pool.stride(), position % KV_PAGE);
         for (values, offset, dim) in [(k, l.k_offset, l.head_dim_k), (v, l.v_offset, l.head_dim_v)] {
-            for (head, values) in values.chunks_exact(dim).enumerate() {
+            for (head, values) in values.chunks_exact_mut(dim).enumerate() {
                 let at = base + offset + (head * KV_PAGE + slot) * dim;
                 match group.pool.data_mut() {
                     Data::F32(d) => d[at..at + dim].copy_from_slice(values),
-                    Data::F16(d) => to_f16(values, &mut d[at..at + dim]),
+                    Data::F16(d) => (ops.to_f16)(values, &mut d[at..at + dim]),
+                    Data::Q8_0(d) => (ops.to_q8)(values, &mut d[blocks(at..at + dim)]),
                 }
             }
         }

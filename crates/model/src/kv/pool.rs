@@ -1,13 +1,72 @@
 //! A pool of units of equal size, each of which may have several owners: the pages of a group of layers, or recurrent states.
 
+use std::ops::Range;
+
+use happy_kernels::ops::KvBlock;
+
 use super::layout::KvType;
 use crate::buffers::Buffers;
 use crate::error::KvError;
 
-/// The elements of all units. It grows, within its reservation, when a unit is used for the first time.
+/// The values of all units. It grows, within its reservation, when a unit is used for the first time.
 pub(super) enum Data {
     F32(Vec<f32>),
     F16(Vec<u16>),
+    Q8_0(Vec<KvBlock>),
+}
+
+impl Data {
+    /// Appends the values of `range` to `out`, little-endian. The caller has reserved the bytes.
+    pub(super) fn write(&self, range: Range<usize>, out: &mut Vec<u8>) {
+        match self {
+            Data::F32(d) => write(d.get(range), f32::to_le_bytes, out),
+            Data::F16(d) => write(d.get(range), u16::to_le_bytes, out),
+            Data::Q8_0(d) => write(d.get(blocks(range)), KvBlock::to_le_bytes, out),
+        }
+    }
+
+    /// Reads the values of `range`, and returns the bytes after them.
+    pub(super) fn read<'a>(&mut self, range: Range<usize>, bytes: &'a [u8]) -> &'a [u8] {
+        match self {
+            Data::F32(d) => read(bytes, d.get_mut(range), f32::from_le_bytes),
+            Data::F16(d) => read(bytes, d.get_mut(range), u16::from_le_bytes),
+            Data::Q8_0(d) => read(bytes, d.get_mut(blocks(range)), KvBlock::from_le_bytes),
+        }
+    }
+}
+
+/// The blocks of the values of `range`, which are whole blocks.
+pub(super) fn blocks(range: Range<usize>) -> Range<usize> {
+    KvType::Q8_0.units(range.start)..KvType::Q8_0.units(range.end)
+}
+
+/// Appends values to `out`, in which the caller has reserved the bytes.
+pub(super) fn write<T: Copy, const N: usize>(
+    values: Option<&[T]>,
+    bytes_of: fn(T) -> [u8; N],
+    out: &mut Vec<u8>,
+) {
+    let values = values.unwrap_or(&[]);
+    let start = out.len();
+    out.resize(start + values.len() * N, 0);
+    let to = out.get_mut(start..).unwrap_or(&mut []);
+    for (to, x) in to.as_chunks_mut::<N>().0.iter_mut().zip(values) {
+        *to = bytes_of(*x);
+    }
+}
+
+/// Reads the values of `to`, and returns the bytes after them.
+pub(super) fn read<'a, T, const N: usize>(
+    bytes: &'a [u8],
+    to: Option<&mut [T]>,
+    get: fn([u8; N]) -> T,
+) -> &'a [u8] {
+    let to = to.unwrap_or(&mut []);
+    let (own, rest) = bytes.split_at_checked(to.len() * N).unwrap_or((&[], &[]));
+    for (to, bytes) in to.iter_mut().zip(own.as_chunks::<N>().0) {
+        *to = get(*bytes);
+    }
+    rest
 }
 
 /// Units with counted owners. A unit with several owners is never written to, and one without owners is free.
@@ -15,7 +74,8 @@ pub(super) enum Data {
 /// The memory is reserved once, and that can fail with an error. It becomes resident one unit at a time; units that were used before
 /// and are free again are used first.
 pub(super) struct Pool {
-    /// Elements of a unit.
+    kind: KvType,
+    /// Values of a unit.
     stride: usize,
     /// Number of units.
     n: usize,
@@ -27,27 +87,29 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// Reserves `n` units of `stride` elements.
+    /// Reserves `n` units of `stride` values.
     pub(super) fn build(
         memory: &mut impl Buffers,
         kind: KvType,
         stride: usize,
         n: usize,
     ) -> Result<Self, KvError> {
-        let elements = stride.saturating_mul(n);
+        let elements = kind.units(stride).saturating_mul(n);
         Ok(Pool {
+            kind,
             stride,
             n,
             data: match kind {
                 KvType::F32 => Data::F32(memory.list(elements)?),
                 KvType::F16 => Data::F16(memory.list(elements)?),
+                KvType::Q8_0 => Data::Q8_0(memory.list(elements)?),
             },
             counts: memory.list(n)?,
             free: memory.list(n)?,
         })
     }
 
-    /// Elements of a unit.
+    /// Values of a unit.
     pub(super) fn stride(&self) -> usize {
         self.stride
     }
@@ -69,19 +131,15 @@ impl Pool {
 
     /// Returns how many bytes a unit takes.
     pub(super) fn unit_bytes(&self) -> usize {
-        self.stride
-            * match self.data {
-                Data::F32(_) => size_of::<f32>(),
-                Data::F16(_) => size_of::<u16>(),
-            }
+        self.kind.bytes_of(self.stride)
     }
 
-    /// Returns all elements.
+    /// Returns all values.
     pub(super) fn data(&self) -> &Data {
         &self.data
     }
 
-    /// Returns all elements, to write to.
+    /// Returns all values, to write to.
     pub(super) fn data_mut(&mut self) -> &mut Data {
         &mut self.data
     }
@@ -98,10 +156,11 @@ impl Pool {
         let unit = u32::try_from(self.counts.len()).ok()?;
         // this is within the reservation, so it doesn't allocate
         self.counts.push(1);
-        let elements = self.counts.len() * self.stride;
+        let elements = self.counts.len() * self.kind.units(self.stride);
         match &mut self.data {
             Data::F32(d) => d.resize(elements, 0.0),
             Data::F16(d) => d.resize(elements, 0),
+            Data::Q8_0(d) => d.resize(elements, KvBlock::default()),
         }
         Some(unit)
     }
@@ -127,13 +186,14 @@ impl Pool {
         self.counts.get(unit as usize).map_or(0, |count| *count as usize)
     }
 
-    /// Copies the elements of one unit to another.
+    /// Copies the values of one unit to another.
     pub(super) fn copy(&mut self, from: u32, to: u32) {
-        let n = self.stride;
+        let n = self.kind.units(self.stride);
         let (from, to) = (from as usize * n, to as usize * n);
         match &mut self.data {
             Data::F32(d) => d.copy_within(from..from + n, to),
             Data::F16(d) => d.copy_within(from..from + n, to),
+            Data::Q8_0(d) => d.copy_within(from..from + n, to),
         }
     }
 }

@@ -16,14 +16,14 @@ use happy_kernels::ops::KV_PAGE;
 use super::KvCache;
 use super::export::fingerprint;
 use super::layout::{KvLayout, KvType};
-use super::pool::Data;
+use super::pool::{read, write};
 use crate::error::KvError;
 use crate::reserve::collected;
 
 /// What two caches must have in common, so that one can go on with what the other computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KvShape {
-    /// The element type of keys and values.
+    /// How keys and values are stored.
     pub kind: KvType,
     /// A number that differs between layouts with other layers, heads, windows or states.
     pub layout: u64,
@@ -31,7 +31,7 @@ pub struct KvShape {
     pub long: bool,
 }
 
-/// Returns where the parts of a row are: ranges of elements in the row's page.
+/// Returns where the parts of a row are: ranges of values in the row's page.
 fn parts(layout: &KvLayout, group: usize, slot: usize) -> impl Iterator<Item = Range<usize>> + '_ {
     let layers = layout.layers.iter().filter(move |l| l.owns && l.group == group);
     layers.flat_map(move |l| {
@@ -59,7 +59,7 @@ impl KvCache {
 
     /// Returns how many bytes a row has: the keys and values of one position in all layers of a group. For an unknown group, it is 0.
     pub fn row_bytes(&self, group: usize) -> usize {
-        parts(&self.layout, group, 0).map(|part| part.len()).sum::<usize>() * self.options.kind.bytes()
+        self.options.kind.bytes_of(parts(&self.layout, group, 0).map(|part| part.len()).sum())
     }
 
     /// Returns how many bytes the state of a sequence with at least one position has. For a model without recurrent layers, it is 0.
@@ -99,10 +99,7 @@ impl KvCache {
             let base = *page as usize * found.pool.stride();
             for part in parts(&self.layout, group, position % KV_PAGE) {
                 let part = base + part.start..base + part.end;
-                match found.pool.data() {
-                    Data::F32(d) => write(d.get(part), f32::to_le_bytes, out),
-                    Data::F16(d) => write(d.get(part), u16::to_le_bytes, out),
-                }
+                found.pool.data().write(part, out);
             }
         }
         Ok(())
@@ -194,10 +191,7 @@ impl KvRestore<'_> {
             let base = page as usize * group_of.pool.stride();
             for part in parts(layout, group, position % KV_PAGE) {
                 let part = base + part.start..base + part.end;
-                rest = match group_of.pool.data_mut() {
-                    Data::F32(d) => super::export::read(rest, d.get_mut(part), f32::from_le_bytes),
-                    Data::F16(d) => super::export::read(rest, d.get_mut(part), u16::from_le_bytes),
-                };
+                rest = group_of.pool.data_mut().read(part, rest);
             }
         }
         *next = end;
@@ -215,7 +209,7 @@ impl KvRestore<'_> {
         if to.is_none() || !bytes.len().is_multiple_of(size_of::<f32>()) {
             return Err(KvError::Import { problem: "its state does not fit the model" });
         }
-        super::export::read(bytes, to, f32::from_le_bytes);
+        read(bytes, to, f32::from_le_bytes);
         self.state_bytes += bytes.len();
         Ok(())
     }
@@ -247,16 +241,5 @@ impl Drop for KvRestore<'_> {
         if let Some(state) = self.state.take() {
             self.kv.states.pool.release(state);
         }
-    }
-}
-
-fn write<T: Copy, const N: usize>(values: Option<&[T]>, bytes_of: fn(T) -> [u8; N], out: &mut Vec<u8>) {
-    let values = values.unwrap_or(&[]);
-    let start = out.len();
-    // this is within the caller's reservation
-    out.resize(start + values.len() * N, 0);
-    let to = out.get_mut(start..).unwrap_or(&mut []);
-    for (to, x) in to.as_chunks_mut::<N>().0.iter_mut().zip(values) {
-        *to = bytes_of(*x);
     }
 }

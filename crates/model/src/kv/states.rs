@@ -204,7 +204,7 @@ impl States {
         let first = state as usize * self.pool.stride();
         match self.pool.data() {
             Data::F32(values) => values.get(first..first + self.pool.stride()).unwrap_or(&[]),
-            Data::F16(_) => &[],
+            Data::F16(_) | Data::Q8_0(_) => &[],
         }
     }
 
@@ -214,7 +214,7 @@ impl States {
         let first = state as usize * stride;
         match self.pool.data_mut() {
             Data::F32(values) => values.get_mut(first..first + stride).unwrap_or(&mut []),
-            Data::F16(_) => &mut [],
+            Data::F16(_) | Data::Q8_0(_) => &mut [],
         }
     }
 }

@@ -2,6 +2,7 @@
 //! numbers that depend on the tokens, and each row checks those of every position that it sees.
 
 use happy_gguf::{GgmlType, GgufFile, GgufWriter, Limits};
+use happy_kernels::Kernels;
 use happy_kernels::ops::attention::KvData;
 use happy_kernels::ops::{AttnRow, KV_PAGE};
 
@@ -134,7 +135,8 @@ impl Played {
         let stored = of(a.kv_from.unwrap_or(layer));
         for row in rows.iter().filter(|_| a.kv_from.is_none()) {
             let x = stored[row.sequence as usize][row.position as usize];
-            pages.store(layer, row, &vec![x; a.k_dim()], &vec![-x; a.stored_v_dim()], |_, _| ());
+            let (mut k, mut v) = (vec![x; a.k_dim()], vec![-x; a.stored_v_dim()]);
+            pages.store(layer, row, &mut k, &mut v, &Kernels::scalar().ops);
         }
         let kv = pages.layer(layer);
         let KvData::F32(data) = kv.data else { panic!("elements of another type") };

@@ -27,7 +27,7 @@ pub(super) fn setters(group: &Group) -> Result<String> {
                 ("String... values", format!("Text.texts(\"{name}\", values)"))
             }
             "Pooling" => ("Pooling value", "value.name().toLowerCase(Locale.ROOT)".into()),
-            "KvType" => ("KvType value", "value == KvType.F32 ? \"f32\" : \"f16\"".into()),
+            "KvType" => ("KvType value", "value.name().toLowerCase(Locale.ROOT)".into()),
             "Sampler" => ("HappySamplerOptions value", "value.json()".into()),
             "Biases" => ("int token, float value", "biases".into()),
             other => return Err(format!("option {key}: kind `{other}` has no form in Java: add it here")),

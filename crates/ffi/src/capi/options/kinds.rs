@@ -236,18 +236,21 @@ numbers! {
     /// Element type of the KV cache.
     KvType(i32): happy_model::KvType,
         to_c |kv| match kv {
+            happy_model::KvType::F16 => types::KvType::F16 as i32,
             happy_model::KvType::F32 => types::KvType::F32 as i32,
-            _ => types::KvType::F16 as i32,
+            happy_model::KvType::Q8_0 => types::KvType::Q8_0 as i32,
         },
         read |name, c, to| match c {
             kv if kv == types::KvType::F16 as i32 => set(to, happy_model::KvType::F16),
             kv if kv == types::KvType::F32 as i32 => set(to, happy_model::KvType::F32),
-            other => wrong(name, other, "0 (f16) or 1 (f32)"),
+            kv if kv == types::KvType::Q8_0 as i32 => set(to, happy_model::KvType::Q8_0),
+            other => wrong(name, other, "0 (f16), 1 (f32) or 2 (q8_0)"),
         },
         json |key| match key.text()? {
             "f16" => Ok(types::KvType::F16 as i32),
             "f32" => Ok(types::KvType::F32 as i32),
-            _ => key.wrong("f16 or f32"),
+            "q8_0" => Ok(types::KvType::Q8_0 as i32),
+            _ => key.wrong("f16, f32 or q8_0"),
         };
 }
 

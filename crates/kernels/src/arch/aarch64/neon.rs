@@ -288,6 +288,26 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn dot4(self, acc: Self::I, keys: Self::V, word: u32) -> Self::I {
+        // SAFETY: the token proves NEON.
+        unsafe {
+            let word = vreinterpretq_s8_u32(vdupq_n_u32(word));
+            let quarter = |acc, keys| {
+                let keys = vreinterpretq_s8_f32(keys);
+                let low = vmull_s8(vget_low_s8(keys), vget_low_s8(word));
+                // Sums of neighbors, at most 2 * 128 * 127, fit an i16.
+                vpadalq_s16(acc, vpaddq_s16(low, vmull_high_s8(keys, word)))
+            };
+            [
+                quarter(acc[0], keys[0]),
+                quarter(acc[1], keys[1]),
+                quarter(acc[2], keys[2]),
+                quarter(acc[3], keys[3]),
+            ]
+        }
+    }
+
+    #[inline(always)]
     fn store_i8(self, v: Self::I, y: &mut [i8; 16]) {
         // SAFETY: `y` holds 16 bytes.
         unsafe {

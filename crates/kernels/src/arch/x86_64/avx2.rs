@@ -288,6 +288,21 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn dot4(self, acc: Self::I, keys: Self::V, word: u32) -> Self::I {
+        // SAFETY: the token proves the features.
+        unsafe {
+            let (word, ones) = (_mm256_set1_epi32(word as i32), _mm256_set1_epi16(1));
+            let half = |acc, keys| {
+                let keys = _mm256_castps_si256(keys);
+                // |key| times the value with the key's sign. Two products are at most 2 * 128 * 127, so nothing saturates.
+                let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(keys), _mm256_sign_epi8(word, keys));
+                _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, ones))
+            };
+            [half(acc[0], keys[0]), half(acc[1], keys[1])]
+        }
+    }
+
+    #[inline(always)]
     fn splat_i(self, x: i32) -> Self::I {
         // SAFETY: the token proves the features.
         unsafe { [_mm256_set1_epi32(x); 2] }

@@ -121,6 +121,8 @@ impl Simd for Avx512 {
 
     const QUERIES: usize = 8;
     const FLOAT_TILE: (usize, usize) = (4, 6);
+    /// `VPDPBUSD` takes one unsigned operand.
+    const KEY_BIAS: u32 = 0x8080_8080;
 
     #[inline(always)]
     fn token() -> Self {
@@ -246,6 +248,12 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn transpose(self, rows: &[[f32; 16]; 16], out: &mut [f32], stride: usize) {
         self.0.transpose(rows, out, stride);
+    }
+
+    #[inline(always)]
+    fn dot4(self, acc: Self::I, keys: Self::V, word: u32) -> Self::I {
+        // SAFETY: the token proves the features.
+        unsafe { _mm512_dpbusd_epi32(acc, _mm512_castps_si512(keys), _mm512_set1_epi32(word as i32)) }
     }
 
     #[inline(always)]

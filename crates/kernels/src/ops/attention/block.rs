@@ -1,7 +1,8 @@
 //! One task of attention: some heads of some rows over some chunks.
 
 use super::state::{Work, finish, join, padded, record_len};
-use super::{AttnRow, AttnSpec, CHUNK, KvData, KvLayer, TILE, Visible, scores, values};
+use super::stored::{FEW, Stored};
+use super::{AttnRow, AttnSpec, CHUNK, KvData, KvLayer, TILE, Visible, quantized, scores};
 use crate::Ctx;
 use crate::mat::Mat;
 use crate::pool::Columns;
@@ -42,58 +43,12 @@ pub(crate) enum Target<'t, 'c> {
     Partial(&'t mut [f32]),
 }
 
-/// An element of the cache.
-pub(super) trait Element: Copy {
-    fn load<S: Simd>(s: S, x: &[Self; 16]) -> S::V;
-    /// Loads up to 16 elements; the other lanes are zeros.
-    fn load_part<S: Simd>(s: S, x: &[Self]) -> S::V;
-    /// Returns the elements, if they are f32 already.
-    fn as_f32(x: &[Self]) -> Option<&[f32]>;
-}
-
-impl Element for f32 {
-    #[inline(always)]
-    fn load<S: Simd>(s: S, x: &[f32; 16]) -> S::V {
-        s.load(x)
-    }
-
-    #[inline(always)]
-    fn load_part<S: Simd>(s: S, x: &[f32]) -> S::V {
-        s.load_part(x)
-    }
-
-    #[inline(always)]
-    fn as_f32(x: &[f32]) -> Option<&[f32]> {
-        Some(x)
-    }
-}
-
-impl Element for u16 {
-    #[inline(always)]
-    fn load<S: Simd>(s: S, x: &[u16; 16]) -> S::V {
-        s.load_f16(x)
-    }
-
-    #[inline(always)]
-    fn load_part<S: Simd>(s: S, x: &[u16]) -> S::V {
-        let mut lanes = [0; 16];
-        for (lane, x) in lanes.iter_mut().zip(x) {
-            *lane = *x;
-        }
-        s.load_f16(&lanes)
-    }
-
-    #[inline(always)]
-    fn as_f32(_: &[u16]) -> Option<&[f32]> {
-        None
-    }
-}
-
 #[inline(always)]
 fn attend_body<S: Simd>(s: S, task: &Task<'_>, work: &mut Work, target: Target<'_, '_>) {
     match task.kv.data {
         KvData::F32(data) => attend_in(s, task, data, work, target),
         KvData::F16(data) => attend_in(s, task, data, work, target),
+        KvData::Q8_0(data) => attend_in(s, task, data, work, target),
     }
 }
 
@@ -111,22 +66,14 @@ fn tiles(task: &Task<'_>, chunk: usize) -> Range<usize> {
 }
 
 #[inline(always)]
-fn attend_in<S: Simd, T: Element>(
-    s: S,
-    task: &Task<'_>,
-    data: &[T],
-    work: &mut Work,
-    target: Target<'_, '_>,
-) {
+fn attend_in<S: Simd, T: Stored>(s: S, task: &Task<'_>, data: &[T], work: &mut Work, target: Target<'_, '_>) {
     let n = task.queries();
     let (dk, dv) = (task.kv.head_dim_k, task.kv.head_dim_v);
     let width = padded(dv);
     for i in 0..n {
         let head = task.first_head + i % task.n_heads;
         let q = &task.q.row(task.first_row + i / task.n_heads)[head * dk..(head + 1) * dk];
-        let padded_q = &mut work.q[i * padded(dk)..(i + 1) * padded(dk)];
-        padded_q[..dk].copy_from_slice(q);
-        padded_q[dk..].fill(0.0);
+        T::query(s, q, &mut work.q[i * padded(dk)..(i + 1) * padded(dk)], &mut work.keys);
     }
     work.total.reset(n);
     let mut first = true;
@@ -165,6 +112,9 @@ fn attend_in<S: Simd, T: Element>(
                 let sink = task.spec.sinks.map(|sinks| sinks[task.first_head + head]);
                 let out = &mut columns.row_mut(i / task.n_heads)[head * dv..(head + 1) * dv];
                 finish(s, total.max[i], total.sum[i], values(i), sink, out);
+                if T::ROTATED {
+                    quantized::rotate(out);
+                }
             }
         }
         Target::Partial(records) => {
@@ -176,7 +126,7 @@ fn attend_in<S: Simd, T: Element>(
     }
 }
 
-/// Rows to prefetch while something else is read: `len` elements for each position of a tile.
+/// Rows to prefetch while something else is read: `len` units for each position of a tile.
 #[derive(Clone, Copy)]
 pub(super) struct Ahead<'a, T> {
     rows: &'a [T],
@@ -201,24 +151,25 @@ impl<T: Copy> Ahead<'_, T> {
     }
 }
 
-/// Up to this many queries read the keys where they lie. More queries share a transposed copy of the tile.
-const FEW: usize = 8;
-
 /// Adds the tile's positions to the chunk's softmax.
 #[inline(always)]
-fn attend_tile<S: Simd, T: Element>(s: S, task: &Task<'_>, data: &[T], tile: usize, work: &mut Work) {
+fn attend_tile<S: Simd, T: Stored>(s: S, task: &Task<'_>, data: &[T], tile: usize, work: &mut Work) {
     let (n, base) = (task.queries(), tile * TILE);
-    let (dk, dv) = (task.kv.head_dim_k, task.kv.head_dim_v);
-    let page = task.kv.tables[task.rows[0].sequence as usize][tile] as usize * task.kv.page_stride;
-    let keys = &data[page + task.kv.k_offset + task.kv_head * TILE * dk..][..TILE * dk];
-    let tile_values = &data[page + task.kv.v_offset + task.kv_head * TILE * dv..][..TILE * dv];
+    let units = |channels: usize| channels / T::CHANNELS;
+    let (dk, dv) = (units(task.kv.head_dim_k), units(task.kv.head_dim_v));
+    let at = |page: u32, offset: usize, head_dim: usize| {
+        units(page as usize * task.kv.page_stride + offset) + task.kv_head * TILE * head_dim
+    };
+    let table = &task.kv.tables[task.rows[0].sequence as usize];
+    let keys = &data[at(table[tile], task.kv.k_offset, dk)..][..TILE * dk];
+    let tile_values = &data[at(table[tile], task.kv.v_offset, dv)..][..TILE * dv];
     // A few queries are done with a tile before the next one has arrived, so what is read next is prefetched row by
     // row.
     let (mut after_keys, mut after_values) = (Ahead::default(), Ahead::default());
     if n <= FEW {
         after_keys = Ahead { rows: tile_values, len: dv };
-        if let Some(page) = task.kv.tables[task.rows[0].sequence as usize].get(tile + 1) {
-            let first = *page as usize * task.kv.page_stride + task.kv.k_offset + task.kv_head * TILE * dk;
+        if let Some(page) = table.get(tile + 1) {
+            let first = at(*page, task.kv.k_offset, dk);
             after_values = Ahead { rows: data.get(first..first + TILE * dk).unwrap_or(&[]), len: dk };
         }
     }
@@ -237,16 +188,11 @@ fn attend_tile<S: Simd, T: Element>(s: S, task: &Task<'_>, data: &[T], tile: usi
     }
     let visible = &visible[..n];
 
-    let q = q.as_chunks::<16>().0;
-    let scores = scores.as_chunks_mut::<TILE>().0;
-    if n <= FEW {
-        scores::direct(s, &q[..n * padded(dk) / 16], keys, dk, low..high, &mut scores[..n], after_keys);
-    } else {
-        scores::transpose(s, keys, dk, low..high, transposed);
-        scores::shared(s, &q[..n * padded(dk) / 16], transposed, low..high, &mut scores[..n]);
-    }
-    let width = padded(dv);
-    for (i, (p, &(l, h))) in scores[..n].iter_mut().zip(visible).enumerate() {
+    let q = &q.as_chunks::<16>().0[..n * padded(task.kv.head_dim_k) / 16];
+    let scores = &mut scores.as_chunks_mut::<TILE>().0[..n];
+    T::scores(s, q, keys, dk, low..high, transposed, scores, after_keys);
+    let width = padded(task.kv.head_dim_v);
+    for (i, (p, &(l, h))) in scores.iter_mut().zip(visible).enumerate() {
         if l < h {
             let row = &mut chunk.values[i * width..(i + 1) * width];
             let bias = task.spec.bias.map(|bias| {
@@ -256,19 +202,6 @@ fn attend_tile<S: Simd, T: Element>(s: S, task: &Task<'_>, data: &[T], tile: usi
             scores::softmax(s, task.spec, bias, p, l..h, &mut chunk.max[i], &mut chunk.sum[i], row);
         }
     }
-    match T::as_f32(tile_values) {
-        None if n > FEW => {
-            values::widen(s, tile_values, dv, low..high, widened);
-            values::add(
-                s,
-                &scores[..n],
-                visible,
-                &widened[..TILE * dv],
-                dv,
-                &mut chunk.values,
-                Ahead::default(),
-            );
-        }
-        _ => values::add(s, &scores[..n], visible, tile_values, dv, &mut chunk.values, after_values),
-    }
+    let sums = &mut chunk.values;
+    T::add(s, scores, visible, tile_values, dv, low..high, widened, sums, after_values);
 }

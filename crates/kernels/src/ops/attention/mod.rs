@@ -17,12 +17,16 @@
 
 mod block;
 mod position;
+mod quantized;
 mod scores;
 mod state;
+mod stored;
 mod values;
 
 pub(crate) use block::{Target, Task, attend};
 pub use position::{PositionBias, Window};
+pub use quantized::KvBlock;
+pub(crate) use quantized::store as to_q8;
 pub(crate) use state::{Merge, Work, merge};
 
 use crate::Ctx;
@@ -47,26 +51,29 @@ const MAX_ROWS: usize = 32;
 /// A batch of at most this many rows may be split by chunks.
 const SPLIT_ROWS: usize = 4;
 
-/// The cache's elements: the pages of all layers and sequences.
+/// The cache's contents: the pages of all layers and sequences.
 #[derive(Clone, Copy, Debug)]
 pub enum KvData<'a> {
     /// Stored as f32.
     F32(&'a [f32]),
     /// Stored as the bits of f16.
     F16(&'a [u16]),
+    /// Stored in blocks of 32 channels, by [`Ops::to_q8`](crate::ops::Ops::to_q8).
+    Q8_0(&'a [KvBlock]),
 }
 
 /// One layer's part of the cache.
 ///
 /// In a page the keys of the layer are `[kv_head][KV_PAGE][head_dim_k]` from `k_offset`, the values
-/// `[kv_head][KV_PAGE][head_dim_v]` from `v_offset`.
+/// `[kv_head][KV_PAGE][head_dim_v]` from `v_offset`. All sizes count channels: with [`KvData::Q8_0`] they are multiples
+/// of [`KvBlock::CHANNELS`].
 #[derive(Clone, Copy, Debug)]
 pub struct KvLayer<'a> {
     /// All pages.
     pub data: KvData<'a>,
     /// The pages of each sequence: `tables[s][i]` holds the positions of sequence `s` from `i * KV_PAGE`.
     pub tables: &'a [Vec<u32>],
-    /// Elements of a page, over all layers.
+    /// Channels of a page, over all layers.
     pub page_stride: usize,
     /// Where the layer's keys start in a page.
     pub k_offset: usize,
@@ -258,6 +265,9 @@ pub fn attention(
         "heads share key-value heads evenly"
     );
     assert!(spec.sinks.is_none_or(|s| s.len() == spec.n_heads), "a sink for every head");
+    let blocks = matches!(kv.data, KvData::Q8_0(_));
+    let whole = |channels: &usize| channels.is_multiple_of(KvBlock::CHANNELS);
+    assert!(!blocks || [dk, dv, kv.page_stride, kv.k_offset, kv.v_offset].iter().all(whole), "whole blocks");
     if rows.is_empty() || spec.n_heads == 0 {
         return;
     }
@@ -352,6 +362,7 @@ fn attention_by_chunks(
                 stride: piece,
                 head_dim_v: kv.head_dim_v,
                 sink: spec.sinks.map(|s| s[head]),
+                rotated: matches!(kv.data, KvData::Q8_0(_)),
                 out,
             };
             (cx.kernels.ops.merge)(merge, &mut partials[first..]);

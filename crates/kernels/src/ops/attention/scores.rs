@@ -5,8 +5,9 @@
 //! [`shared`] has 16 positions in a register, computes one lane after the other, and adds them in the order of the
 //! tree.
 
-use super::block::{Ahead, Element};
+use super::block::Ahead;
 use super::position::TileBias;
+use super::stored::Element;
 use super::{AttnSpec, TILE};
 use crate::ops::{elementwise, math};
 use crate::simd::Simd;

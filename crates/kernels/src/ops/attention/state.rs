@@ -48,9 +48,9 @@ impl States {
 /// Scratch of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct Work {
-    /// `[query][padded(head_dim_k)]`
+    /// `[query][padded(head_dim_k)]`, as the cache's kind wants it
     pub(super) q: Vec<f32>,
-    /// `[padded(head_dim_k)][TILE]`: a tile's keys, transposed.
+    /// `[padded(head_dim_k)][TILE]`: a tile's keys, transposed. Before the first tile, spare room for a query.
     pub(super) keys: Vec<f32>,
     /// `[TILE][head_dim_v]`: a tile's values as f32.
     pub(super) values: Vec<f32>,
@@ -176,6 +176,8 @@ pub(crate) struct Merge<'a> {
     pub(super) head_dim_v: usize,
     /// The head's sink.
     pub(super) sink: Option<f32>,
+    /// Whether values are stored rotated.
+    pub(super) rotated: bool,
     /// Where the result goes.
     pub(super) out: &'a mut [f32],
 }
@@ -191,6 +193,9 @@ fn merge_body<S: Simd>(s: S, merge: Merge<'_>, partials: &mut [f32]) {
         join(s, (&mut max, &mut sum, values), (record[width], record[width + 1], &record[..width]));
     }
     finish(s, max, sum, values, merge.sink, merge.out);
+    if merge.rotated {
+        super::quantized::rotate(merge.out);
+    }
 }
 
 entry!(pub(crate) fn merge(merge: Merge<'_>, partials: &mut [f32]) = merge_body);

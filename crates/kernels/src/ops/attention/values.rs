@@ -1,8 +1,9 @@
 //! Weighted sums of values: one fused multiply-add per channel for each visible position, in ascending order.
 
 use super::TILE;
-use super::block::{Ahead, Element};
+use super::block::Ahead;
 use super::state::padded;
+use super::stored::Element;
 use crate::simd::Simd;
 use core::ops::Range;
 
