@@ -72,7 +72,7 @@ const COMMANDS: &[Command] = &[
         "Run the tests of all crates, the corpora and the bit checks on a phone, over adb",
     ),
     command("device-run", DEVICE, "Run one program on a phone: a runner for cargo"),
-    command("dist", ANDROID, "Build libhappy.so and happy for Android and pack them"),
+    command("dist", ANDROID, "Build libhappy and happy, for Android or for this machine, and pack them"),
     command("apk", ANDROID, "Make an app with libhappy.so in it, with Debian's tools, and check it"),
     command(
         "elf-check",

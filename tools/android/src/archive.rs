@@ -11,6 +11,8 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 pub(crate) enum Packing {
     /// Deflated.
     Small,
+    /// Deflated, and executable for everybody after unpacking.
+    Program,
     /// Uncompressed, with its first byte at a multiple of this many bytes in the archive, so that Android can map it
     /// without unpacking.
     Mapped(u16),
@@ -33,11 +35,12 @@ impl Archive {
     pub(crate) fn write(&self) -> Result<Vec<u8>> {
         let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
         for (name, (bytes, packing)) in &self.0 {
+            let mode = if matches!(packing, Packing::Program) { 0o755 } else { 0o644 };
             // The earliest time that the format can express: 1980-01-01 00:00:00.
             let options =
-                SimpleFileOptions::default().last_modified_time(DateTime::default()).unix_permissions(0o644);
+                SimpleFileOptions::default().last_modified_time(DateTime::default()).unix_permissions(mode);
             let options = match packing {
-                Packing::Small => options.compression_method(CompressionMethod::Deflated),
+                Packing::Small | Packing::Program => options.compression_method(CompressionMethod::Deflated),
                 Packing::Mapped(align) => {
                     options.compression_method(CompressionMethod::Stored).with_android_alignment(*align)
                 }
@@ -111,6 +114,17 @@ mod tests {
         let mut data = Vec::new();
         zip.by_name(&names[2]).expect("an entry").read_to_end(&mut data).expect("read");
         assert_eq!(data, [8; 10_000]);
+    }
+
+    #[test]
+    fn programs_are_executable() {
+        let mut archive = Archive::default();
+        archive.add("bin/happy", *b"program", Packing::Program);
+        archive.add("README.md", *b"text", Packing::Small);
+        let bytes = archive.write().expect("written");
+        let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).expect("an archive");
+        let mut mode = |name: &str| zip.by_name(name).expect("an entry").unix_mode().map(|mode| mode & 0o777);
+        assert_eq!((mode("bin/happy"), mode("README.md")), (Some(0o755), Some(0o644)));
     }
 
     #[test]

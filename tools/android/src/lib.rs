@@ -30,7 +30,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Build libhappy.so and happy for Android and pack them: jniLibs, AAR, header, licenses, checksums
+    /// Build libhappy and happy, for Android or for this machine, and pack them with header, licenses and checksums
     Dist(dist::Args),
     /// Make an app with libhappy.so in it, with Debian's tools, and check it
     Apk(apk::Args),

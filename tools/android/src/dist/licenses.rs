@@ -10,23 +10,26 @@ use std::path::Path;
 /// Files of a package that hold a license start with one of these, in any case.
 const NAMES: [&str; 5] = ["license", "licence", "copying", "notice", "unlicense"];
 
-/// Returns cargo's metadata of the workspace and all its dependencies, for phones.
-fn metadata() -> Result<Metadata> {
-    process::metadata(&["--filter-platform", "aarch64-linux-android"])
+/// Returns cargo's metadata of the workspace and all its dependencies, for a target.
+fn metadata(target: &str) -> Result<Metadata> {
+    process::metadata(&["--filter-platform", target])
 }
 
 /// Returns whether one of our packages has the feature.
 pub(super) fn has_feature(package: &str, feature: &str) -> Result<bool> {
-    let metadata = metadata()?;
+    let metadata = metadata(PHONES)?;
     let found = metadata.packages.iter().find(|found| found.name == package);
     found
         .map(|found| found.features.contains_key(feature))
         .ok_or_else(|| format!("the workspace has no package {package}"))
 }
 
-/// Returns a text with the license of every third-party package that the packages `roots` link. Each text occurs once.
-pub(super) fn third_party(roots: &[&str]) -> Result<String> {
-    let metadata = metadata()?;
+/// The target of phones.
+pub(super) const PHONES: &str = "aarch64-linux-android";
+
+/// Returns a text with the license of every third-party package that the packages `roots` link on a target. Each text occurs once.
+pub(super) fn third_party(roots: &[&str], target: &str) -> Result<String> {
+    let metadata = metadata(target)?;
     let mut list = BTreeMap::new();
     let mut texts = BTreeMap::<String, BTreeSet<String>>::new();
     // Packages without a source are those of this workspace.
@@ -125,7 +128,7 @@ mod tests {
 
     #[test]
     fn this_program_knows_what_it_is_made_of() {
-        let text = third_party(&["happy-tool-android"]).expect("cargo knows");
+        let text = third_party(&["happy-tool-android"], PHONES).expect("cargo knows");
         let lines: Vec<&str> = text.lines().collect();
         assert!(
             lines.iter().any(|line| line.starts_with("object 0.") && line.contains("Apache-2.0")),

@@ -11,8 +11,10 @@
 //!   SHA256SUMS                       for sha256sum --check
 //! ```
 //! With `--stubs` no NDK is needed and the folder is `target/dist/android-check`: see [`crate::link`].
+//! `--host` packs the program and the library for this machine instead: see [`host`].
 
 mod aar;
+mod host;
 mod licenses;
 
 use crate::elf::image::Abi;
@@ -31,9 +33,12 @@ use std::time::{Duration, Instant};
 /// Arguments of `dist`.
 #[derive(clap::Args, Clone)]
 pub(crate) struct Args {
-    /// Build for Android (nothing else is packed yet)
-    #[arg(long, required = true)]
+    /// Build for Android
+    #[arg(long, required_unless_present = "host")]
     android: bool,
+    /// Build for this machine, into an archive with a checksum
+    #[arg(long, conflicts_with_all = ["android", "ndk", "stubs", "abi"])]
+    host: bool,
     /// How to link
     #[command(flatten)]
     how: How,
@@ -78,6 +83,9 @@ const SETUP_LIMIT: Duration = Duration::from_secs(300);
 
 /// `cargo xtask dist`.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.host {
+        return host::run();
+    }
     let abis = match &args.abi {
         None => Abi::ALL.to_vec(),
         Some(name) => vec![Abi::named(name)?],
@@ -131,7 +139,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     put(
         &folder.join("licenses/THIRD-PARTY.txt"),
-        licenses::third_party(&[PACKAGE, "happy-cli"])?.as_bytes(),
+        licenses::third_party(&[PACKAGE, "happy-cli"], licenses::PHONES)?.as_bytes(),
     )?;
     let sums = sums(&folder)?;
     put(&folder.join("SHA256SUMS"), sums.as_bytes())?;
@@ -145,7 +153,7 @@ pub(crate) fn step() -> Result<Outcome> {
     if let Some(reason) = unavailable()? {
         return Ok(Outcome::Unavailable(reason));
     }
-    run(&Args { android: true, how: How::check_only(), abi: Some(Abi::Arm64.name().into()) })
+    run(&Args { android: true, host: false, how: How::check_only(), abi: Some(Abi::Arm64.name().into()) })
         .map(|()| Outcome::Passed)
 }
 

@@ -139,10 +139,7 @@ impl Link {
         };
         let mut flags: Vec<String> =
             variables.extract_if(.., |(name, _)| name == FLAGS).map(|v| v.1).collect();
-        // Panic messages name source files. Paths of this machine are replaced, so that the bytes do not depend on it.
-        let cargo = env::var("CARGO_HOME").or_else(|_| env::var("HOME").map(|home| home + "/.cargo"));
-        flags.extend(cargo.map(|from| format!("--remap-path-prefix={from}=/cargo")));
-        flags.push(format!("--remap-path-prefix={}=/happy", paths::root().display()));
+        flags.extend(remaps());
         variables.push((FLAGS.into(), flags.join("\x1f")));
         Ok(variables)
     }
@@ -172,6 +169,16 @@ pub(crate) fn missing(abi: Abi) -> Option<String> {
         process::output(rustc.args(["--print", "target-libdir", "--target", target])).unwrap_or_default();
     (!Path::new(folder.trim()).is_dir())
         .then(|| format!("no standard library for {target}: `rustup target add {target}`"))
+}
+
+/// Returns flags for the compiler that replace paths of this machine, because panic messages name source files and the bytes should not
+/// depend on it.
+pub(crate) fn remaps() -> Vec<String> {
+    let cargo = env::var("CARGO_HOME").or_else(|_| env::var("HOME").map(|home| home + "/.cargo"));
+    let mut flags: Vec<String> =
+        cargo.into_iter().map(|from| format!("--remap-path-prefix={from}=/cargo")).collect();
+    flags.push(format!("--remap-path-prefix={}=/happy", paths::root().display()));
+    flags
 }
 
 #[cfg(test)]
