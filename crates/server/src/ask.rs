@@ -12,17 +12,17 @@ use serde_json::{Map, Value as Json};
 pub(crate) struct Ask {
     pub(crate) prompt: Prompt,
     pub(crate) sampling: Params,
-    /// Most tokens of the answer; `None`: until the context is full.
+    /// Maximum number of tokens of the answer. `None`: until the context is full.
     pub(crate) max_tokens: Option<usize>,
     pub(crate) stop: Vec<String>,
     pub(crate) form: Option<Form>,
-    /// Answers; each has a seed of its own.
+    /// Number of answers. Each has a seed of its own.
     pub(crate) choices: usize,
-    /// Probabilities are wanted, of so many tokens beside the chosen one.
+    /// How many alternatives of each token to report with their probabilities. `None`: no probabilities.
     pub(crate) top_log_probs: Option<usize>,
-    /// Go on when the model ends its text.
+    /// Whether to go on when the model ends its text.
     pub(crate) ignore_end: bool,
-    /// End the answer after its first tool call.
+    /// Whether to end the answer after its first tool call.
     pub(crate) one_call: bool,
 }
 
@@ -31,11 +31,11 @@ pub(crate) struct Ask {
 pub(crate) enum Prompt {
     /// Messages for the chat template.
     Chat(Chat),
-    /// A text that is continued.
+    /// A text to continue.
     Text(String),
-    /// Token ids that are continued.
+    /// Token ids to continue.
     Ids(Vec<u32>),
-    /// A text with a gap, in which the answer belongs.
+    /// The texts before and after a gap that the answer fills.
     Infill { before: String, after: String },
 }
 
@@ -46,17 +46,17 @@ pub(crate) struct Chat {
     pub(crate) tools: Option<Vec<Json>>,
     pub(crate) tool_choice: ToolChoice,
     pub(crate) vars: Map<String, Json>,
-    /// Whether the model should think before it answers; `None`: as its template does by itself.
+    /// Whether the model should think before it answers. `None`: as its template decides.
     pub(crate) think: Option<bool>,
 }
 
-/// Most answers to one request, most alternatives of a token, most stop strings.
+/// Maximum numbers of answers to a request, of alternatives of a token, and of stop strings.
 pub(crate) const MAX_CHOICES: usize = 16;
 pub(crate) const MAX_TOP: usize = 20;
 const MAX_STOPS: usize = 64;
 
 impl Ask {
-    /// A request with the defaults of sampling.
+    /// Returns a request with the default settings.
     pub(crate) fn new(prompt: Prompt) -> Self {
         let mut sampling = Params::default();
         sampling.seed = crate::delta::fresh_seed();
@@ -73,7 +73,7 @@ impl Ask {
         }
     }
 
-    /// Reads the settings of sampling that the APIs name alike.
+    /// Reads the sampling settings that have the same name in all APIs.
     pub(crate) fn read_sampling(&mut self, fields: Fields<'_, '_>) -> Result<(), ApiError> {
         let sampling = &mut self.sampling;
         if let Some(t) = fields.number("temperature")? {
@@ -83,7 +83,7 @@ impl Ask {
             sampling.top_p = p.into();
         }
         if let Some(k) = fields.integer("top_k")? {
-            // 0 and less: off.
+            // 0 and below turn it off.
             sampling.top_k = usize::try_from(k).unwrap_or(0).into();
         }
         if let Some(p) = fields.number("min_p")? {
@@ -102,11 +102,11 @@ impl Ask {
             sampling.penalties.repeat = penalty;
         }
         if let Some(n) = fields.integer("repeat_last_n")? {
-            // -1: the whole context.
+            // -1 stands for the whole context.
             sampling.penalties.last_n = usize::try_from(n).unwrap_or(usize::MAX >> 1);
         }
         if let Some(seed) = fields.integer("seed")? {
-            // -1: another one each time, as Ollama and llama.cpp have it.
+            // -1 stands for a random seed, as in Ollama and llama.cpp.
             if seed != -1 {
                 sampling.seed = seed as u64;
             }
@@ -118,7 +118,7 @@ impl Ask {
                     let expected = "expected token ids with numbers, as in {\"15043\": -100}";
                     return Err(fields.wrong("logit_bias", expected));
                 };
-                // OpenAI's -100 means never.
+                // OpenAI's clients send -100 for "never".
                 let bias = if bias <= -100.0 { f32::NEG_INFINITY } else { bias as f32 };
                 sampling.logit_bias.push((token, bias));
             }
@@ -136,7 +136,7 @@ impl Ask {
         Ok(())
     }
 
-    /// The options of one of the answers.
+    /// Returns the options for one of the answers.
     fn options(&self, choice: usize, cancel: &Cancel) -> Result<GenerateOptions, ApiError> {
         let mut sampling = self.sampling.clone();
         sampling.seed = sampling.seed.wrapping_add(choice as u64);
@@ -151,7 +151,8 @@ impl Ask {
         })
     }
 
-    /// Renders, encodes and compiles: slow for long prompts, so no thread that others wait for should do it.
+    /// Renders and encodes the prompt and compiles the form. This is slow for long prompts, so don't call it on the thread that serves all
+    /// requests.
     pub(crate) fn compose(
         &self,
         engine: &Engine,
@@ -173,7 +174,7 @@ impl Ask {
     }
 }
 
-/// Whether a prompt leaves room for a token; what was asked for beyond that is cut off by the context's end.
+/// Checks that a prompt leaves room for at least one token. A longer answer ends where the context ends.
 fn fits(engine: &Engine, tokens: usize, max_tokens: Option<usize>) -> Result<(), ApiError> {
     let context = engine.plan().context;
     if tokens == 0 {
@@ -198,7 +199,7 @@ fn checked(engine: &Engine, ids: &[u32]) -> Result<Vec<u32>, ApiError> {
     }
 }
 
-/// The ids of a text with a gap, if the model was trained for that.
+/// Returns the ids of a text with a gap, if the model was trained to fill gaps.
 fn infill(engine: &Engine, before: &str, after: &str) -> Result<Vec<u32>, ApiError> {
     let tokenizer = engine.require_tokenizer()?;
     let special = tokenizer.special_ids();
@@ -218,12 +219,12 @@ fn infill(engine: &Engine, before: &str, after: &str) -> Result<Vec<u32>, ApiErr
 }
 
 impl Chat {
-    /// The conversation on this model.
+    /// Returns the conversation for this model.
     pub(crate) fn conversation(&self, engine: &Engine) -> Result<Conversation, ApiError> {
         let mut vars = self.vars.clone();
         if let Some(think) = self.think {
             let template = engine.chat_template().map_err(|e| ApiError::internal(e.to_string()))?;
-            // Templates that know no such variable have no place for it.
+            // Templates that don't use the variable ignore it.
             if template.is_some_and(|template| template.source().contains("enable_thinking")) {
                 vars.entry("enable_thinking").or_insert(Json::Bool(think));
             }

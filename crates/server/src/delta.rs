@@ -1,4 +1,4 @@
-//! What a generation tells its client, in the order in which it happens; each API translates it.
+//! What a generation sends to its client, in order. Each API translates it.
 
 use crate::error::ApiError;
 use happy_engine::{Event, Finish, FinishReason, Unfinished};
@@ -10,7 +10,7 @@ use std::time::Duration;
 /// A part of an answer.
 #[derive(Clone, Debug)]
 pub(crate) enum Delta {
-    /// The prompt's tokens, and how many of them were computed by an earlier request.
+    /// The generation starts: the number of prompt tokens, and how many of them were cached.
     Begun {
         prompt: usize,
         cached: usize,
@@ -31,15 +31,15 @@ pub(crate) enum Delta {
         index: usize,
         arguments: String,
     },
-    /// What began as this call is not a call: its text follows.
+    /// What began as this call is not a call. It follows as text.
     CallGone {
         index: usize,
     },
-    /// The probability of the token that comes next, if that was asked for.
+    /// The probability of the next token, if the request asked for it.
     LogProb(TokenLogProb),
-    /// The end.
+    /// The answer is complete.
     Done(Summary),
-    /// The end, too.
+    /// The answer ends with an error.
     Failed(ApiError),
 }
 
@@ -60,12 +60,12 @@ pub(crate) struct TokenText {
 }
 
 impl TokenText {
-    /// The bytes as text; a part of a character is shown as U+FFFD.
+    /// Returns the bytes as text. An incomplete character becomes U+FFFD.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes).into_owned()
     }
 
-    /// A number that JSON has: -inf has none.
+    /// Returns a number that JSON can represent, also for -inf.
     pub(crate) fn ln_p(&self) -> f32 {
         self.ln_p.max(-9999.0)
     }
@@ -74,13 +74,13 @@ impl TokenText {
 /// Why an answer ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// The model ended it.
+    /// The model ended its text.
     Stop,
-    /// At this stop string.
+    /// It reached this stop string.
     StopString(String),
-    /// At the limit of tokens or of the context.
+    /// It reached the limit of tokens or the end of the context.
     Length,
-    /// With tool calls.
+    /// It ended with tool calls.
     Calls,
 }
 
@@ -93,19 +93,19 @@ pub(crate) struct Summary {
     pub(crate) decode: Duration,
 }
 
-/// Tokens of an answer.
+/// Token counts of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
-    /// Of the whole prompt.
+    /// Tokens of the prompt.
     pub(crate) prompt: usize,
-    /// Of those, the ones that an earlier request had computed.
+    /// Prompt tokens that were cached.
     pub(crate) cached: usize,
     pub(crate) generated: usize,
-    /// Of those, the ones of reasoning and its marks.
+    /// Generated tokens of reasoning, with its markers.
     pub(crate) reasoning: usize,
 }
 
-/// The usage of several prompts, each of which has so many answers.
+/// The usage of several prompts with the same number of answers each.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UsageOfPrompts {
     choices: usize,
@@ -117,7 +117,7 @@ impl UsageOfPrompts {
         Self { choices: choices.max(1), total: Usage::default() }
     }
 
-    /// Adds the answer with this index.
+    /// Adds the usage of the answer with this index.
     pub(crate) fn add(&mut self, index: usize, usage: Usage) {
         self.total.generated += usage.generated;
         self.total.reasoning += usage.reasoning;
@@ -133,17 +133,17 @@ impl UsageOfPrompts {
     }
 }
 
-/// Makes deltas of events.
+/// Turns events into deltas.
 #[derive(Debug, Default)]
 pub(crate) struct Deltas {
     calls: usize,
-    /// Tokens of which nothing was told yet.
+    /// Generated tokens whose text was not sent yet.
     untold: usize,
     reasoning: usize,
 }
 
 impl Deltas {
-    /// What an event is for the client, if anything.
+    /// Returns what to send for an event, if anything.
     pub(crate) fn of(&mut self, event: Event) -> Option<Delta> {
         match &event {
             Event::Token(_) => self.untold += 1,
@@ -216,7 +216,7 @@ impl Whole {
     /// Adds a delta.
     ///
     /// # Errors
-    /// The failure that a delta is.
+    /// If the delta is a failure.
     pub(crate) fn push(&mut self, delta: Delta) -> Result<(), ApiError> {
         match delta {
             Delta::Begun { .. } => {}
@@ -255,7 +255,7 @@ impl Whole {
     }
 }
 
-/// An id that no other answer of this server has, and that cannot be guessed from one.
+/// Returns an id that is unique among the answers of this server, and can't be guessed from another one.
 pub(crate) fn fresh_id(prefix: &str) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     // The standard library's hash keys are random in each process.
@@ -264,7 +264,7 @@ pub(crate) fn fresh_id(prefix: &str) -> String {
     format!("{prefix}{:016x}{:08x}", hasher.finish(), COUNT.load(Ordering::Relaxed) as u32)
 }
 
-/// A seed for a request that names none.
+/// Returns a seed for a request that doesn't set one.
 pub(crate) fn fresh_seed() -> u64 {
     RandomState::new().build_hasher().finish()
 }

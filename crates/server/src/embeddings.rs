@@ -1,5 +1,5 @@
 //! The thread that embeds and ranks. A model that also generates is mapped a second time for it when the first request comes, so that
-//! a server that never embeds pays nothing. It is let go when no request came for a while.
+//! a server that never embeds pays nothing. It is unloaded after some time without requests.
 
 use crate::error::ApiError;
 use crate::metrics::Metrics;
@@ -11,15 +11,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// What is asked of the thread.
+/// A task for the thread.
 pub(crate) enum Work {
-    /// Texts to vectors.
+    /// Turns texts into vectors.
     Embed { texts: Vec<String>, dimensions: Option<usize>, truncate: bool },
-    /// Documents by how well they match.
+    /// Ranks documents by how well they match a query.
     Rank { query: String, documents: Vec<String> },
 }
 
-/// What the thread found.
+/// A result of the thread.
 pub(crate) enum Found {
     Embeddings(Vec<Embedding>),
     Ranks(Vec<Rank>),
@@ -31,30 +31,30 @@ struct Order {
     reply: oneshot::Sender<Result<Found, ApiError>>,
 }
 
-/// Where the thread gets a model from.
+/// Where the thread gets its model.
 pub(crate) enum Source {
-    /// It was loaded for embeddings.
+    /// The model was loaded for embeddings.
     Loaded(Engine),
-    /// It is loaded when it is needed, with these options.
+    /// It is loaded from this file with these options when it is needed.
     File(PathBuf, Box<LoadOptions>),
-    /// The model came from no file.
+    /// The model was not loaded from a file, so it can't be loaded again.
     None,
 }
 
-/// The thread, which starts with the first order.
+/// The thread. It starts with the first order.
 pub(crate) struct Embeddings {
     orders: SyncSender<Order>,
-    /// What the thread needs, until it has started.
+    /// What the thread needs. `None` once it has started.
     start: Mutex<Option<(Source, Receiver<Order>)>>,
     /// Time without an order after which memory is given back; `None`: it never is.
     idle_trim: Option<Duration>,
     metrics: Arc<Metrics>,
 }
 
-/// Orders that may wait.
+/// Maximum number of orders that wait.
 const QUEUE: usize = 64;
 
-/// Most positions of a text when the model was not loaded for embeddings: activations of a pass grow with it.
+/// Maximum number of tokens of a text if the model was not loaded for embeddings. The memory for activations grows with it.
 pub(crate) const CONTEXT: usize = 2048;
 
 impl Embeddings {
@@ -63,7 +63,7 @@ impl Embeddings {
         Self { orders, start: Mutex::new(Some((source, waiting))), idle_trim, metrics }
     }
 
-    /// Does the work on the thread.
+    /// Runs a task on the thread.
     ///
     /// # Errors
     /// As [`Embedder::embed`] and [`Embedder::rank`], and if too much work waits.
@@ -73,9 +73,10 @@ impl Embeddings {
         let (reply, answer) = oneshot::channel();
         let order = Order { work, cancel: cancel.0.clone(), reply };
         self.orders.try_send(order).map_err(|refused| match refused {
-            TrySendError::Full(_) => {
-                ApiError::new(crate::error::Kind::Busy, format!("{QUEUE} requests to embed wait already"))
-            }
+            TrySendError::Full(_) => ApiError::new(
+                crate::error::Kind::Busy,
+                format!("the queue is full, {QUEUE} embedding requests wait: try again later"),
+            ),
             TrySendError::Disconnected(_) => crate::scheduler::ended(),
         })?;
         answer.await.map_err(|_| crate::scheduler::ended())?
@@ -96,12 +97,12 @@ struct Worker {
     source: Source,
     /// The model, if it came from a file and is loaded.
     engine: Option<Engine>,
-    /// The one that was used last, and its options.
+    /// The embedder that was used last, with its options.
     embedder: Option<(EmbedOptions, Embedder)>,
 }
 
 impl Worker {
-    /// Carries out orders until there is nobody left to give any.
+    /// Runs orders until no sender is left.
     fn serve(mut self, orders: &Receiver<Order>, idle_trim: Option<Duration>, metrics: &Metrics) {
         loop {
             let order = match idle_trim.filter(|_| self.embedder.is_some() || self.engine.is_some()) {
@@ -112,7 +113,7 @@ impl Worker {
                 Ok(order) if order.cancel.is_cancelled() => {}
                 Ok(order) => {
                     let found = self.run(&order.work, &order.cancel);
-                    // A client that is gone does not hear it.
+                    // The client may have left.
                     let _ = order.reply.send(found);
                 }
                 Err(RecvTimeoutError::Timeout) => {
@@ -140,7 +141,7 @@ impl Worker {
         let known = self.embedder.take().filter(|(known, _)| *known == options);
         let made = match known {
             Some(known) => known,
-            // What the model cannot do, the request should not ask for.
+            // If the model can't do this, the request is at fault.
             None => {
                 let made = self.engine()?.embedder(&options);
                 (options, made.map_err(|error| ApiError::invalid(error.to_string()))?)
@@ -152,7 +153,7 @@ impl Worker {
     fn run(&mut self, work: &Work, cancel: &Cancel) -> Result<Found, ApiError> {
         match work {
             Work::Embed { texts, dimensions, truncate } => {
-                // A model that only generates says nothing of pooling: the mean is what most were read by.
+                // Files of models that only generate don't name a pooling. The mean is the usual choice.
                 let known = self.engine()?.model().spec().head.pooling;
                 let pooling = known.filter(|pooling| *pooling != Pooling::None).or(Some(Pooling::Mean));
                 let too_long = if *truncate { TooLong::Truncate } else { TooLong::Refuse };

@@ -1,33 +1,33 @@
-//! What a client is told when a request cannot be answered. Each API writes it in its own form.
+//! Errors that are sent to clients. Each API has its own form for them.
 
 use happy_engine::EngineError;
 use std::fmt;
 
-/// What kind of failure it is: decides the status and the names that the APIs have for it.
+/// The kind of an error. It decides the HTTP status and the error's name in each API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The request is at fault: 400.
     Invalid,
-    /// No key, or a wrong one: 401.
+    /// The API key is missing or wrong: 401.
     Unauthorized,
-    /// The request comes from somewhere that may not ask: 403.
+    /// The request comes from a host name or web page that is not allowed: 403.
     Forbidden,
     /// No such endpoint or model: 404.
     NotFound,
-    /// The endpoint takes another method: 405.
+    /// The endpoint doesn't support the method: 405.
     Method,
     /// The request took too long to arrive: 408.
     Slow,
     /// The body is too large: 413.
     TooLarge,
-    /// All places are taken, also those to wait in: 429.
+    /// The queue is full, or busy models take the memory: 429.
     Busy,
-    /// The fault is here: 500.
+    /// The server is at fault: 500.
     Internal,
 }
 
 impl Kind {
-    /// The HTTP status.
+    /// Returns the HTTP status.
     pub(crate) fn status(self) -> u16 {
         match self {
             Kind::Invalid => 400,
@@ -42,20 +42,20 @@ impl Kind {
         }
     }
 
-    /// Whether the same request may succeed later. Clients that retry by themselves hear it in a header.
+    /// Returns whether the same request may succeed later. A header tells clients that retry automatically.
     pub(crate) fn may_retry(self) -> bool {
         self == Kind::Busy
     }
 }
 
-/// A failure of a request.
+/// An error of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ApiError {
     pub(crate) kind: Kind,
     pub(crate) message: String,
-    /// The field that is at fault.
+    /// The field with the wrong value.
     pub(crate) param: Option<String>,
-    /// A name for programs.
+    /// The error's name for programs.
     pub(crate) code: Option<&'static str>,
 }
 
@@ -72,7 +72,7 @@ impl ApiError {
         Self::new(Kind::Internal, message)
     }
 
-    /// A field with a wrong value.
+    /// Returns the error for a field with a wrong value.
     pub(crate) fn field(name: &str, problem: impl fmt::Display) -> Self {
         Self { param: Some(name.to_owned()), ..Self::invalid(format!("`{name}`: {problem}")) }
     }
@@ -92,7 +92,7 @@ impl From<EngineError> for ApiError {
     fn from(error: EngineError) -> Self {
         let message = error.to_string();
         if error.is_out_of_memory() {
-            // The same request would fail again: clients must not send it three times.
+            // The same request would fail again, so clients must not retry.
             return Self::invalid(message).code("insufficient_memory");
         }
         match error {
@@ -124,18 +124,18 @@ impl From<EngineError> for ApiError {
     }
 }
 
-/// Why a server cannot begin or had to end.
+/// Why a server could not start or had to stop.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {
-    /// The address cannot be listened on.
+    /// The server can't listen on the address.
     #[error(
         "cannot listen on {address}: {error}; is another server running there? --port N takes another port"
     )]
     Listen {
         /// The address.
         address: std::net::SocketAddr,
-        /// What the system says.
+        /// The system's error.
         error: std::io::Error,
     },
     /// The address is reachable from other machines, and no API key is set.
@@ -147,20 +147,20 @@ pub enum ServerError {
         /// The address.
         address: std::net::SocketAddr,
     },
-    /// An option has an impossible value.
+    /// An option is out of range.
     #[error("{what} is {found}, expected {expected}")]
     Option {
-        /// The option.
+        /// What the option sets.
         what: &'static str,
-        /// Its value.
+        /// The value.
         found: usize,
-        /// What it may be.
+        /// The valid range.
         expected: &'static str,
     },
-    /// The system refuses a thread or what threads wait with.
+    /// The system refused a thread or another resource.
     #[error("cannot start the server: {0}")]
     Start(std::io::Error),
-    /// The engine cannot give a context.
+    /// The engine could not make a context.
     #[error(transparent)]
     Engine(#[from] EngineError),
 }

@@ -1,17 +1,17 @@
-//! Reads JSON objects field by field. What is absent and what is `null` are the same; unknown fields are ignored, since
-//! clients send more than a server knows.
+//! Reads JSON objects field by field. Absent fields and `null` are the same. Unknown fields are ignored, since
+//! clients send fields of other servers, too.
 
 use crate::error::ApiError;
 use serde_json::{Map, Value as Json};
 
-/// The fields of an object, and where the object stands.
+/// The fields of an object, and the path of the object in the body.
 #[derive(Clone, Copy)]
 pub(crate) struct Fields<'a, 'p> {
     map: &'a Map<String, Json>,
     path: &'p str,
 }
 
-/// A value in an error: short, whatever it is.
+/// Returns a value as text for an error, shortened.
 fn shown(value: &Json) -> String {
     let text = value.to_string();
     match text.char_indices().nth(60) {
@@ -21,7 +21,7 @@ fn shown(value: &Json) -> String {
 }
 
 impl<'a, 'p> Fields<'a, 'p> {
-    /// The fields of a value that must be an object; `path` names it in errors, empty for the body.
+    /// Returns the fields of a value that must be an object. `path` names it in errors; it is empty for the body.
     pub(crate) fn of(value: &'a Json, path: &'p str) -> Result<Self, ApiError> {
         match value {
             Json::Object(map) => Ok(Self { map, path }),
@@ -36,12 +36,12 @@ impl<'a, 'p> Fields<'a, 'p> {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    /// An error of a field.
+    /// Returns the error for a field.
     pub(crate) fn wrong(&self, key: &str, problem: impl std::fmt::Display) -> ApiError {
         ApiError::field(&self.name(key), problem)
     }
 
-    /// Anything but `null`.
+    /// Returns the value of a field, unless it is `null`.
     pub(crate) fn get(&self, key: &str) -> Option<&'a Json> {
         self.map.get(key).filter(|value| !value.is_null())
     }
@@ -75,7 +75,7 @@ impl<'a, 'p> Fields<'a, 'p> {
         self.typed(key, "a number", |value| value.as_f64().map(|x| x as f32))
     }
 
-    /// A whole number.
+    /// Returns a whole number.
     pub(crate) fn integer(&self, key: &str) -> Result<Option<i64>, ApiError> {
         let whole = |value: &Json| {
             let float = || value.as_f64().filter(|x| x.fract() == 0.0 && x.abs() < 9e15).map(|x| x as i64);
@@ -84,7 +84,7 @@ impl<'a, 'p> Fields<'a, 'p> {
         self.typed(key, "a whole number", whole)
     }
 
-    /// A whole number within bounds.
+    /// Returns a whole number within bounds.
     pub(crate) fn count(&self, key: &str, least: usize, most: usize) -> Result<Option<usize>, ApiError> {
         let Some(found) = self.integer(key)? else { return Ok(None) };
         match usize::try_from(found) {
@@ -108,7 +108,7 @@ impl<'a, 'p> Fields<'a, 'p> {
         self.typed(key, "an object", Json::as_object)
     }
 
-    /// One string, or an array of strings.
+    /// Returns the strings of a field that is a string or an array of strings.
     pub(crate) fn texts(&self, key: &str) -> Result<Vec<String>, ApiError> {
         let read = |value: &Json| match value {
             Json::String(text) => Some(vec![text.clone()]),

@@ -1,9 +1,9 @@
-//! For fuzzing: what reads the bodies of requests, without a model. Not part of the API.
+//! The parsers of request bodies, for fuzzing without a model. They are not part of the API.
 
 use crate::api::{anthropic, chat, completions, ollama, responses};
 use crate::fields::Fields;
 
-/// Reads a body as each API does. It must end with a request or an error, whatever the bytes are. Returns how many of the APIs take it.
+/// Parses a body as each API does, and returns how many APIs accept it. It must never panic.
 pub fn check(body: &[u8]) -> usize {
     let Ok(body) = serde_json::from_slice(body) else { return 0 };
     let Ok(fields) = Fields::of(&body, "") else { return 0 };

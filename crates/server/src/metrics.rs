@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A number that threads change.
+/// A counter that several threads change.
 #[derive(Debug, Default)]
 pub(crate) struct Number(AtomicU64);
 
@@ -23,7 +23,7 @@ impl Number {
     }
 }
 
-/// A generation that runs, and is counted as long as this lives.
+/// Counts a running generation until it is dropped.
 pub(crate) struct Counted(Arc<Metrics>);
 
 impl Drop for Counted {
@@ -32,25 +32,25 @@ impl Drop for Counted {
     }
 }
 
-/// What the server has done.
+/// The counters of a server, over all models.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     pub(crate) requests: Number,
     pub(crate) refused: Number,
     pub(crate) connections: Number,
-    /// Contexts that were read from files, and those that could not be read or written.
+    /// Contexts that were read from session files, and contexts that could not be read or written.
     pub(crate) contexts_restored: Number,
     pub(crate) contexts_refused: Number,
-    /// Tokens that were guessed and computed ahead, and those of them that were right.
+    /// Guessed tokens that were computed, and those of them that were right.
     pub(crate) guessed: Number,
     pub(crate) guessed_right: Number,
-    /// How often a model without requests gave the memory of its contexts back.
+    /// How often an idle model gave memory back.
     pub(crate) idle_trims: Number,
-    /// Bytes of keys, values and states that models hold, in use or free for the next context.
+    /// Bytes that KV caches hold, including pages that are free again.
     pub(crate) kv_bytes: Number,
-    /// Generations that wait for a slot, or for what another slot computes of their prompt.
+    /// Generations that wait for a slot, or for another slot that computes a part of their prompt.
     pub(crate) waiting: Number,
-    /// Generations that run.
+    /// Running generations.
     running: Number,
     answers: Number,
     prompt_tokens: Number,
@@ -67,13 +67,13 @@ impl Metrics {
         Counted(self.clone())
     }
 
-    /// A generation begins.
+    /// Counts a prompt when its generation starts.
     pub(crate) fn begun(&self, prompt: usize, cached: usize) {
         self.prompt_tokens.add(prompt);
         self.cached_tokens.add(cached);
     }
 
-    /// A generation has ended.
+    /// Counts a generation that has ended.
     pub(crate) fn done(&self, summary: &Summary) {
         self.answers.add(1);
         self.generated_tokens.add(summary.usage.generated);
@@ -81,7 +81,7 @@ impl Metrics {
         self.decode_micros.add(summary.decode.as_micros() as usize);
     }
 
-    /// The text for Prometheus.
+    /// Returns the counters as text for Prometheus.
     pub(crate) fn text(&self) -> String {
         let counter = "counter";
         let gauge = "gauge";

@@ -1,11 +1,11 @@
-//! The models of a server: loaded when they are asked for, and let go when their memory is needed or their time is over.
+//! The models of a server. They are loaded when a request names them, and unloaded when their memory is needed or their time is over.
 //!
 //! ```text
-//! a request names a model -> it is loaded: its lease
-//!                            else, one load at a time:
-//!                                while it does not fit beside those that are loaded: the idle one that was used longest ago goes
-//!                                nothing idle is left: refused, with the numbers
-//! a lease ends            -> the model's time (`keep_alive`) begins; when it is over and nobody uses the model, it goes
+//! a request names a model -> the model is loaded: the request gets a lease
+//!                            otherwise, one load at a time:
+//!                                while the model doesn't fit beside the loaded ones: unload the least recently used idle one
+//!                                if no model is idle: refuse the request, with the numbers
+//! a lease ends            -> the model's time (`keep_alive`) begins; when it is over and no request uses the model, it is unloaded
 //! ```
 
 use crate::embeddings::{CONTEXT, Embeddings, Source as EmbeddingSource};
@@ -22,20 +22,20 @@ use std::time::{Duration, Instant};
 /// A model that a server loads when a request names it.
 #[derive(Clone, Debug)]
 pub struct ServedModel {
-    /// Its name in requests, answers and lists.
+    /// The name in requests, answers and lists.
     pub name: String,
-    /// Its file; of a split model any part.
+    /// The file. For a split model, any part.
     pub path: PathBuf,
-    /// How to load it. [`LoadOptions::sequences`] answers are generated at a time. With
-    /// [`ServerOptions::memory_budget`] its own budget does not count.
+    /// How to load the model. [`LoadOptions::sequences`] is the number of answers that are generated at the same time. If
+    /// [`ServerOptions::memory_budget`] is set, the budget in these options is ignored.
     pub load: LoadOptions,
 }
 
-/// A model that is loaded.
+/// A loaded model.
 pub(crate) struct Loaded {
     pub(crate) name: String,
     pub(crate) engine: Engine,
-    /// `None`: the model only embeds.
+    /// `None` if the model only embeds.
     pub(crate) scheduler: Option<Scheduler>,
     pub(crate) embeddings: Embeddings,
 }
@@ -69,14 +69,14 @@ impl Loaded {
     }
 }
 
-/// A model's name as the name of a folder: letters, digits, `-`, `_` and inner dots stay.
+/// Returns a folder name for a model name. Letters, digits, `-`, `_` and dots are kept, and `m-` is put before them.
 fn file_name(name: &str) -> String {
     let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' };
     let name: String = name.chars().map(plain).collect();
     format!("m-{name}")
 }
 
-/// How the model is loaded again to embed.
+/// Returns how to load the model a second time for embeddings.
 fn for_embeddings(engine: &Engine, path: PathBuf, load: &LoadOptions) -> EmbeddingSource {
     let trained = engine.model().spec().n_ctx_train as usize;
     let options = LoadOptions {
@@ -94,7 +94,7 @@ fn for_embeddings(engine: &Engine, path: PathBuf, load: &LoadOptions) -> Embeddi
 /// A model of the list.
 pub(crate) struct Entry {
     pub(crate) name: String,
-    /// Where it is loaded from; `None`: it came loaded, and stays.
+    /// Where to load it from. `None`: the caller loaded it, and it is never unloaded.
     source: Option<ServedModel>,
     state: Mutex<EntryState>,
     verdict: OnceLock<Result<Plan, String>>,
@@ -103,7 +103,7 @@ pub(crate) struct Entry {
 #[derive(Default)]
 struct EntryState {
     loaded: Option<Arc<Loaded>>,
-    /// Counts leases, to tell which model was used last.
+    /// The number of the last lease, which tells which model was used last.
     last_used: u64,
     expires: Option<Instant>,
 }
@@ -117,17 +117,17 @@ impl Entry {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The model if it is loaded; nobody is kept from letting it go.
+    /// Returns the model if it is loaded. This doesn't keep it loaded.
     pub(crate) fn loaded(&self) -> Option<Arc<Loaded>> {
         self.state().loaded.clone()
     }
 
-    /// What is left of its time, if that is limited.
+    /// Returns how long the model stays loaded, if that is limited.
     pub(crate) fn time_left(&self) -> Option<Duration> {
         self.state().expires.map(|at| at.saturating_duration_since(Instant::now()))
     }
 
-    /// What running it takes, or why it would not run, from its header. Reads a file.
+    /// Returns the plan for the model, or why it can't run here, from the file's header. This reads the file.
     pub(crate) fn verdict(&self, budget: Option<u64>) -> Result<Plan, String> {
         if let Some(loaded) = self.loaded() {
             return Ok(*loaded.engine.plan());
@@ -150,20 +150,20 @@ pub(crate) struct Models {
     entries: Vec<Entry>,
     options: ServerOptions,
     metrics: Arc<Metrics>,
-    /// Held while a model is loaded: two at once could not tell what fits.
+    /// Held while a model is loaded. Two loads at the same time could not tell what fits.
     loading: tokio::sync::Mutex<()>,
     clock: std::sync::atomic::AtomicU64,
-    /// Wakes the task that lets models go.
+    /// Wakes the task that unloads models.
     pub(crate) changed: tokio::sync::Notify,
 }
 
-/// What a request does to a model's time.
+/// How long a request keeps a model loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum KeepAlive {
-    /// As the server's options say.
+    /// As long as [`ServerOptions::keep_alive`] says.
     #[default]
     Usual,
-    /// It stays until its memory is needed.
+    /// Until its memory is needed.
     Forever,
     For(Duration),
 }
@@ -181,7 +181,7 @@ impl Models {
         }
     }
 
-    /// Puts a model first that is loaded already.
+    /// Adds a loaded model as the first one.
     pub(crate) fn put_first(
         &mut self,
         engine: Engine,
@@ -208,10 +208,10 @@ impl Models {
         self.options.memory_budget
     }
 
-    /// The place of a model by its name. No name means the first model.
+    /// Returns the index of the model with this name. Without a name, that is the first model.
     ///
     /// # Errors
-    /// Another name, with the names that are known.
+    /// If no model has this name. The error lists the known names.
     pub(crate) fn find(&self, name: Option<&str>) -> Result<usize, ApiError> {
         let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(0) };
         let plain = |name: &str| name.trim_end_matches(":latest").to_lowercase();
@@ -223,17 +223,17 @@ impl Models {
         }
         let known: Vec<String> = self.entries.iter().map(|entry| format!("`{}`", entry.name)).collect();
         let message = format!(
-            "there is no model `{name}` here, expected {}; --alias gives the first one more names",
+            "unknown model `{name}`, expected one of {} (--alias adds names for the first one)",
             known.join(", ")
         );
         Err(ApiError { param: Some("model".to_owned()), ..ApiError::new(Kind::NotFound, message) }
             .code("model_not_found"))
     }
 
-    /// The model with this name, loaded.
+    /// Returns the model with this name, and loads it if it is not loaded.
     ///
     /// # Errors
-    /// If no model has it, the model cannot be loaded, or those that take its memory are busy.
+    /// If no model has this name, the model can't be loaded, or busy models take the memory.
     pub(crate) async fn lease(
         self: &Arc<Self>,
         name: Option<&str>,
@@ -248,7 +248,7 @@ impl Models {
             if let Some(lease) = self.take(index, keep) {
                 return Ok(lease);
             }
-            // Neither the thread that all requests share nor the one that waits for a client does what takes long.
+            // Loading takes long, so it must not block the thread that serves all requests.
             let models = self.clone();
             let loaded = tokio::task::spawn_blocking(move || models.load(index)).await;
             if let Some(loaded) =
@@ -272,7 +272,7 @@ impl Models {
         Some(Arc::new(Lease { loaded, models: self.clone(), index, keep }))
     }
 
-    /// Loads a model if it fits beside the others; else lets an idle one go and returns `None`.
+    /// Loads a model if it fits beside the others. Otherwise, unloads an idle model and returns `None`.
     fn load(&self, index: usize) -> Result<Option<Loaded>, ApiError> {
         let source = self.entry(index)?.source.as_ref();
         let Some(source) = source else { return Err(ApiError::internal("the model is not loaded")) };
@@ -286,7 +286,7 @@ impl Models {
             Err(error) => error.is_out_of_memory(),
         };
         if is_tight && taken > 0 {
-            // What the others leave is less than it wants: does it want less than there is?
+            // The others leave too little. Would it fit alone?
             let alone =
                 Engine::plan_of(&Source::Path(&source.path), &with_budget(&source.load, self.budget()));
             if alone.is_ok() && self.unload_oldest() {
@@ -295,7 +295,7 @@ impl Models {
             if let (Ok(alone), Err(error)) = (alone, &plan) {
                 let need = alone.anon_bytes() >> 20;
                 let message = format!(
-                    "`{}` needs up to {need} MiB of memory, and models that are busy take {} MiB: try again later ({error})",
+                    "`{}` needs up to {need} MiB of memory, but busy models take {} MiB: try again later ({error})",
                     source.name,
                     taken >> 20
                 );
@@ -307,14 +307,14 @@ impl Models {
         Ok(Some(Loaded::start(&source.name, engine, file, &self.options, &self.metrics)?))
     }
 
-    /// Lets the model go that nobody uses and that was used longest ago. False: all are in use.
+    /// Unloads the least recently used idle model. Returns false if all models are in use.
     fn unload_oldest(&self) -> bool {
         let idle = |entry: &&Entry| entry.source.is_some() && entry.state().is_idle();
         let oldest = self.entries.iter().filter(idle).min_by_key(|entry| entry.state().last_used);
         oldest.is_some_and(Entry::unload)
     }
 
-    /// Lets those go whose time is over. Returns how long until the next one's is.
+    /// Unloads the models whose time is over. Returns how long the next one has left.
     pub(crate) fn unload_expired(&self) -> Option<Duration> {
         let now = Instant::now();
         let mut next: Option<Duration> = None;
@@ -330,12 +330,12 @@ impl Models {
         next
     }
 
-    /// Lets a model go at once if nobody uses it. Waits for its thread.
+    /// Unloads a model if it is idle, and waits for its thread to end.
     pub(crate) fn unload(&self, index: usize) {
         self.entries.get(index).map(Entry::unload);
     }
 
-    /// Ends all models: what they wrote down is complete when this returns.
+    /// Ends the threads of all models. When this returns, their session files are complete.
     pub(crate) fn close(&self) {
         for entry in &self.entries {
             let loaded = entry.state().loaded.clone();
@@ -347,14 +347,14 @@ impl Models {
 }
 
 impl EntryState {
-    /// Whether nobody but the list has it.
+    /// Returns whether the model is loaded and no request uses it.
     fn is_idle(&self) -> bool {
         self.loaded.as_ref().is_some_and(|loaded| Arc::strong_count(loaded) == 1)
     }
 }
 
 impl Entry {
-    /// Lets the model go if nobody uses it and it can come back.
+    /// Unloads the model if it is idle and can be loaded again. Returns whether it did.
     fn unload(&self) -> bool {
         let mut state = self.state();
         if self.source.is_none() || !state.is_idle() {
@@ -362,14 +362,14 @@ impl Entry {
         }
         state.expires = None;
         let loaded = state.loaded.take();
-        // Waits for its thread, which must not keep others from looking at the list.
+        // Dropping the model waits for its thread. Others must be able to read the list meanwhile.
         drop(state);
         drop(loaded);
         true
     }
 }
 
-/// A model that stays loaded as long as this lives.
+/// Keeps a model loaded until it is dropped.
 pub(crate) struct Lease {
     loaded: Arc<Loaded>,
     models: Arc<Models>,
@@ -378,7 +378,7 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// Its place in the list.
+    /// Returns the model's index in the list.
     pub(crate) fn index(&self) -> usize {
         self.index
     }

@@ -1,39 +1,39 @@
-//! What the owner of a server decides.
+//! The options of a server.
 
 use crate::error::ServerError;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How to serve.
+/// Options of a server.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ServerOptions {
-    /// Where to listen. Default: 127.0.0.1:11435. Port 0: any free one. An address that other machines can reach needs
+    /// The address to listen on. Port 0 stands for any free port. Default: 127.0.0.1:11435. An address that other machines can reach needs
     /// [`api_key`](Self::api_key).
     pub address: SocketAddr,
-    /// The key that clients must send, as `Authorization: Bearer KEY` or `x-api-key: KEY`. Default: `None`, no key.
+    /// The key that clients must send as `Authorization: Bearer KEY` or `x-api-key: KEY`. Default: `None`, no key is needed.
     pub api_key: Option<String>,
-    /// The name of the model in answers and lists.
+    /// The name of the first model in requests, answers and lists, if the caller loaded it. Default: `model`.
     pub model_name: String,
-    /// More names that requests may use for it; `*`: any name. Default: none.
+    /// Further names for the first model. `*` stands for any name. Default: none.
     pub aliases: Vec<String>,
-    /// Generations that may wait for a slot; further ones are refused (status 429). 1 to 65,536. Default: 256.
+    /// Maximum number of generations that wait for a slot of a model, 1 to 65,536. Further ones are refused with status 429. Default: 256.
     pub queue: usize,
-    /// Most bytes of a request's body. At least 1,024. Default: 16 MiB.
+    /// Maximum size of a request's body in bytes, at least 1,024. Default: 16 MiB.
     pub max_body: usize,
-    /// Open connections; further ones wait to be accepted. At least 1. Default: 4,096.
+    /// Maximum number of open connections, 1 to 1,048,576. Further ones wait to be accepted. Default: 4,096.
     pub max_connections: usize,
-    /// How long a client may take to send the headers of a request, or to send the next one. Default: 75 s.
+    /// How long a connection may wait for the complete headers of its next request. Default: 75 s.
     pub header_timeout: Duration,
-    /// How long a client may take to send a body. Default: 60 s.
+    /// How long a client may take to send a body. Slower requests are refused with status 408. Default: 60 s.
     pub body_timeout: Duration,
-    /// Answer web pages of other origins, and tell browsers so. Default: false: their requests are refused.
+    /// Whether web pages of other origins may use the server. Default: false, their requests are refused with status 403.
     pub cors: bool,
-    /// Most bytes of anonymous memory that all models together may plan for. Default: `None`; each model is planned for what the
-    /// machine leaves when it is loaded.
+    /// Maximum anonymous memory in bytes that all models together plan for. Default: `None`, each model is planned for the memory that is
+    /// free when it is loaded.
     pub memory_budget: Option<u64>,
-    /// How long a model stays loaded after its last answer, unless a request says otherwise. Default: `None`; it stays until
+    /// How long a model stays loaded after its last answer, unless a request says otherwise. Default: `None`, it stays until
     /// another model needs its memory.
     pub keep_alive: Option<Duration>,
     /// How long after the last answer a model that stays loaded gives back the memory of its contexts: keys, values and activations.
@@ -41,11 +41,11 @@ pub struct ServerOptions {
     /// `None`: never.
     pub idle_trim: Option<Duration>,
     /// A folder that keeps the contexts of the models, so that chats go on without computing them again. They are written when a model
-    /// is let go or gives memory back ([`idle_trim`](Self::idle_trim)) and when the server ends, and read for the model's next request.
+    /// is unloaded or gives memory back ([`idle_trim`](Self::idle_trim)) and when the server ends, and read for the model's next request.
     /// Default: `None`.
     pub sessions: Option<PathBuf>,
-    /// Names by which requests may address this server besides `localhost` and IP addresses. Default: none. Not checked
-    /// where an API key is set.
+    /// Host names by which requests may address this server, besides `localhost` and IP addresses. Default: none. They are not checked
+    /// if an API key is set.
     pub hosts: Vec<String>,
 }
 
@@ -72,16 +72,16 @@ impl Default for ServerOptions {
 }
 
 impl ServerOptions {
-    /// The port that is listened on by default: the one after Ollama's.
+    /// The default port, which is the one after Ollama's.
     pub const PORT: u16 = 11435;
 
     /// The default of [`idle_trim`](Self::idle_trim) in seconds: longer than the pauses of most chats.
     pub const IDLE_TRIM_SECONDS: u64 = 300;
 
-    /// Checks what can be checked without listening.
+    /// Checks the options, before a model is loaded.
     ///
     /// # Errors
-    /// If a size is out of range, or an address that other machines can reach comes without a key.
+    /// If a number is out of range, or the address can be reached from other machines and no key is set.
     pub fn check(&self) -> Result<(), ServerError> {
         let key = self.api_key.as_deref().unwrap_or_default();
         if key.is_empty() && !self.address.ip().is_loopback() {

@@ -1,4 +1,4 @@
-//! The web page: one file that loads nothing, put together of the sources in `web/`.
+//! The web page: one file, assembled from the sources in `web/`. It loads nothing else.
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,7 @@ const SCRIPTS: [&str; 5] = [
     include_str!("../web/main.js"),
 ];
 
-/// The page as it is served.
+/// The complete page.
 pub(crate) static PAGE: LazyLock<String> = LazyLock::new(|| {
     include_str!("../web/page.html")
         .replace("/*STYLE*/", include_str!("../web/style.css"))
@@ -27,9 +27,9 @@ mod tests {
         for outside in ["src=\"http", "href=\"http", "@import", "import(", "innerHTML", "eval("] {
             assert!(!PAGE.contains(outside), "{outside}");
         }
-        // A script ends at the first of these, wherever it stands.
+        // A script ends at the first `</script`, even within a string.
         assert_eq!(PAGE.matches("</script").count(), 1);
-        // Every id that a script asks for is there.
+        // Every id that a script looks up exists.
         for script in SCRIPTS {
             for id in script.split("byId(\"").skip(1).filter_map(|rest| rest.split('"').next()) {
                 assert!(id == "set-" || PAGE.contains(&format!("id=\"{id}\"")), "{id}");

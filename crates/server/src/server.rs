@@ -1,4 +1,4 @@
-//! A server from its beginning to its end.
+//! Starting, running and stopping a server.
 
 use crate::error::ServerError;
 use crate::http::accept;
@@ -14,9 +14,9 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
-/// A server that listens.
+/// A server that listens on an address.
 ///
-/// As many answers are generated at a time as the engine was loaded for sequences
+/// The number of answers that are generated at the same time is the number of sequences that the engine was loaded for
 /// ([`LoadOptions::sequences`]); further requests wait.
 pub struct Server {
     runtime: Runtime,
@@ -26,28 +26,29 @@ pub struct Server {
     stop: watch::Sender<bool>,
 }
 
-/// Ends a [`Server`] from another thread. Clones end the same server.
+/// Stops a [`Server`] from another thread. Clones stop the same server.
 #[derive(Clone)]
 pub struct Stop(watch::Sender<bool>);
 
 impl Stop {
-    /// No more connections are accepted, answers are cut off, and [`Server::run`] returns.
+    /// Stops the server: it accepts no more connections, running answers are cut off, and [`Server::run`] returns.
     pub fn stop(&self) {
         self.0.send_replace(true);
     }
 }
 
-/// Threads for prompts that are rendered and encoded, while others compute.
+/// Maximum number of threads for work that takes long: prompts are rendered and encoded, and models are loaded and unloaded.
 const BLOCKING_THREADS: usize = 4;
 
 impl Server {
-    /// Serves a model that is loaded. Clients can connect from here on; they are answered by [`run`](Self::run).
+    /// Listens, and serves a loaded model. Clients can connect from now on; [`run`](Self::run) answers them.
     ///
-    /// `file` is the model's file, from which it is loaded again for embeddings and after it was let go, with what `load` says;
-    /// without it, the model does not embed, and stays. An engine that was loaded for embeddings embeds without a file.
+    /// `file` is the model's file with the options to load it. From it, the model is loaded a second time for embeddings, and again after
+    /// it was unloaded. Without a file, the model doesn't embed and is never unloaded. An engine that was loaded for embeddings needs no
+    /// file to embed.
     ///
     /// # Errors
-    /// If an option is out of range, the address cannot be listened on, or memory or threads cannot be had.
+    /// If an option is out of range, the server can't listen on the address, or the system refuses memory or threads.
     pub fn bind(
         engine: Engine,
         file: Option<(&Path, &LoadOptions)>,
@@ -56,7 +57,7 @@ impl Server {
         Self::start(Some((engine, file)), Vec::new(), options)
     }
 
-    /// Serves a model that is loaded, as [`bind`](Self::bind), and more models, which are loaded when requests name them.
+    /// Like [`bind`](Self::bind), but also serves more models, which are loaded when requests name them.
     ///
     /// # Errors
     /// As for [`bind`](Self::bind).
@@ -69,7 +70,7 @@ impl Server {
         Self::start(Some((engine, file)), more, options)
     }
 
-    /// Serves models, each of which is loaded when a request names it, or names none and it is the first one.
+    /// Serves models that are loaded when a request names them. A request without a model name means the first one.
     ///
     /// # Errors
     /// If there is no model, and as for [`bind`](Self::bind).
@@ -109,32 +110,32 @@ impl Server {
         Ok(Self { runtime, listener, address, state, stop: watch::Sender::new(false) })
     }
 
-    /// The address that it listens on, with the port that was free if 0 was asked for.
+    /// Returns the address that it listens on. If the options asked for port 0, this has the actual port.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Ends the server from another thread.
+    /// Returns a handle that stops the server from another thread.
     pub fn stop(&self) -> Stop {
         Stop(self.stop.clone())
     }
 
-    /// Answers requests until it is stopped.
+    /// Answers requests until the server is stopped.
     pub fn run(self) {
         let Self { runtime, listener, state, stop, .. } = self;
         runtime.spawn(unload(state.models.clone()));
         runtime.block_on(accept(listener, state.clone(), stop.subscribe()));
         state.models.close();
-        // Connections are dropped with the runtime, and with them what they wait for.
+        // This drops the connections and the work that they wait for.
         runtime.shutdown_background();
     }
 }
 
-/// Lets models go whose time is over.
+/// Unloads models whose time is over.
 async fn unload(models: Arc<Models>) {
     loop {
         let all = models.clone();
-        // Waits for the models' threads.
+        // Unloading waits for the models' threads.
         let next = tokio::task::spawn_blocking(move || all.unload_expired()).await.ok().flatten();
         let changed = models.changed.notified();
         match next {

@@ -1,4 +1,4 @@
-//! What all requests share: the models, the options, the counters.
+//! What all requests share: the models, the options and the counters.
 
 use crate::ask::Ask;
 use crate::error::ApiError;
@@ -16,20 +16,20 @@ pub(crate) struct State {
     pub(crate) models: Arc<Models>,
     pub(crate) options: ServerOptions,
     pub(crate) metrics: Arc<Metrics>,
-    /// Seconds since 1970 at which the server began.
+    /// When the server started, in seconds since 1970.
     pub(crate) started: u64,
 }
 
-/// Seconds since 1970.
+/// Returns the current time in seconds since 1970.
 pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
 impl Lease {
-    /// Queues a request; its answers come as they are generated.
+    /// Queues a request, and returns its answers, which arrive as they are generated.
     ///
     /// # Errors
-    /// If the request is wrong or does not fit, or the queue is full: before anything is computed.
+    /// If the request is invalid, doesn't fit the context, or the queue is full. Nothing is computed then.
     pub(crate) async fn answer(self: &Arc<Self>, ask: Ask) -> Result<Vec<Answer>, ApiError> {
         let cancels: Vec<CancelOnDrop> = (0..ask.choices).map(|_| CancelOnDrop(Cancel::new())).collect();
         let flags: Vec<Cancel> = cancels.iter().map(|cancel| cancel.0.clone()).collect();
@@ -39,7 +39,7 @@ impl Lease {
             let all = all.map(|(choice, cancel)| ask.compose(&model.engine, choice, cancel));
             Ok::<_, ApiError>((all.collect::<Result<Vec<_>, _>>()?, ask.top_log_probs, ask.one_call))
         };
-        // If the client leaves, the flags are raised, and the work ends.
+        // If the client leaves, dropping these cancels the work.
         let composed = tokio::task::spawn_blocking(compose).await;
         let (composed, top_log_probs, one_call) =
             composed.map_err(|_| ApiError::internal("the prompt could not be prepared"))??;

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Raises a flag when it is dropped.
+/// Cancels when it is dropped.
 pub(crate) struct CancelOnDrop(pub(crate) Cancel);
 
 impl Drop for CancelOnDrop {
@@ -27,17 +27,17 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// One answer as it comes.
+/// One answer as it arrives.
 pub(crate) struct Answer {
     pub(crate) deltas: UnboundedReceiver<Delta>,
-    /// Also ends what the scheduler does not know yet.
+    /// Cancels work that the scheduler has not received yet.
     pub(crate) _cancel: CancelOnDrop,
     /// Keeps the model loaded.
     pub(crate) _model: Arc<Lease>,
 }
 
 impl Answer {
-    /// Waits for all of it.
+    /// Waits for the whole answer.
     pub(crate) async fn whole(mut self) -> Result<Whole, ApiError> {
         let mut whole = Whole::default();
         while let Some(delta) = self.deltas.recv().await {
@@ -47,26 +47,26 @@ impl Answer {
     }
 }
 
-/// Turns deltas into the bytes of an API.
+/// Writes the deltas of answers in the format of an API.
 pub(crate) trait Translator: Send {
-    /// What comes before all deltas.
+    /// Returns what comes before the first delta.
     fn begin(&mut self, _out: &mut Vec<u8>) {}
-    /// A delta of one of the answers.
+    /// Writes a delta of one of the answers.
     fn delta(&mut self, choice: usize, delta: Delta, out: &mut Vec<u8>);
     /// All answers have ended, by [`Delta::Done`] or [`Delta::Failed`].
     fn end(&mut self, _out: &mut Vec<u8>) {}
-    /// Whether these are server-sent events, else lines of JSON.
+    /// Whether the format is server-sent events. Otherwise it is lines of JSON.
     fn is_sse(&self) -> bool {
         true
     }
 }
 
-/// How long a stream may be silent before a comment keeps proxies from closing it.
+/// How long a stream may be silent before a comment is sent, which keeps proxies from closing it.
 const SILENCE: Duration = Duration::from_secs(10);
-/// A frame is given out when it has so many bytes, even if there is more.
+/// A frame is sent when it has this many bytes, even if more deltas are ready.
 const FRAME: usize = 32 << 10;
 
-/// Answers as the body of a response.
+/// The body of a response that streams answers.
 pub(crate) struct EventBody {
     answers: Vec<Option<Answer>>,
     translator: Box<dyn Translator>,
@@ -85,7 +85,7 @@ impl EventBody {
         self.translator.is_sse()
     }
 
-    /// Takes what there is of one answer.
+    /// Takes the deltas of one answer that are ready.
     fn take(&mut self, choice: usize, cx: &mut Context<'_>, out: &mut Vec<u8>) {
         let Some(place) = self.answers.get_mut(choice) else { return };
         while let Some(answer) = place
@@ -94,7 +94,7 @@ impl EventBody {
             let delta = match answer.deltas.poll_recv(cx) {
                 Poll::Pending => return,
                 Poll::Ready(Some(delta)) => delta,
-                // The scheduler's thread is gone.
+                // The scheduler's thread has ended.
                 Poll::Ready(None) => Delta::Failed(ended()),
             };
             let last = matches!(delta, Delta::Done(_) | Delta::Failed(_));
@@ -141,7 +141,7 @@ impl Body for EventBody {
             if self.over {
                 return Poll::Ready(None);
             }
-            // Lines of JSON have no comments: wait on.
+            // Lines of JSON have no comments.
             let _ = self.silence.as_mut().poll(cx);
             return Poll::Pending;
         }

@@ -71,7 +71,7 @@ fn models_are_loaded_by_name_and_the_oldest_goes() {
 
     let answer = server.post("/v1/chat/completions", &chat("d"));
     assert_eq!(answer.status, 404);
-    assert!(answer.body.contains("expected `a`, `b`, `c`"), "{}", answer.body);
+    assert!(answer.body.contains("expected one of `a`, `b`, `c`"), "{}", answer.body);
     assert_eq!(answer.json()["error"]["code"], "model_not_found");
     // No name means the first one.
     let answer = server.post("/v1/completions", &json!({ "prompt": "x", "max_tokens": 1 }));

@@ -238,7 +238,7 @@ fn what_is_wrong_is_said_with_numbers() {
             chat,
             json!({ "messages": user("x"), "model": "gpt-9" }),
             404,
-            "there is no model `gpt-9` here, expected `tiny`",
+            "unknown model `gpt-9`, expected one of `tiny`",
         ),
         (
             chat,
@@ -261,11 +261,11 @@ fn what_is_wrong_is_said_with_numbers() {
             chat,
             json!({ "messages": [{ "role": "user", "content": [{ "type": "image_url" }] }] }),
             400,
-            "text alone",
+            "only reads text",
         ),
         ("/v1/completions", json!({ "prompt": [1, 99999] }), 400, "token 99999"),
         ("/v1/completions", json!({ "prompt": "a", "suffix": "b" }), 400, "`suffix`"),
-        ("/v1/nothing", json!({}), 404, "there is no endpoint `/v1/nothing`"),
+        ("/v1/nothing", json!({}), 404, "unknown endpoint `/v1/nothing`"),
         ("/health", json!({}), 405, "expected GET"),
         ("/detokenize", json!({ "tokens": [100, -1] }), 400, "-1 is not a valid token id"),
     ];

@@ -1,7 +1,7 @@
-//! Passes that compute guesses, and which of them turn out right.
+//! Passes that compute guesses, and checking which guesses are right.
 //!
-//! While guesses wait for their turn, the KV cache is longer than the history of the sequence: the history holds what was chosen, the cache
-//! also what was guessed. Everything but [`Context::advance`] settles that first: it takes back the rows of the guesses that are left.
+//! While guesses wait for their turn, the KV cache is longer than the history of the sequence: the history holds the chosen tokens, the
+//! cache also the guesses. Every operation but [`Context::advance`] settles that first: it takes back the rows of the remaining guesses.
 
 use super::draft::Asked;
 use super::{MAX_DRAFT, Speculator};
@@ -12,23 +12,23 @@ use happy_model::{Batch, KvError, NoHook, Output, Want};
 use happy_tokenizer::TokenId;
 use std::sync::atomic::AtomicBool;
 
-/// What is expected to follow the last token of a sequence.
+/// Guesses of the tokens that follow the last token of a sequence.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Guesses {
     pub(super) sequence: u32,
     pub(super) tokens: [TokenId; MAX_DRAFT],
-    /// Which rate of success each belongs to: see [`super::pace`].
+    /// The kind of each guess. Kinds have their own rates of success: see [`super::pace`].
     pub(super) kinds: [u8; MAX_DRAFT],
-    /// How many were proposed. One that was not worth a row still shows, when its turn comes, whether it was right.
+    /// How many were proposed. A guess that was not computed is still compared with the chosen token, to learn whether it was right.
     pub(super) proposed: usize,
     /// How many of them the last pass computed.
     computed: usize,
-    /// How many of them turned out right.
+    /// How many of them were right so far.
     taken: usize,
 }
 
 impl Guesses {
-    /// Guesses for a sequence, none so far.
+    /// Returns an empty list of guesses for a sequence.
     pub(super) fn of(sequence: u32) -> Self {
         Self { sequence, ..Self::default() }
     }
@@ -49,15 +49,15 @@ impl Guesses {
         self.kinds.get(..self.proposed).unwrap_or_default()
     }
 
-    /// Rows in the cache that no chosen token has reached.
+    /// Returns the number of rows in the cache that belong to guesses that still wait for their turn.
     pub(crate) fn waiting(&self, sequence: u32) -> usize {
         if self.sequence == sequence { self.computed - self.taken } else { 0 }
     }
 }
 
 impl Context {
-    /// Adds a chosen token to a sequence, and returns the logits that follow it: those of the last pass if it guessed the token, else those of
-    /// a new pass, which computes at most `most` guesses, too.
+    /// Adds a chosen token to a sequence, and returns the logits after it. If the last pass guessed the token, they are already computed.
+    /// Otherwise a new pass computes them, with up to `most` guesses.
     pub(crate) fn advance(
         &mut self,
         sequence: u32,
@@ -80,7 +80,7 @@ impl Context {
             match self.timed_pass(token, guesses, cancel) {
                 Ok(()) => return logits(&self.scratch.output(), 0),
                 Err(EngineError::Cancelled) => return Err(EngineError::Cancelled),
-                // A wrong guess may be what failed, as when it has no finite logits. The token alone decides.
+                // A wrong guess may be at fault, for instance if its logits are not finite. Compute the token alone.
                 Err(_) => {}
             }
         }
@@ -88,7 +88,7 @@ impl Context {
         logits(&self.scratch.output(), 0)
     }
 
-    /// Takes back the rows of guesses that did not turn out right.
+    /// Takes back the rows of guesses that are still waiting.
     pub(crate) fn settle(&mut self) -> Result<(), EngineError> {
         let guesses = std::mem::take(&mut self.guesses);
         if guesses.waiting(guesses.sequence) == 0 {
@@ -97,14 +97,14 @@ impl Context {
         let (sequence, len) = (guesses.sequence, self.tokens(guesses.sequence).len());
         let left = self.kv.truncate(sequence, len)?;
         if left < len {
-            // Not within the plan, which has room to take every guess back.
+            // This can't happen within the plan, which allows to take every guess back.
             self.forget_after(sequence, left);
             return Err(KvError::Truncate { sequence, len: left, to: len }.into());
         }
         Ok(())
     }
 
-    /// If the token is the next guess, adds it to the history and returns its row in the last pass. Notes whether the guess was right.
+    /// If the token is the next guess, adds it to the history and returns its row in the last pass. Records whether the guess was right.
     fn guessed(&mut self, sequence: u32, token: TokenId) -> Option<usize> {
         let speculator = self.speculator.as_mut()?;
         if let Some(lookup) = &mut speculator.lookup {
@@ -118,7 +118,7 @@ impl Context {
         let (guess, kind) = (*guesses.tokens.get(next)?, *guesses.kinds.get(next)?);
         speculator.pace.learn(kind, guess == token);
         if guess != token || next >= guesses.computed {
-            // What was to follow it is no longer expected.
+            // The guesses after it are void.
             guesses.proposed = next;
             return None;
         }
@@ -128,7 +128,7 @@ impl Context {
         Some(guesses.taken)
     }
 
-    /// Decides what a pass over `token` computes beside it.
+    /// Chooses the guesses that a pass over `token` computes.
     fn guess(
         &mut self,
         sequence: u32,
@@ -139,7 +139,7 @@ impl Context {
         let mut guesses = Guesses::of(sequence);
         let Some(history) = self.histories.get(sequence as usize) else { return Ok(guesses) };
         let Some(speculator) = &mut self.speculator else { return Ok(guesses) };
-        // Positions after the token's, and rows beside it.
+        // Room for guesses: positions after the token, and rows in the batch.
         let capacity = self.engine.plan().context;
         let room = capacity.saturating_sub(history.len() + 1).min(self.batch.capacity() - 1);
         let mut room = room.min(most).min(speculator.most);
@@ -154,11 +154,8 @@ impl Context {
         Ok(guesses)
     }
 
-    /// Computes a token and the guesses after it, and notes what that took.
+    /// Computes a token and the guesses after it, and records how long that took.
     fn timed_pass(&mut self, token: TokenId, guesses: Guesses, cancel: &Cancel) -> Result<(), EngineError> {
-        let Some(started) = self.speculator.as_mut().map(|speculator| (speculator.clock)()) else {
-            return Ok(());
-        };
         let (sequence, first) = (guesses.sequence, self.tokens(guesses.sequence).len());
         self.batch.clear();
         self.push(token, first, sequence, Want::Logits)?;
@@ -172,10 +169,9 @@ impl Context {
             guided.before(&self.batch, &self.histories, all, cancel.flag());
         }
         let pool = self.guided.as_ref().map_or(&self.pool, |guided| guided.pool(&self.batch, &self.pool));
-        // what the pass took is counted without the pause before it
-        let started = match (&self.guided, &mut self.speculator) {
-            (Some(_), Some(speculator)) => (speculator.clock)(),
-            _ => started,
+        // The time of a pass doesn't include a pause before it.
+        let Some(started) = self.speculator.as_mut().map(|speculator| (speculator.clock)()) else {
+            return Ok(());
         };
         let cx = Ctx::new(pool, &self.engine.0.kernels);
         let [model] = &*self.engine.0.model;
@@ -206,7 +202,7 @@ impl Context {
 }
 
 impl Speculator {
-    /// Proposes guesses, and decides how many of them are computed.
+    /// Proposes guesses, and chooses how many of them to compute.
     fn propose(
         &mut self,
         history: &[TokenId],
@@ -228,7 +224,7 @@ impl Speculator {
         let (pace, clock) = (&self.pace, &mut self.clock);
         match draft.propose(Asked { history, token, most: room, pace, clock, cancel, cx }, &mut drafted) {
             Err(EngineError::Cancelled) => return Err(EngineError::Cancelled),
-            // It can't guess any more. The text goes on without it.
+            // The draft can't guess any more. The text goes on without it.
             Err(_) => self.draft = None,
             Ok(()) => {}
         }
@@ -236,7 +232,7 @@ impl Speculator {
         self.stats.drafted += drafted.proposed as u64;
         self.stats.draft_time += time;
         if drafted.proposed > 0 {
-            // The time is spent, whatever is made of the guesses.
+            // The time is spent, even if no guess is computed.
             let spent = self.pace.passes(time.as_secs_f64());
             drafted.computed = self.pace.depth(drafted.kinds(), spent);
             *guesses = drafted;
@@ -244,7 +240,7 @@ impl Speculator {
         Ok(())
     }
 
-    /// Notes a pass.
+    /// Records a pass.
     fn passed(&mut self, guessed: usize, time: std::time::Duration) {
         self.pace.passed(guessed + 1, time.as_secs_f64());
         if let (Some(passes), Some(total)) =
@@ -256,7 +252,7 @@ impl Speculator {
         self.stats.guessed += guessed as u64;
     }
 
-    /// What a pass has to give for rows of which nothing else is wanted.
+    /// Returns what a pass has to return for rows of which the caller wants nothing.
     pub(crate) fn wants(&self) -> Want {
         if self.draft.as_ref().is_some_and(|draft| draft.is_head()) { Want::Hidden } else { Want::Nothing }
     }
@@ -276,20 +272,20 @@ impl Speculator {
             histories.get(sequence as usize).filter(|_| batch.sequences().iter().all(|s| *s == sequence));
         let Some(text) = text else { return };
         let seen = head.saw(cx, batch, output, text, cancel);
-        // The text goes on without what it can't read, and without one that can't go on.
+        // If the head can't read these tokens, it starts anew. If that fails, too, the text goes on without it.
         if seen.is_err() && head.forget().is_err() {
             self.draft = None;
         }
     }
 
-    /// Keeps tokens that leave a sequence: what was said once may be said again.
+    /// Keeps tokens that leave a sequence, because later texts may repeat them.
     pub(crate) fn keep(&mut self, tokens: &[TokenId]) {
         if let Some(lookup) = &mut self.lookup {
             lookup.keep(tokens);
         }
     }
 
-    /// Gives back what the draft model holds, and forgets earlier texts with the sequences.
+    /// Gives back memory of the draft model or head, as [`Context::trim`], and drops kept tokens with the sequences.
     pub(crate) fn trim(&mut self, level: TrimLevel) -> Result<(), EngineError> {
         if let Some(lookup) = self.lookup.as_mut().filter(|_| level == TrimLevel::Sequences) {
             lookup.forget();

@@ -1,11 +1,12 @@
-//! Guesses of a smaller model with the same vocabulary, or of the model's draft head ([`super::head`]).
+//! Guesses from a smaller model with the same vocabulary, or from the model's draft head ([`super::head`]).
 //!
 //! ```text
-//! draft's sequence    shortened to what it has in common with the text, then the rest of the text: one or two tokens as a rule
-//! guesses             its best tokens, one pass each, as long as one more pays
+//! draft's sequence    is shortened to what it has in common with the text, then reads the rest of the text: usually one or two tokens
+//! guesses             are its best tokens, one pass for each, as long as one more pays
 //! ```
 //!
-//! A model with recurrent layers can't be shortened by a few tokens. It guesses in a copy of its sequence, which is dropped.
+//! A sequence with recurrent layers can't be shortened by a few tokens. Such a model guesses in a copy of its sequence, which is then
+//! dropped.
 
 use super::head::Head;
 use super::pace::{DRAFT, DRAFT_KINDS, Pace};
@@ -20,16 +21,16 @@ use happy_tokenizer::{TokenId, Tokenizer};
 const TEXT: u32 = 0;
 /// The copy of it in which a model with recurrent layers guesses.
 const COPY: u32 = 1;
-/// The share of all time that may be spent to find out whether a model that did not pay pays now.
+/// Share of the time that may be spent to find out whether a draft that did not pay pays now.
 const PROBE_SHARE: f64 = 0.01;
 
-/// The share of an old measurement that a new one replaces.
+/// Weight of a new measurement in the moving mean.
 const FRESH: f64 = 0.1;
 
 /// A guess and its kind.
 type Guess = Option<(TokenId, u8)>;
 
-/// What guesses one token after the other.
+/// The source of the guesses.
 enum By {
     Model(SmallerModel),
     Head(Head),
@@ -40,39 +41,39 @@ struct SmallerModel {
     context: Context,
     /// The sequence in which it guesses.
     sequence: u32,
-    /// What it has to read, on its way there. Its capacity is that of the context.
+    /// A buffer for the tokens that it has to read. Its capacity is that of the context.
     unread: Vec<TokenId>,
 }
 
-/// A smaller model, or a draft head, and what is known of its cost.
+/// A smaller model or a draft head, with its measured cost.
 pub(super) struct Draft {
     by: By,
-    /// Seconds of one of its passes, and of a token that it reads in a longer one; 0 until they are measured.
+    /// Seconds of one of its passes, and of each token that it reads in a longer pass. 0 until they are measured.
     pass: f64,
     read: f64,
-    /// Seconds since it last paid, and those of them in which it was tried again.
+    /// Seconds since it last paid, and how many of them were spent on trying it again.
     waiting: f64,
     tried: f64,
     /// When it was last asked.
     last: f64,
 }
 
-/// What asking it takes.
+/// The arguments for asking a draft.
 pub(super) struct Asked<'a> {
-    /// The text: what comes before `token`, and `token`.
+    /// The text: `history`, then `token`.
     pub(super) history: &'a [TokenId],
     pub(super) token: TokenId,
-    /// The most guesses that are wanted.
+    /// Maximum number of guesses.
     pub(super) most: usize,
     pub(super) pace: &'a Pace,
     pub(super) clock: &'a mut Clock,
     pub(super) cancel: &'a Cancel,
-    /// What a draft head computes with.
+    /// The thread pool and kernels for a draft head.
     pub(super) cx: Ctx<'a>,
 }
 
 impl SmallerModel {
-    /// Checks that `context` can guess for `engine`.
+    /// Makes a draft of `context`, after checking that it can guess for `engine`.
     fn new(engine: &Engine, mut context: Context) -> Result<Self, EngineError> {
         if let Some(problem) = difference(engine.require_tokenizer()?, context.engine.require_tokenizer()?)? {
             return Err(EngineError::DraftModel { problem });
@@ -94,7 +95,7 @@ impl SmallerModel {
         self.context.tokens(TEXT).iter().zip(text).take_while(|(a, b)| a == b).count()
     }
 
-    /// Guesses what follows the text. Returns how many tokens it read, too.
+    /// Reads the text, and returns its first guess and how many tokens it read.
     fn begin(&mut self, asked: &Asked<'_>) -> Result<(Guess, usize), EngineError> {
         let known = self.context.truncate(TEXT, self.known(asked.history))?;
         self.unread.clear();
@@ -116,16 +117,16 @@ impl SmallerModel {
 }
 
 impl By {
-    /// Positions of a text.
+    /// Returns the maximum number of positions of a text. `None`: that of the main model.
     fn capacity(&self) -> Option<usize> {
         match self {
             By::Model(model) => Some(model.context.capacity()),
-            // The model's own.
+            // It has as many as the main model.
             By::Head(_) => None,
         }
     }
 
-    /// How many tokens of a text it has not read; `None` if it can't guess what follows.
+    /// Returns how many tokens of a text it has not read. `None` if it can't guess what follows.
     fn unread(&mut self, text: &[TokenId]) -> Result<Option<usize>, EngineError> {
         match self {
             By::Model(model) => Ok(Some(text.len() - model.known(text))),
@@ -149,12 +150,12 @@ impl By {
 }
 
 impl Draft {
-    /// Guesses of the model of `context`, which has to have the vocabulary of `engine`'s.
+    /// Makes a draft of a smaller model, which must have the same vocabulary as `engine`.
     pub(super) fn model(engine: &Engine, context: Context) -> Result<Self, EngineError> {
         Ok(Self::by(By::Model(SmallerModel::new(engine, context)?)))
     }
 
-    /// Guesses of the engine's own draft head.
+    /// Makes a draft of the engine's draft head.
     pub(super) fn head(engine: &Engine) -> Result<Self, EngineError> {
         Ok(Self::by(By::Head(Head::new(engine)?)))
     }
@@ -163,7 +164,7 @@ impl Draft {
         Self { by, pass: 0.0, read: 0.0, waiting: 0.0, tried: 0.0, last: 0.0 }
     }
 
-    /// The draft head, if it is one.
+    /// Returns the draft head, if it is one.
     pub(super) fn as_head(&mut self) -> Option<&mut Head> {
         match &mut self.by {
             By::Model(_) => None,
@@ -171,12 +172,12 @@ impl Draft {
         }
     }
 
-    /// Whether it is a draft head.
+    /// Returns whether it is a draft head.
     pub(super) fn is_head(&self) -> bool {
         matches!(self.by, By::Head(_))
     }
 
-    /// As [`Context::trim`].
+    /// Gives memory back, as [`Context::trim`].
     pub(super) fn trim(&mut self, level: TrimLevel) -> Result<(), EngineError> {
         match &mut self.by {
             By::Model(model) => model.context.trim(level),
@@ -184,7 +185,7 @@ impl Draft {
         }
     }
 
-    /// Proposes what follows the text, if that seems worth its time.
+    /// Proposes tokens that may follow the text, if that seems worth the time.
     pub(super) fn propose(&mut self, mut asked: Asked<'_>, out: &mut Guesses) -> Result<(), EngineError> {
         let started = (asked.clock)().as_secs_f64();
         self.waiting += (started - self.last).max(0.0);
@@ -221,7 +222,7 @@ impl Draft {
         while let Some((token, kind)) = next {
             let now = (asked.clock)().as_secs_f64();
             let first = out.proposed == 0;
-            // A short text to read is one pass, too.
+            // Reading one or two tokens takes as long as a pass.
             let (kept, each) =
                 if first && n > 2 { (&mut self.read, n as f64) } else { (&mut self.pass, 1.0) };
             let took = (now - before).max(0.0) / each;
@@ -243,7 +244,7 @@ impl Draft {
     }
 }
 
-/// The best token, and the kind of guess that it is: by how far it is ahead of the second.
+/// Returns the best token and the kind of the guess, which depends on how far it is ahead of the second.
 pub(super) fn best(logits: &[f32]) -> Guess {
     let (mut first, mut second, mut at) = (f32::NEG_INFINITY, f32::NEG_INFINITY, None);
     for (i, logit) in logits.iter().enumerate() {
@@ -254,13 +255,13 @@ pub(super) fn best(logits: &[f32]) -> Guess {
         }
     }
     let ahead = first - second;
-    // Nepers: a token that is 2 ahead of the second is 7 times as likely.
+    // Differences of logits: a token that is 2 ahead is 7 times as likely as the second.
     let class = [0.5, 1.0, 2.0, 3.5, 6.0].iter().filter(|than| ahead >= **than).count();
     const { assert!(DRAFT_KINDS == 6) };
     Some((TokenId::try_from(at?).ok()?, DRAFT + class as u8))
 }
 
-/// What two vocabularies do not have in common, in words: guesses are ids, which must mean the same.
+/// Describes the first difference between two vocabularies. Guesses are ids, which must mean the same in both.
 fn difference(one: &Tokenizer, other: &Tokenizer) -> Result<Option<String>, EngineError> {
     let (expected, found) = (one.vocab_size(), other.vocab_size());
     if expected != found {

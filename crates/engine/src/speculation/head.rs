@@ -1,13 +1,13 @@
-//! Guesses of the file's own draft head (multi-token prediction, MTP).
+//! Guesses from the file's own draft head (multi-token prediction, MTP).
 //!
 //! ```text
-//! after each pass     the model's hidden states of its rows wait to be read, beside their tokens
-//! asked               those of them that were chosen, and the token that was chosen last, are one pass of the head: its first guess
-//! further guesses     a pass each, from the guess before and the head's own hidden state
+//! after each pass     keep the tokens of its rows and the model's hidden states after them, to be read later
+//! when asked          one pass of the head reads those that were chosen and the last chosen token, and gives the first guess
+//! further guesses     take a pass each, from the previous guess and the head's own hidden state
 //! ```
 //!
-//! The head has one layer and keys and values of one text. Where a hidden state is not there any more (the text was shortened, or another
-//! sequence came between), it gets zeros, as for the first token of a text, or begins anew. That only makes guesses worse.
+//! The head has one layer, and keys and values of one text. If a hidden state is missing (the text was shortened, or another
+//! sequence was computed in between), it gets zeros, as for the first token of a text, or starts anew. That only makes guesses worse.
 
 use super::draft::{Draft, best};
 use crate::reserve::reserve;
@@ -26,30 +26,30 @@ pub(super) struct Head {
     kv: KvCache,
     scratch: Scratch,
     batch: Batch,
-    /// The position of the first token that it has read.
+    /// The position in the text of the first token that it has read.
     start: usize,
-    /// The tokens that it has read, whose keys and values it keeps. While it guesses, its cache is longer.
+    /// The tokens that it has read. The cache holds their keys and values, and while it guesses also those of guesses.
     read: Vec<TokenId>,
-    /// The tokens that come next, which the model computed; some may be guesses.
+    /// The tokens to read next, which the model has computed. Some may be wrong guesses.
     unread: Vec<TokenId>,
-    /// The model's hidden states before the first of them, and after each: rows of `n_embd` values.
+    /// The model's hidden states before the first unread token and after each: rows of `n_embd` values.
     states: Vec<f32>,
-    /// Its own after the last guess.
+    /// Its own hidden state after the last guess.
     own: Vec<f32>,
 }
 
 impl Plan {
-    /// The sizes as the draft head takes them: it reads the rows of a pass, and one token more.
+    /// Returns the sizes for the draft head, which reads the rows of a pass and one token more.
     pub(crate) fn head_options(&self, load: &LoadOptions) -> (RunOptions, KvOptions) {
         let (n_batch, n_ctx) = (self.batch.saturating_add(1), self.context);
         let run = RunOptions { n_batch, n_outputs: 1, n_ctx, threads: self.threads, adapter_rank: 0 };
         (run, KvOptions::new(load.kv, 1, n_ctx).with_batch(n_batch))
     }
 
-    /// What the head takes besides its cache and scratch: itself, numbers for tokens, and hidden states.
+    /// Returns the bytes that the head takes besides its cache and scratch: itself, token ids, and hidden states.
     pub(crate) fn head_lists(&self, n_embd: usize) -> usize {
         let ids = self.context.saturating_add(self.batch.saturating_add(1).saturating_mul(8));
-        // Before the first unread token and after each, and its own.
+        // One before the first unread token, one after each, and its own.
         let states = self.batch.saturating_add(2).saturating_mul(n_embd);
         let lists = [ids.saturating_mul(size_of::<TokenId>()), states.saturating_mul(size_of::<f32>())];
         lists.into_iter().fold(size_of::<Draft>(), usize::saturating_add)
@@ -87,7 +87,7 @@ impl Head {
         Ok(head)
     }
 
-    /// The hidden state before the next token is not known.
+    /// Drops unread tokens, and sets the hidden state before the next token to zeros.
     fn lose_state(&mut self, n_embd: usize) {
         self.unread.clear();
         self.states.clear();
@@ -100,7 +100,7 @@ impl Head {
             self.read.truncate(n);
             self.lose_state(self.own_width());
         }
-        // What it guessed last is dropped, too.
+        // This also drops its last guesses.
         if self.read.len() < self.kv.len(TEXT) {
             self.kv.truncate(TEXT, self.read.len())?;
         }
@@ -111,7 +111,7 @@ impl Head {
         self.engine.model().n_embd()
     }
 
-    /// Begins a text at this position.
+    /// Starts a text at this position.
     fn begin_at(&mut self, position: usize) -> Result<(), EngineError> {
         self.read.clear();
         self.lose_state(self.own_width());
@@ -125,7 +125,7 @@ impl Head {
         self.begin_at(0)
     }
 
-    /// Drops what is not part of this text.
+    /// Drops tokens that are not part of this text.
     fn follow(&mut self, text: &[TokenId]) -> Result<(), EngineError> {
         let same = |ours: &[TokenId], from: usize| {
             let theirs = text.get(from..).unwrap_or_default();
@@ -138,18 +138,18 @@ impl Head {
         Ok(())
     }
 
-    /// The position after all tokens that it has read, or can read.
+    /// Returns the position after all read and unread tokens.
     fn end(&self) -> usize {
         self.start + self.read.len() + self.unread.len()
     }
 
-    /// How many tokens it has to read before it can guess what follows this text; `None` if it can't.
+    /// Returns how many tokens it has to read before it can guess what follows this text. `None` if it can't guess.
     pub(super) fn unread(&mut self, text: &[TokenId]) -> Result<Option<usize>, EngineError> {
         self.follow(text)?;
         Ok((self.end() == text.len()).then_some(self.unread.len()))
     }
 
-    /// Takes the hidden states of a pass over a part of this text, with some guesses after it perhaps. `batch` has one sequence.
+    /// Takes the hidden states of a pass over a part of this text, which guesses may follow. `batch` has one sequence.
     pub(super) fn saw(
         &mut self,
         cx: Ctx<'_>,
@@ -165,7 +165,7 @@ impl Head {
         } else {
             let (n, read) = (first - self.start, self.read.len());
             self.shorten(n)?;
-            // What is computed again gives the same states.
+            // Rows that were computed again replace those from before.
             self.unread.truncate(n.saturating_sub(read));
             self.states.truncate((self.unread.len() + 1) * self.own_width());
         }
@@ -180,7 +180,8 @@ impl Head {
         Ok(())
     }
 
-    /// Reads the tokens that wait. With a token after them, it also guesses what follows that, in rows that are dropped later.
+    /// Reads the unread tokens. With `token`, which follows them, it also returns a guess of the token after that. The row of `token` is
+    /// dropped later.
     fn read_on(
         &mut self,
         cx: Ctx<'_>,
@@ -205,7 +206,7 @@ impl Head {
         Ok(guess)
     }
 
-    /// Guesses what follows `token`, which follows the text that [`unread`](Self::unread) was told. Returns how many tokens it read, too.
+    /// Returns a guess of what follows the text that [`unread`](Self::unread) got and `token`, and how many tokens it read.
     pub(super) fn begin(
         &mut self,
         cx: Ctx<'_>,
@@ -216,7 +217,7 @@ impl Head {
         Ok((self.read_on(cx, Some(token), cancel)?, n))
     }
 
-    /// Guesses what follows its last guess.
+    /// Returns a guess of what follows its last guess.
     pub(super) fn next(
         &mut self,
         cx: Ctx<'_>,

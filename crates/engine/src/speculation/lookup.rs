@@ -1,31 +1,31 @@
-//! Guesses from the text itself: it goes on as it did where its last tokens stood before.
+//! Guesses from the text itself: the tokens that followed an earlier occurrence of its last tokens.
 //!
 //! ```text
 //! text     kept tokens | history | token
-//! find     the place whose last tokens agree with the end of the text over the greatest length; among equals the latest
-//! near     a place to which the copy before would have come by now is worth NEAR tokens more: an edit changes a word and goes on
+//! find     the place before which the most tokens agree with the end of the text; among equals the latest
+//! near     a place near the one that the previous copy has reached counts NEAR tokens more: an edit changes a word, and copying goes on
 //! guesses  the tokens that follow that place
 //! ```
 //!
-//! A search reads the text once, four bytes a token, without an index: at 4,096 tokens that takes about a thousandth of a pass.
+//! A search reads the text once, 4 bytes for each token, without an index. For 4,096 tokens this takes about a thousandth of a pass.
 
 use super::Guesses;
 use crate::EngineError;
 use crate::reserve::reserve;
 use happy_tokenizer::TokenId;
 
-/// The most tokens that are compared: longer matches are not told apart.
+/// Maximum number of tokens that are compared. Longer matches count the same.
 const LONGEST: usize = 16;
-/// What it is worth to go on near the place of the copy before, in matching tokens.
+/// How many matching tokens it is worth to be near the place of the previous copy.
 const NEAR: usize = 4;
-/// How far an edit may shift that place.
+/// Maximum distance from that place, since an edit may insert or drop tokens.
 const SHIFT: usize = 8;
-/// The most tokens of a history that are searched, from its end.
+/// Maximum number of tokens of a history that are searched, from its end.
 const SPAN: usize = 1 << 16;
-/// Fewer tokens are not worth keeping.
+/// Minimum number of tokens that are worth keeping.
 const SHORTEST: usize = 8;
 
-/// Classes of guesses by the length of the match, each twice: anywhere, and near the copy before.
+/// Number of kinds of guesses: five classes by the length of the match, each anywhere or near the previous copy.
 pub(super) const KINDS: usize = 10;
 
 fn kind(len: usize, near: bool) -> u8 {
@@ -39,28 +39,28 @@ fn kind(len: usize, near: bool) -> u8 {
     class * 2 + u8::from(near)
 }
 
-/// Searches texts for what may follow.
+/// Searches texts for the tokens that may follow.
 pub(super) struct Lookup {
-    /// Tokens that left the sequences, the latest last. Its capacity is all it gets.
+    /// Tokens that left the sequences, the latest last. It never grows beyond its capacity.
     kept: Vec<TokenId>,
-    /// The place of the last token in the text that is being copied, among the kept tokens and the history after them.
+    /// The place that the current copy has reached, as an index into the kept tokens followed by the history.
     place: usize,
 }
 
 impl Lookup {
-    /// A search that keeps up to `n` tokens of earlier texts.
+    /// Makes a search that keeps up to `n` tokens of earlier texts.
     pub(super) fn new(n: usize) -> Result<Self, EngineError> {
         let mut kept = Vec::new();
         reserve(&mut kept, n, "tokens of earlier texts")?;
         Ok(Self { kept, place: 0 })
     }
 
-    /// The text is one token longer; so is the copy.
+    /// Moves the copy on by one token, as the text grows by one.
     pub(super) fn advance(&mut self) {
         self.place = self.place.saturating_add(1);
     }
 
-    /// Proposes what follows `token` after `history`: at most `most` tokens.
+    /// Proposes up to `most` tokens that may follow `history` and `token`.
     pub(super) fn propose(&mut self, history: &[TokenId], token: TokenId, most: usize, out: &mut Guesses) {
         let skipped = history.len().saturating_sub(SPAN);
         let mut best = (0, 0, false, 0);
@@ -93,7 +93,7 @@ impl Lookup {
                 Some(_) if place < self.kept.len() => None,
                 Some(at) if at < history.len() => history.get(at),
                 Some(at) if at == history.len() => Some(&token),
-                // A text that repeats itself runs into its own guesses.
+                // In a repetition, the copy reaches the guesses themselves.
                 Some(at) => out.tokens().get(at - history.len() - 1),
             };
             let Some(next) = next.copied() else { return };

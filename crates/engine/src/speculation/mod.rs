@@ -1,18 +1,18 @@
-//! Speculation: one pass computes the token that was chosen and guesses of what follows it.
+//! Speculation: one pass computes the chosen token and guesses of the tokens after it.
 //!
 //! ```text
-//! chosen token t, guesses g1 .. gk      from the text itself (lookup), from a smaller model or the file's own draft head (draft)
-//! one pass over t, g1 .. gk             k + 1 rows cost little more than one: the weights are read once
+//! chosen token t, guesses g1 .. gk      from the text itself (lookup), or from a smaller model or the file's draft head (draft)
+//! one pass over t, g1 .. gk             k + 1 rows cost little more than one, because the weights are read once
 //! next token = sampler(logits after t)
-//! while next token == next guess:       the guess is the token: its row is already computed
+//! while next token == next guess:       the guess is right, and its row is already computed
 //!     next token = sampler(logits after the guess)
-//! otherwise:                            the rows of the wrong guesses are taken back; another pass
+//! otherwise:                            take back the rows of the wrong guesses, and start another pass
 //! ```
 //!
-//! Logits have the same bits in a pass of any size, and the sampler, the grammar and the stop strings see one token after the other, each
-//! when it is its turn. So the text is the same with and without speculation: guesses decide how long it takes, and nothing else.
+//! Logits have the same bits in a pass of any size. The sampler, the grammar and the stop strings see one token after the other, each
+//! when it is its turn. So the text is the same with and without speculation. Guesses only change how long it takes.
 //!
-//! How many tokens are guessed depends on how often such guesses were right, and on what passes of so many rows took ([`pace`]).
+//! How many tokens are guessed depends on how often such guesses were right, and on how long passes of each size took ([`pace`]).
 
 mod ahead;
 mod draft;
@@ -28,10 +28,11 @@ use pace::Pace;
 use crate::{Context, EngineError, LoadOptions};
 use std::time::{Duration, Instant};
 
-/// Most tokens that one pass guesses: with the chosen one these are eight rows, the most for which the kernels have a tile of their own.
+/// Maximum number of tokens that one pass guesses. With the chosen token these are 8 rows, the most that the kernels' tiles for few rows
+/// hold.
 pub(crate) const MAX_DRAFT: usize = 7;
 
-/// Tells the time since some fixed moment.
+/// Returns the time since some fixed moment.
 type Clock = Box<dyn FnMut() -> Duration + Send + Sync>;
 
 /// How a context guesses tokens ahead: see [`Context::set_speculation`].
@@ -48,7 +49,7 @@ type Clock = Box<dyn FnMut() -> Duration + Send + Sync>;
 pub struct Speculation {
     lookup: bool,
     draft: Option<Context>,
-    /// Whether the draft head guesses, and no draft model.
+    /// Whether the file's draft head guesses. `draft` is `None` then.
     head: bool,
     most: usize,
     adaptive: bool,
@@ -62,87 +63,89 @@ impl Speculation {
         Self { lookup, draft: None, head: false, most: MAX_DRAFT, adaptive: true, clock }
     }
 
-    /// Guesses that the text goes on as it did where its last tokens stood before: in the sequence, or in what the context's sequences
-    /// held earlier. Costs nothing but a search, and helps where a text repeats its prompt: edits, summaries, quotations.
+    /// Guesses from the text itself: where the last tokens occurred before, in the sequence or in what the context's sequences held
+    /// earlier, the tokens that followed them. This costs only a search, and helps if a text repeats its prompt: edits, summaries,
+    /// quotations.
     pub fn lookup() -> Self {
         Self::new(true)
     }
 
-    /// Guesses what a smaller model says, computed in `context`, whose first sequence it uses. The two models must have the same vocabulary.
+    /// Guesses with a smaller model. It computes in `context`, and uses its first sequence. The two models must have the same vocabulary.
     pub fn draft(context: Context) -> Self {
         Self::new(false).with_draft(context)
     }
 
-    /// Guesses what the file's draft head says, which was trained with the model (multi-token prediction, MTP). It needs
+    /// Guesses with the file's draft head, which was trained with the model (multi-token prediction, MTP). This needs
     /// [`LoadOptions::draft_head`].
     pub fn head() -> Self {
         Self::new(false).with_head()
     }
 
-    /// Asks a smaller model, too, where the text itself offers no promising guess.
+    /// Also asks a smaller model, if the text itself offers no promising guess.
     #[must_use]
     pub fn with_draft(self, context: Context) -> Self {
         Self { draft: Some(context), head: false, ..self }
     }
 
-    /// Asks the file's draft head, too, where the text itself offers no promising guess: see [`head`](Self::head).
+    /// Also asks the file's draft head, if the text itself offers no promising guess: see [`head`](Self::head).
     #[must_use]
     pub fn with_head(self) -> Self {
         Self { draft: None, head: true, ..self }
     }
 
-    /// Guesses at most `n` tokens a pass. Default: what [`LoadOptions::draft_tokens`] plans for, which is the most.
+    /// Sets the maximum number of guesses in a pass. Default: the number that [`LoadOptions::draft_tokens`] plans for, which is also the
+    /// limit.
     #[must_use]
     pub fn with_most(self, n: usize) -> Self {
         Self { most: n, ..self }
     }
 
-    /// Guesses as many tokens as it can, whether that pays or not: for measurements and tests. Without this, the number adapts.
+    /// Guesses as many tokens as possible, even if that makes it slower. This is for measurements and tests. By default, the number adapts.
     #[must_use]
     pub fn always(self) -> Self {
         Self { adaptive: false, ..self }
     }
 
-    /// Measures what passes take with this clock, which tells the time since some fixed moment. Default: the system's monotonic clock.
-    /// The clock decides how many tokens are guessed, never which text comes out.
+    /// Sets the clock that measures passes. It returns the time since some fixed moment. Default: the system's monotonic clock.
+    /// The clock influences how many tokens are guessed, never the text.
     #[must_use]
     pub fn with_clock(self, clock: impl FnMut() -> Duration + Send + Sync + 'static) -> Self {
         Self { clock: Box::new(clock), ..self }
     }
 }
 
-/// What speculation did in a context since [`Context::set_speculation`].
+/// Counts of what speculation did in a context since [`Context::set_speculation`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SpeculationStats {
-    /// Passes that computed a chosen token, by the number of tokens that were guessed beside it.
+    /// Number of passes that computed a chosen token, by the number of guesses beside it.
     pub passes: [u64; MAX_DRAFT + 1],
-    /// The time that these passes took.
+    /// The total time of these passes, by the number of guesses.
     pub pass_time: [Duration; MAX_DRAFT + 1],
-    /// Tokens that were guessed and computed.
+    /// Number of guesses that were computed.
     pub guessed: u64,
-    /// Those of them that turned out right.
+    /// Number of computed guesses that were right.
     pub accepted: u64,
-    /// Tokens that the draft model or head proposed. Not all of them are worth a row.
+    /// Number of tokens that the draft model or head proposed. Not all of them were computed.
     pub drafted: u64,
-    /// The time that it took, also to read what it had not seen.
+    /// The total time of the draft model or head, including the time to read tokens that it had not seen.
     pub draft_time: Duration,
 }
 
 impl SpeculationStats {
-    /// Tokens whose logits were computed and used: one a pass, and the accepted guesses.
+    /// Returns the number of tokens whose logits were used: one for each pass, and the accepted guesses.
     pub fn tokens(&self) -> u64 {
         self.passes.iter().sum::<u64>() + self.accepted
     }
 
-    /// How many tokens came out of a pass, on average. 1 without speculation.
+    /// Returns the average number of tokens from a pass. It is 1 without speculation.
     pub fn tokens_per_pass(&self) -> f64 {
         let passes = self.passes.iter().sum::<u64>();
         if passes == 0 { 1.0 } else { self.tokens() as f64 / passes as f64 }
     }
 }
 
-/// What guesses in a context.
+/// The state of speculation in a context.
 pub(crate) struct Speculator {
     lookup: Option<Lookup>,
     draft: Option<Box<Draft>>,
@@ -153,8 +156,8 @@ pub(crate) struct Speculator {
 }
 
 impl Context {
-    /// Guesses tokens ahead from now on in the generations of this context; `None`: computes one token a pass. The text is the same, at
-    /// any temperature, with penalties, forms and stop strings alike. It forgets what it measured before.
+    /// Sets how the generations of this context guess tokens ahead. `None`: each pass computes one token. The text is the same, at
+    /// any temperature, also with penalties, forms and stop strings. Earlier measurements are dropped.
     ///
     /// Generations that share passes with others ([`BatchedGeneration`](crate::BatchedGeneration)) don't speculate, since their passes have
     /// several rows already; one that is alone for a while does ([`BatchedGeneration::advance`](crate::BatchedGeneration::advance)).
@@ -191,13 +194,13 @@ impl Context {
         Ok(())
     }
 
-    /// What speculation did so far; `None` if this context doesn't speculate.
+    /// Returns what speculation did so far. `None` if this context doesn't speculate.
     pub fn speculation_stats(&self) -> Option<SpeculationStats> {
         self.speculator.as_ref().map(|speculator| speculator.stats)
     }
 }
 
 impl LoadOptions {
-    /// The most tokens that one pass guesses: see [`draft_tokens`](Self::draft_tokens).
+    /// Maximum number of tokens that one pass guesses: see [`draft_tokens`](Self::draft_tokens).
     pub const MAX_DRAFT_TOKENS: usize = MAX_DRAFT;
 }

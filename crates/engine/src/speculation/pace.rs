@@ -1,46 +1,46 @@
-//! How many guesses are worth their rows.
+//! Decides how many guesses are worth their rows.
 //!
 //! ```text
-//! cost(n)   what a pass of n rows takes, in passes of one row: a moving mean of what was measured, and FIRST_ROW a row until then
-//! rate(kind)  how often a guess of this kind was right when all before it were: over its last guesses
-//! tokens(k) = 1 + r1 + r1 r2 + ... + r1..rk        what k guesses give
-//! depth     the k with the most tokens(k) / (cost(1 + k) + what was spent on the guesses); 0 if none is better by MARGIN
+//! cost(n)   the time of a pass of n rows, in passes of one row: a moving mean of measurements; before them, FIRST_ROW for each further row
+//! rate(kind)  how often a guess of this kind was right if all guesses before it were, lately
+//! tokens(k) = 1 + r1 + r1 r2 + ... + r1..rk        the expected number of tokens from a pass with k guesses
+//! depth     the k with the greatest tokens(k) / (cost(1 + k) + the time that finding the guesses took); 0 if none is better by MARGIN
 //! ```
 //!
-//! Guesses that are not computed are compared with what comes, too, so that their rates cost nothing. Costs do: after PROBE proposals that
-//! would pay by the costs assumed at first, but not by those that were measured, one of them is tried again.
+//! Guesses that are not computed are also compared with the chosen tokens, so measuring rates is free. Measuring costs is not: after PROBE
+//! proposals that would pay with the assumed costs, but not with the measured ones, one is computed to measure again.
 
 use super::{MAX_DRAFT, lookup};
 
-/// The most rows of a pass that has guesses.
+/// Maximum number of rows of a pass with guesses.
 const ROWS: usize = MAX_DRAFT + 1;
-/// What each row beyond the first is assumed to cost, in passes of one row, until it is measured.
+/// Assumed cost of each row after the first, in passes of one row, until it is measured.
 const FIRST_ROW: f64 = 0.2;
-/// What depth must promise beyond a plain pass. Estimates are never exact, and a plain pass has no risk.
+/// How much faster than a plain pass guesses must seem. Estimates are not exact, and a plain pass has no risk.
 const MARGIN: f64 = 1.08;
-/// Proposals between two tries of what does not seem to pay.
+/// Number of proposals between two tries of guesses that don't seem to pay.
 const PROBE: u32 = 64;
-/// Plain passes that are measured before anything is guessed, and passes with guesses after which another one is: everything is measured in
-/// plain passes, which may become rare.
+/// Number of plain passes before the first guess, and number of passes with guesses after which one plain pass is measured again. Costs are
+/// in plain passes, which would otherwise become rare.
 const PLAIN: u32 = 2;
 const PLAIN_AGAIN: u32 = 128;
-/// Measured passes of a size after which another is news of the device rather than of the size.
+/// Number of measured passes of a size after which a different time tells of the device's speed rather than of the size.
 const SETTLED: u32 = 8;
-/// The share of an old measurement that a new one replaces, once there are some.
+/// Weight of a new measurement in the moving mean, once there are several.
 const FRESH: f64 = 0.1;
 
-/// Kinds of guesses: those of lookup, then those of a draft model.
+/// Number of kinds of guesses: those of lookup, then those of a draft model.
 const KINDS: usize = lookup::KINDS + DRAFT_KINDS;
-/// Classes of a draft model's guesses, by how far its best token is ahead of its second.
+/// Number of kinds of a draft model's guesses, by how far its best token is ahead of its second.
 pub(super) const DRAFT_KINDS: usize = 6;
-/// The first of them.
+/// The first kind of a draft model's guesses.
 pub(super) const DRAFT: u8 = lookup::KINDS as u8;
 
-/// The rates that are assumed at first: in lookup longer matches, and those near the copy before, are right more often.
+/// Assumed rates before measurements. In lookup, longer matches and those near the previous copy are right more often.
 const FIRST_RATES: [f64; KINDS] =
     [0.05, 0.3, 0.15, 0.45, 0.3, 0.6, 0.5, 0.7, 0.65, 0.85, 0.3, 0.4, 0.55, 0.7, 0.8, 0.9];
 
-/// How often something happened lately.
+/// How often a guess was right lately.
 #[derive(Clone, Copy)]
 struct Rate {
     hits: f64,
@@ -48,10 +48,10 @@ struct Rate {
 }
 
 impl Rate {
-    /// What older events still count once there is a new one: the last 20 matter.
+    /// Factor for the weight of older events with each new one. About the last 20 count.
     const KEPT: f64 = 0.95;
 
-    /// As if it had happened three times with this rate.
+    /// Starts with three assumed events of this rate.
     fn assumed(rate: f64) -> Self {
         Self { hits: 3.0 * rate, tries: 3.0 }
     }
@@ -66,26 +66,26 @@ impl Rate {
     }
 }
 
-/// What is known of costs and rates.
+/// Measured costs and rates.
 pub(super) struct Pace {
     adaptive: bool,
-    /// Seconds of a pass of one row; 0 until one is measured.
+    /// Seconds of a pass of one row. 0 until one is measured.
     one: f64,
-    /// Cost of passes of 1 to [`ROWS`] rows, in those of one row. The first is 1.
+    /// Costs of passes of 1 to [`ROWS`] rows, in passes of one row. The first is 1.
     costs: [f64; ROWS],
-    /// How many passes were measured of each.
+    /// Number of measured passes of each size.
     seen: [u32; ROWS],
-    /// Passes with guesses since the last plain one.
+    /// Number of passes with guesses since the last plain one.
     since_plain: u32,
     rates: [Rate; KINDS],
-    /// Of a draft model's guesses of all kinds.
+    /// The rate of all guesses of a draft model.
     drafts: Rate,
-    /// Proposals since one was computed that did not seem to pay.
+    /// Number of proposals that were not computed since the last try.
     quiet: u32,
 }
 
 impl Pace {
-    /// Nothing measured yet. One that is not adaptive computes every guess.
+    /// Starts without measurements. If it is not adaptive, every guess is computed.
     pub(super) fn new(adaptive: bool) -> Self {
         Self {
             adaptive,
@@ -103,7 +103,7 @@ impl Pace {
         self.adaptive
     }
 
-    /// Notes whether a guess was right.
+    /// Records whether a guess was right.
     pub(super) fn learn(&mut self, kind: u8, right: bool) {
         if let Some(rate) = self.rates.get_mut(usize::from(kind)) {
             rate.add(right);
@@ -113,7 +113,7 @@ impl Pace {
         }
     }
 
-    /// Notes what a pass took.
+    /// Records how long a pass took.
     pub(super) fn passed(&mut self, rows: usize, seconds: f64) {
         let expected = self.one * self.cost(rows);
         let (Some(cost), Some(seen)) = (self.costs.get_mut(rows - 1), self.seen.get_mut(rows - 1)) else {
@@ -125,14 +125,14 @@ impl Pace {
         if expected <= 0.0 {
             self.one = seconds / assumed(rows);
         } else {
-            // One pass may be held up by anything.
+            // Other programs may hold up a single pass.
             let ratio = (seconds / expected).clamp(0.25, 4.0);
             let fresh = FRESH.max(1.0 / f64::from(*seen + 1));
             if rows == 1 {
                 self.one *= 1.0 + fresh * (ratio - 1.0);
             } else {
                 *cost = (expected / self.one * (1.0 + fresh * (ratio - 1.0))).max(1.0);
-                // A device that slows down slows all passes. The first of a size only show what that size costs.
+                // If the device slows down, all passes do. The first measurements of a size only tell what that size costs.
                 if *seen >= SETTLED {
                     self.one *= 1.0 + 0.2 * FRESH * (ratio - 1.0);
                 }
@@ -142,12 +142,12 @@ impl Pace {
         self.since_plain = if rows == 1 { 0 } else { self.since_plain + 1 };
     }
 
-    /// A time in passes of one row.
+    /// Converts seconds to passes of one row.
     pub(super) fn passes(&self, seconds: f64) -> f64 {
         if self.one > 0.0 { seconds / self.one } else { 0.0 }
     }
 
-    /// What a pass of so many rows costs, in passes of one row.
+    /// Returns the cost of a pass of this many rows, in passes of one row.
     fn cost(&self, rows: usize) -> f64 {
         let measured =
             (1..=rows.min(ROWS)).rev().find(|n| self.seen.get(n - 1).is_some_and(|seen| *seen > 0));
@@ -155,12 +155,12 @@ impl Pace {
         cost + FIRST_ROW * (rows - n) as f64
     }
 
-    /// Whether the next pass must be a plain one, to measure it.
+    /// Returns whether the next pass must be a plain one, to be measured.
     pub(super) fn plain_is_due(&self) -> bool {
         self.adaptive && (self.seen[0] < PLAIN || self.since_plain >= PLAIN_AGAIN)
     }
 
-    /// How many guesses of these kinds to compute. `spent`: what finding them took, in passes of one row.
+    /// Returns how many guesses of these kinds to compute. `spent` is the time that finding them took, in passes of one row.
     pub(super) fn depth(&mut self, kinds: &[u8], spent: f64) -> usize {
         if !self.adaptive {
             return kinds.len();
@@ -201,7 +201,7 @@ impl Pace {
         self.rates.get(usize::from(kind)).map_or(0.0, Rate::get)
     }
 
-    /// Whether asking a draft model for up to `most` tokens pays, if each costs `each` passes of one row.
+    /// Returns whether asking a draft model for up to `most` tokens pays, if each costs `each` passes of one row.
     pub(super) fn draft_pays(&self, most: usize, each: f64) -> bool {
         let (mut chance, mut tokens) = (1.0, 1.0);
         (1..=most).any(|k| {
@@ -211,14 +211,15 @@ impl Pace {
         })
     }
 
-    /// Whether one more token of a draft model pays, after `depth` that give `tokens` and are all right with this chance.
+    /// Returns whether one more token of a draft model pays, after `depth` tokens with the expected number `tokens`, all of which are right
+    /// with probability `chance`.
     pub(super) fn goes_on(&self, depth: usize, chance: f64, tokens: f64, each: f64) -> bool {
         let speed = |tokens: f64, depth: usize| tokens / (self.cost(depth + 1) + depth as f64 * each);
         speed(tokens + chance * self.drafts.get(), depth + 1) > speed(tokens, depth)
     }
 }
 
-/// What a pass of so many rows is assumed to cost before any is measured.
+/// Returns the assumed cost of a pass of this many rows, before any is measured.
 fn assumed(rows: usize) -> f64 {
     1.0 + FIRST_ROW * (rows - 1) as f64
 }

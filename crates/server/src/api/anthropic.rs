@@ -55,7 +55,7 @@ pub(crate) fn read(fields: Fields<'_, '_>) -> Result<Ask, ApiError> {
     Ok(ask)
 }
 
-/// How many tokens a request's prompt has.
+/// Counts the tokens of a request's prompt.
 pub(crate) async fn count_tokens(call: Call) -> Result<Reply, ApiError> {
     let body = call.json()?;
     let fields = Fields::of(&body, "")?;
@@ -65,7 +65,7 @@ pub(crate) async fn count_tokens(call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::Json(json!({ "input_tokens": count.await? })))
 }
 
-/// The name of an end, and the stop string.
+/// Returns the API's name for why an answer ended, and the stop string.
 fn stop_reason(reason: &Reason) -> (&'static str, Option<&str>) {
     match reason {
         Reason::Stop => ("end_turn", None),
@@ -77,7 +77,7 @@ fn stop_reason(reason: &Reason) -> (&'static str, Option<&str>) {
 
 fn usage_json(usage: Usage) -> Json {
     json!({
-        // Anthropic counts what was read from a cache apart.
+        // In this API, cached tokens are not part of the input tokens.
         "input_tokens": usage.prompt - usage.cached,
         "cache_read_input_tokens": usage.cached,
         "cache_creation_input_tokens": 0,
@@ -85,7 +85,7 @@ fn usage_json(usage: Usage) -> Json {
     })
 }
 
-/// The blocks of an answer: thinking, text, calls.
+/// Returns the blocks of an answer: thinking, text and calls.
 fn content(whole: Whole) -> Json {
     let mut blocks = Vec::new();
     if !whole.reasoning.is_empty() {

@@ -61,7 +61,7 @@ pub(crate) fn read(fields: Fields<'_, '_>) -> Result<Ask, ApiError> {
     Ok(ask)
 }
 
-/// Messages, tools and variables.
+/// Reads messages, tools and template variables.
 pub(crate) fn read_chat(fields: Fields<'_, '_>) -> Result<Chat, ApiError> {
     Ok(Chat {
         messages: messages::read(fields)?,
@@ -72,7 +72,7 @@ pub(crate) fn read_chat(fields: Fields<'_, '_>) -> Result<Chat, ApiError> {
     })
 }
 
-/// Whether the last chunk of a stream should tell the usage.
+/// Returns whether the last chunk of a stream has the usage.
 pub(crate) fn wants_usage(fields: Fields<'_, '_>) -> Result<bool, ApiError> {
     match fields.get("stream_options") {
         Some(options) => Ok(Fields::of(options, "stream_options")?.flag("include_usage")?.unwrap_or(false)),
@@ -80,7 +80,7 @@ pub(crate) fn wants_usage(fields: Fields<'_, '_>) -> Result<bool, ApiError> {
     }
 }
 
-/// What all objects of an answer have in common.
+/// The fields that all objects of an answer have.
 pub(crate) struct Head {
     id: String,
     model: String,
@@ -92,13 +92,13 @@ impl Head {
         Self { id: fresh_id(prefix), model, created: now() }
     }
 
-    /// An object of a kind.
+    /// Returns an object of this kind.
     pub(crate) fn object(&self, kind: &str) -> Json {
         json!({ "id": self.id, "object": kind, "created": self.created, "model": self.model })
     }
 }
 
-/// The name of an end.
+/// Returns the API's name for why an answer ended.
 pub(crate) fn finish_reason(reason: &Reason) -> &'static str {
     match reason {
         Reason::Stop | Reason::StopString(_) => "stop",
@@ -148,14 +148,14 @@ fn log_prob(found: &TokenLogProb) -> Json {
     object
 }
 
-/// Chunks of a stream.
+/// The chunks of a stream.
 struct Chunks {
     head: Head,
     usage: UsageOfPrompts,
     include_usage: bool,
-    /// Whether the role of a choice was told.
+    /// For each choice, whether its role was sent.
     begun: Vec<bool>,
-    /// Probabilities whose text is still to come.
+    /// Probabilities of tokens whose text was not sent yet.
     log_probs: Vec<Vec<Json>>,
     failed: bool,
 }

@@ -1,4 +1,4 @@
-//! OpenAI's `/v1/completions`: text that is continued.
+//! OpenAI's `/v1/completions`: continues a text.
 
 use super::chat::{Head, finish_reason, usage_json, wants_usage};
 use super::form;
@@ -13,9 +13,9 @@ use crate::models::Lease;
 use crate::stream::{Answer, EventBody, Translator, sse};
 use serde_json::{Map, Value as Json, json};
 
-/// Most prompts of one request.
+/// Maximum number of prompts in a request.
 const MAX_PROMPTS: usize = 64;
-/// Tokens of an answer unless the request says otherwise, as OpenAI has it.
+/// Default of `max_tokens`, as in OpenAI's API.
 const DEFAULT_TOKENS: usize = 16;
 
 /// Answers a request.
@@ -60,7 +60,7 @@ pub(crate) async fn create(call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::Json(reply))
 }
 
-/// The request: its prompts, and what is asked of each.
+/// The parsed request: its prompts, and the settings for all of them.
 pub(crate) fn read(fields: Fields<'_, '_>) -> Result<(Vec<Prompt>, Ask), ApiError> {
     let prompts = prompts(fields)?;
     let mut ask = Ask::new(Prompt::Ids(Vec::new()));
@@ -79,7 +79,7 @@ pub(crate) fn read(fields: Fields<'_, '_>) -> Result<(Vec<Prompt>, Ask), ApiErro
     Ok((prompts, ask))
 }
 
-/// The text of token ids.
+/// Returns the text of token ids.
 fn text_of(model: &Lease, ids: &[u32]) -> Result<String, ApiError> {
     let tokenizer = model.engine.require_tokenizer()?;
     let mut bytes = Vec::new();
@@ -90,7 +90,7 @@ fn text_of(model: &Lease, ids: &[u32]) -> Result<String, ApiError> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// A text, an array of texts, an array of token ids, or an array of those.
+/// Reads the prompts: a text, an array of texts, an array of token ids, or an array of such arrays.
 fn prompts(fields: Fields<'_, '_>) -> Result<Vec<Prompt>, ApiError> {
     let expected = "expected a string, an array of strings, or an array of token ids";
     let ids = |all: &[Json]| -> Option<Prompt> {
@@ -123,7 +123,7 @@ fn prompts(fields: Fields<'_, '_>) -> Result<Vec<Prompt>, ApiError> {
     found.ok_or_else(|| fields.wrong("prompt", expected))
 }
 
-/// The probabilities in the old form. `offset` is where the next token begins in the text, in characters.
+/// Returns probabilities in the form of this API. `offset` is the position of the next token in the text, in characters.
 fn log_probs(all: &[TokenLogProb], offset: &mut usize) -> Json {
     if all.is_empty() {
         return Json::Null;
@@ -144,13 +144,13 @@ fn log_probs(all: &[TokenLogProb], offset: &mut usize) -> Json {
     })
 }
 
-/// Chunks of a stream.
+/// The chunks of a stream.
 struct Chunks {
     head: Head,
-    /// The prompts that are to be repeated.
+    /// The prompts, if the request wants them repeated (`echo`).
     prefixes: Vec<String>,
     log_probs: Vec<Vec<TokenLogProb>>,
-    /// Where the next token of each text begins.
+    /// The position of the next token in each text, in characters.
     offsets: Vec<usize>,
     usage: UsageOfPrompts,
     include_usage: bool,

@@ -1,4 +1,4 @@
-//! OpenAI's `/v1/embeddings`, and `/v1/rerank` as Jina and Cohere have it.
+//! OpenAI's `/v1/embeddings`, and `/v1/rerank` of Jina and Cohere.
 
 use crate::embeddings::{Found, Work};
 use crate::error::ApiError;
@@ -9,10 +9,10 @@ use crate::models::Lease;
 use happy_engine::Embedding;
 use serde_json::{Value as Json, json};
 
-/// Most texts of one request.
+/// Maximum number of texts in a request.
 const MAX_TEXTS: usize = 2048;
 
-/// Texts to vectors.
+/// Turns texts into vectors.
 pub(crate) async fn create(call: Call) -> Result<Reply, ApiError> {
     let body = call.json()?;
     let fields = Fields::of(&body, "")?;
@@ -42,7 +42,7 @@ pub(crate) async fn create(call: Call) -> Result<Reply, ApiError> {
     })))
 }
 
-/// The vectors of texts.
+/// Computes the vectors of texts.
 pub(crate) async fn embed(
     model: &Lease,
     texts: Vec<String>,
@@ -55,7 +55,7 @@ pub(crate) async fn embed(
     }
 }
 
-/// One text or several; texts may be token ids.
+/// Reads one text or several. Each may be an array of token ids.
 pub(crate) fn texts(model: &Lease, fields: Fields<'_, '_>, key: &str) -> Result<Vec<String>, ApiError> {
     let is_ids = |value: &Json| value.as_array().is_some_and(|all| all.first().is_some_and(Json::is_number));
     let texts = match fields.get(key) {
@@ -74,7 +74,7 @@ pub(crate) fn texts(model: &Lease, fields: Fields<'_, '_>, key: &str) -> Result<
     }
 }
 
-/// The text of token ids: some clients cut texts by a tokenizer of their own, which must be this model's.
+/// Returns the text of token ids. Some clients cut texts with a tokenizer of their own, which must be the model's.
 fn text_of(model: &Lease, fields: Fields<'_, '_>, key: &str, ids: &Json) -> Result<String, ApiError> {
     let tokenizer = model.engine.require_tokenizer()?;
     let mut bytes = Vec::new();
@@ -88,7 +88,7 @@ fn text_of(model: &Lease, fields: Fields<'_, '_>, key: &str, ids: &Json) -> Resu
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Documents by how well they match a query.
+/// Ranks documents by how well they match a query.
 pub(crate) async fn rerank(call: Call) -> Result<Reply, ApiError> {
     let body = call.json()?;
     let fields = Fields::of(&body, "")?;
@@ -124,7 +124,7 @@ pub(crate) async fn rerank(call: Call) -> Result<Reply, ApiError> {
     })))
 }
 
-/// Base64 (RFC 4648) of floats, little-endian, as OpenAI's clients read it.
+/// Encodes floats, little-endian, as Base64 (RFC 4648), as OpenAI's clients expect.
 fn encode(values: &[f32]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn floats_in_base64() {
-        // By Python: base64.b64encode(struct.pack("<2f", 1, -2.5))
+        // Computed with Python: base64.b64encode(struct.pack("<2f", 1, -2.5))
         assert_eq!(encode(&[1.0, -2.5]), "AACAPwAAIMA=");
         assert_eq!(encode(&[1.0]), "AACAPw==");
         assert_eq!(encode(&[0.0, 1.0, 2.0]), "AAAAAAAAgD8AAABA");

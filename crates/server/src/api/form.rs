@@ -1,11 +1,11 @@
-//! Forms of answers, as the APIs ask for them.
+//! The fields that constrain the form of an answer: schemas and grammars.
 
 use crate::error::ApiError;
 use crate::fields::Fields;
 use happy_engine::Form;
 use serde_json::Value as Json;
 
-/// The form that `response_format`, or llama.cpp's `grammar` and `json_schema`, ask for.
+/// Reads the form from `response_format`, or from llama.cpp's `grammar` and `json_schema`.
 pub(crate) fn of_openai(fields: Fields<'_, '_>) -> Result<Option<Form>, ApiError> {
     if let Some(text) = fields.text("grammar")? {
         return Ok(Some(Form::gbnf(text)));
@@ -19,7 +19,7 @@ pub(crate) fn of_openai(fields: Fields<'_, '_>) -> Result<Option<Form>, ApiError
     }
 }
 
-/// The form of an object with a `type`: `text`, `json_object` or `json_schema`, whose schema stands in it, or in an object
+/// Reads the form from an object with a `type`: `text`, `json_object` or `json_schema`. The schema is in the object itself, or in an object
 /// `json_schema` within it.
 pub(crate) fn of_format(format: &Json, path: &str) -> Result<Option<Form>, ApiError> {
     let fields = Fields::of(format, path)?;
@@ -44,12 +44,12 @@ pub(crate) fn of_format(format: &Json, path: &str) -> Result<Option<Form>, ApiEr
     }
 }
 
-/// Any JSON object.
+/// Returns the form of any JSON object.
 pub(crate) fn any_object() -> Form {
     Form::json_schema(r#"{"type":"object"}"#)
 }
 
-/// Ollama's `format`: the word `json`, or a schema.
+/// Reads Ollama's `format`: the word `json`, or a schema.
 pub(crate) fn of_ollama(fields: Fields<'_, '_>) -> Result<Option<Form>, ApiError> {
     match fields.get("format") {
         None => Ok(None),

@@ -5,11 +5,11 @@ use crate::fields::Fields;
 use happy_engine::chat::ToolChoice;
 use serde_json::{Map, Value as Json, json};
 
-/// Most messages and most tools.
+/// Maximum number of messages, and of tools.
 const MAX_MESSAGES: usize = 10_000;
 const MAX_TOOLS: usize = 512;
 
-/// The messages of a request.
+/// Reads the messages of a request.
 pub(crate) fn read(fields: Fields<'_, '_>) -> Result<Vec<Json>, ApiError> {
     let all = fields.need_array("messages")?;
     if all.is_empty() {
@@ -54,7 +54,7 @@ fn one(message: &Json, path: &str) -> Result<Json, ApiError> {
     Ok(Json::Object(out))
 }
 
-/// The text of a content: a string, or parts of which each is a text.
+/// Returns the text of a message's content, which is a string or an array of text parts.
 pub(crate) fn content(content: Option<&Json>, path: &str) -> Result<String, ApiError> {
     match content {
         None => Ok(String::new()),
@@ -73,7 +73,7 @@ pub(crate) fn content(content: Option<&Json>, path: &str) -> Result<String, ApiE
                     "refusal" => texts.push(fields.text("refusal")?.unwrap_or_default()),
                     other => {
                         let problem =
-                            format_args!("a part of type {other:?}, but this model reads text alone");
+                            format_args!("a part of type {other:?}, but this model only reads text");
                         return Err(ApiError::field(&path, problem));
                     }
                 }
@@ -84,7 +84,7 @@ pub(crate) fn content(content: Option<&Json>, path: &str) -> Result<String, ApiE
     }
 }
 
-/// A call of an earlier answer. Templates want its arguments as an object; clients send them as a text.
+/// Reads a call of an earlier answer. Clients send its arguments as text, but templates expect an object.
 fn tool_call(call: &Json, path: &str) -> Result<Json, ApiError> {
     let fields = Fields::of(call, path)?;
     let function = format!("{path}.function");
@@ -93,7 +93,7 @@ fn tool_call(call: &Json, path: &str) -> Result<Json, ApiError> {
     Ok(call_message(fields.text("id")?.unwrap_or_default(), inner.need_text("name")?, arguments))
 }
 
-/// The arguments of a call as an object.
+/// Returns the arguments of a call as an object.
 pub(crate) fn arguments(found: Option<&Json>, path: &str) -> Result<Json, ApiError> {
     match found {
         None => Ok(json!({})),
@@ -107,12 +107,12 @@ pub(crate) fn arguments(found: Option<&Json>, path: &str) -> Result<Json, ApiErr
     }
 }
 
-/// A call as templates take it.
+/// Returns a call in the form that templates expect.
 pub(crate) fn call_message(id: &str, name: &str, arguments: Json) -> Json {
     json!({ "id": id, "type": "function", "function": { "name": name, "arguments": arguments } })
 }
 
-/// The tools of a request; `None` without tools.
+/// Reads the tools of a request. `None` if there are none.
 pub(crate) fn tools(fields: Fields<'_, '_>) -> Result<Option<Vec<Json>>, ApiError> {
     let Some(tools) = fields.array("tools")?.filter(|tools| !tools.is_empty()) else { return Ok(None) };
     if tools.len() > MAX_TOOLS {
@@ -123,14 +123,14 @@ pub(crate) fn tools(fields: Fields<'_, '_>) -> Result<Option<Vec<Json>>, ApiErro
         let tool = Fields::of(tool, &path)?;
         let path = format!("{path}.function");
         let Some(function) = tool.get("function") else {
-            return Err(tool.wrong("function", "is missing: only tools of type \"function\" are known"));
+            return Err(tool.wrong("function", "is missing: only tools of type \"function\" are supported"));
         };
         Fields::of(function, &path)?.need_text("name")?;
     }
     Ok(Some(tools.to_vec()))
 }
 
-/// Whether the model calls tools: a word, or `{"type": "function", "function": {"name": ..}}` with or without the inner object.
+/// Reads `tool_choice`: a word, or `{"type": "function", "function": {"name": ..}}` with or without the inner object.
 pub(crate) fn tool_choice(fields: Fields<'_, '_>) -> Result<ToolChoice, ApiError> {
     let expected = "expected \"none\", \"auto\", \"required\", or {\"type\": \"function\", \"function\": {\"name\": ..}}";
     match fields.get("tool_choice") {

@@ -1,4 +1,4 @@
-//! The APIs, a file each: they translate requests into an [`Ask`](crate::ask::Ask), and deltas into their own answers.
+//! The APIs, one file for each. They translate requests into an [`Ask`](crate::ask::Ask), and deltas into their own answers.
 
 pub(crate) mod anthropic;
 pub(crate) mod chat;

@@ -1,4 +1,4 @@
-//! Ollama's API: `/api/chat`, `/api/generate`, `/api/embed` and what its clients ask about models.
+//! Ollama's API: `/api/chat`, `/api/generate`, `/api/embed` and the endpoints that describe models.
 
 mod lines;
 mod models;
@@ -31,7 +31,7 @@ pub(crate) async fn chat(call: Call) -> Result<Reply, ApiError> {
     answer(&model, fields, read(fields)?, Shape::Chat).await
 }
 
-/// Continues a text, or answers it as the only message.
+/// Answers a text as the only message of a conversation, or continues it (`raw`).
 pub(crate) async fn generate(call: Call) -> Result<Reply, ApiError> {
     let body = call.json()?;
     let fields = Fields::of(&body, "")?;
@@ -41,7 +41,7 @@ pub(crate) async fn generate(call: Call) -> Result<Reply, ApiError> {
         return load_only(&call, fields, model, Shape::Generate).await;
     }
     if fields.array("images")?.is_some_and(|images| !images.is_empty()) {
-        return Err(fields.wrong("images", "this model reads text alone"));
+        return Err(fields.wrong("images", "this model only reads text"));
     }
     let suffix = fields.text("suffix")?.filter(|suffix| !suffix.is_empty());
     let has_template = model.engine.chat_template().is_ok_and(|template| template.is_some());
@@ -77,7 +77,7 @@ async fn answer(
     Ok(Reply::Json(lines.whole(answer.whole().await?)))
 }
 
-/// A request of `chat`.
+/// Reads a request to `/api/chat`.
 pub(crate) fn read(fields: Fields<'_, '_>) -> Result<Ask, ApiError> {
     let messages = chat_messages(fields)?;
     let (tools, think) = (messages::tools(fields)?, think(fields)?);
@@ -87,7 +87,7 @@ pub(crate) fn read(fields: Fields<'_, '_>) -> Result<Ask, ApiError> {
     Ok(ask)
 }
 
-/// How to choose tokens, when to end, and the form.
+/// Reads the settings: sampling, when to end, and the form.
 fn read_options(fields: Fields<'_, '_>, ask: &mut Ask) -> Result<(), ApiError> {
     if let Some(options) = fields.get("options") {
         let options = Fields::of(options, "options")?;
@@ -103,7 +103,7 @@ fn read_options(fields: Fields<'_, '_>, ask: &mut Ask) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// A request without a prompt: the model is loaded, or let go if it may not stay.
+/// Answers a request without a prompt, which only loads the model, or unloads it if `keep_alive` is 0.
 async fn load_only(
     call: &Call,
     fields: Fields<'_, '_>,
@@ -126,13 +126,13 @@ async fn load_only(
     Ok(Reply::Json(line))
 }
 
-/// The model that a request names, loaded, for as long as the request says.
+/// Returns the model that a request names. The request says how long it stays loaded.
 async fn lease(call: &Call, fields: Fields<'_, '_>) -> Result<Arc<Lease>, ApiError> {
     let keep = keep_alive(fields)?;
     call.state.models.lease(fields.text("model")?, keep).await
 }
 
-/// How long the model stays: seconds, or a text like `5m`; negative: until its memory is needed.
+/// Reads `keep_alive`: seconds, or a text like `5m`. A negative value keeps the model until its memory is needed.
 fn keep_alive(fields: Fields<'_, '_>) -> Result<KeepAlive, ApiError> {
     let wrong = || fields.wrong("keep_alive", "expected seconds, or a text like \"5m\"; -1 for no limit");
     let seconds = match fields.get("keep_alive") {
@@ -144,11 +144,11 @@ fn keep_alive(fields: Fields<'_, '_>) -> Result<KeepAlive, ApiError> {
     if seconds < 0.0 {
         return Ok(KeepAlive::Forever);
     }
-    // A year is as good as any longer time.
+    // A longer time than a year is cut to a year: the clock could overflow.
     Ok(KeepAlive::For(Duration::from_secs_f64(seconds.min(3.2e7))))
 }
 
-/// A duration as Go writes it, like `1h30m`, or seconds alone.
+/// Parses a duration in Go's form, such as `1h30m`, or a number of seconds.
 fn duration(text: &str) -> Option<f64> {
     let (sign, mut rest) = text.strip_prefix('-').map_or((1.0, text), |rest| (-1.0, rest));
     if let Ok(seconds) = rest.parse::<f64>() {
@@ -173,7 +173,7 @@ fn duration(text: &str) -> Option<f64> {
     Some(sign * seconds).filter(|seconds| seconds.is_finite() && !text.is_empty())
 }
 
-/// Whether to think: a flag, or a level.
+/// Reads `think`: a flag or a level.
 fn think(fields: Fields<'_, '_>) -> Result<Option<bool>, ApiError> {
     match fields.get("think") {
         None => Ok(None),
@@ -183,13 +183,13 @@ fn think(fields: Fields<'_, '_>) -> Result<Option<bool>, ApiError> {
     }
 }
 
-/// Messages as OpenAI's API has them: calls have no ids, thinking and tools' names have other keys.
+/// Translates messages into those of OpenAI's API. In Ollama's, calls have no ids, and thinking and tool names have other keys.
 fn chat_messages(fields: Fields<'_, '_>) -> Result<Vec<Json>, ApiError> {
     let mut all = Json::Array(fields.need_array("messages")?.to_vec());
     for (i, message) in all.as_array_mut().into_iter().flatten().enumerate() {
         let Some(message) = message.as_object_mut() else { continue };
         if message.get("images").and_then(Json::as_array).is_some_and(|images| !images.is_empty()) {
-            return Err(ApiError::field(&format!("messages.{i}.images"), "this model reads text alone"));
+            return Err(ApiError::field(&format!("messages.{i}.images"), "this model only reads text"));
         }
         for (theirs, ours) in [("thinking", "reasoning_content"), ("tool_name", "name")] {
             if let Some(value) = message.remove(theirs) {
@@ -201,7 +201,7 @@ fn chat_messages(fields: Fields<'_, '_>) -> Result<Vec<Json>, ApiError> {
     messages::read(Fields::of(&body, "")?)
 }
 
-/// Texts to vectors.
+/// Turns texts into vectors.
 pub(crate) async fn embed(call: Call) -> Result<Reply, ApiError> {
     let started = Instant::now();
     let body = call.json()?;
@@ -221,7 +221,7 @@ pub(crate) async fn embed(call: Call) -> Result<Reply, ApiError> {
     })))
 }
 
-/// The older form, of one text.
+/// Turns one text into a vector, in the older form of the API.
 pub(crate) async fn embeddings(call: Call) -> Result<Reply, ApiError> {
     let body = call.json()?;
     let fields = Fields::of(&body, "")?;

@@ -10,22 +10,22 @@ use crate::state::State;
 use happy_engine::tokenizer::EncodeOptions;
 use serde_json::{Value as Json, json};
 
-/// The page for people.
+/// Returns the web page.
 pub(crate) async fn page(_: Call) -> Result<Reply, ApiError> {
     Ok(Reply::Page(&crate::page::PAGE))
 }
 
-/// Whether the server answers.
+/// Tells that the server runs.
 pub(crate) async fn health(_: Call) -> Result<Reply, ApiError> {
     Ok(Reply::Json(json!({ "status": "ok" })))
 }
 
-/// Counters for Prometheus.
+/// Returns the counters for Prometheus.
 pub(crate) async fn metrics(call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::Text("text/plain; version=0.0.4; charset=utf-8", call.state.metrics.text()))
 }
 
-/// A model of the list, with what running it takes, or why it would not run.
+/// Describes a model: the memory that it needs, or why it can't run here.
 fn model_json(entry: &Entry, state: &State) -> Json {
     let loaded = entry.loaded();
     let mut meta = json!({ "loaded": loaded.is_some() });
@@ -50,7 +50,7 @@ fn model_json(entry: &Entry, state: &State) -> Json {
     json!({ "id": entry.name, "object": "model", "created": state.started, "owned_by": "happy", "meta": meta })
 }
 
-/// `/v1/models`.
+/// Answers `/v1/models`.
 pub(crate) async fn models(call: Call) -> Result<Reply, ApiError> {
     off_thread(move || {
         let entries = call.state.models.entries().iter();
@@ -60,7 +60,7 @@ pub(crate) async fn models(call: Call) -> Result<Reply, ApiError> {
     .await
 }
 
-/// `/v1/models/NAME`.
+/// Answers `/v1/models/NAME`.
 pub(crate) async fn model(call: Call) -> Result<Reply, ApiError> {
     let index = call.state.models.find(Some(&call.rest))?;
     off_thread(move || {
@@ -70,7 +70,7 @@ pub(crate) async fn model(call: Call) -> Result<Reply, ApiError> {
     .await
 }
 
-/// Text to token ids, as llama.cpp's server has it.
+/// Turns a text into token ids, in the form of llama.cpp's server.
 pub(crate) async fn tokenize(call: Call) -> Result<Reply, ApiError> {
     let body = call.json()?;
     let fields = Fields::of(&body, "")?;
@@ -89,7 +89,7 @@ pub(crate) async fn tokenize(call: Call) -> Result<Reply, ApiError> {
         }
         let piece = |id: &u32| {
             let bytes = tokenizer.piece(*id).map(|piece| piece.to_vec()).unwrap_or_default();
-            // What is not a whole character is shown as its bytes.
+            // A token that is not valid UTF-8 is shown as its bytes.
             let piece = String::from_utf8(bytes).map_or_else(|error| json!(error.into_bytes()), Json::String);
             json!({ "id": id, "piece": piece })
         };
@@ -98,7 +98,7 @@ pub(crate) async fn tokenize(call: Call) -> Result<Reply, ApiError> {
     .await
 }
 
-/// Token ids to text.
+/// Turns token ids into text.
 pub(crate) async fn detokenize(call: Call) -> Result<Reply, ApiError> {
     let body = call.json()?;
     let fields = Fields::of(&body, "")?;
@@ -119,7 +119,7 @@ pub(crate) async fn detokenize(call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::Json(json!({ "content": String::from_utf8_lossy(&bytes) })))
 }
 
-/// Messages to the prompt that the model would see.
+/// Renders messages into the prompt that the model would get.
 pub(crate) async fn apply_template(call: Call) -> Result<Reply, ApiError> {
     let body = call.json()?;
     let fields = Fields::of(&body, "")?;
@@ -132,10 +132,10 @@ pub(crate) async fn apply_template(call: Call) -> Result<Reply, ApiError> {
     .await
 }
 
-/// Does what takes long beside the thread that all requests share.
+/// Runs work that takes long on another thread than the one that serves all requests.
 pub(crate) async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|_| ApiError::new(Kind::Internal, "the work could not be done"))?
+    done.map_err(|_| ApiError::new(Kind::Internal, "a task of the server failed: please report it"))?
 }

@@ -19,7 +19,7 @@ pub(crate) async fn create(call: Call) -> Result<Reply, ApiError> {
     let fields = Fields::of(&body, "")?;
     let model = call.model(fields.text("model")?).await?;
     if fields.text("previous_response_id")?.is_some() {
-        let problem = "responses are not stored here: send the whole conversation as `input`";
+        let problem = "responses are not stored: send the whole conversation as `input`";
         return Err(fields.wrong("previous_response_id", problem));
     }
     let ask = read(fields)?;
@@ -45,16 +45,16 @@ pub(crate) fn read(fields: Fields<'_, '_>) -> Result<Ask, ApiError> {
     Ok(ask)
 }
 
-/// What the response repeats of the request, and its ids.
+/// The ids of a response, and the fields of the request that it repeats.
 struct Head {
     id: String,
     created: u64,
     model: String,
-    /// Fields of the request as they were.
+    /// The fields of the request, unchanged.
     echoed: Json,
 }
 
-/// Fields of a response that repeat the request's, and their defaults.
+/// Fields of a response that repeat fields of the request, with their defaults.
 fn echoed(fields: Fields<'_, '_>) -> Json {
     let or = |key: &str, default: Json| fields.get(key).cloned().unwrap_or(default);
     json!({
@@ -78,7 +78,7 @@ impl Head {
         Self { id: fresh_id("resp_"), created: now(), model, echoed: echoed(fields) }
     }
 
-    /// The response at some time.
+    /// Returns the response with this status and output.
     fn response(&self, status: &str, output: Json, usage: Json, incomplete: Json, error: Json) -> Json {
         let mut response = json!({
             "id": self.id,
@@ -97,12 +97,12 @@ impl Head {
         response
     }
 
-    /// The response before anything of it was generated.
+    /// Returns the response before anything was generated.
     fn begun(&self) -> Json {
         self.response("in_progress", json!([]), Json::Null, Json::Null, Json::Null)
     }
 
-    /// The whole response.
+    /// Returns the complete response.
     fn ended(&self, reason: &Reason, usage: Usage, output: Vec<Json>) -> Json {
         let usage = json!({
             "input_tokens": usage.prompt,
@@ -119,7 +119,7 @@ impl Head {
     }
 }
 
-/// The items of an output: reasoning, the message, calls.
+/// Returns the items of an output: reasoning, the message and calls.
 fn output(whole: Whole) -> Vec<Json> {
     let mut items = Vec::new();
     if !whole.reasoning.is_empty() {

@@ -1,10 +1,10 @@
-//! Who may ask.
+//! Checks who may send requests.
 //!
 //! ```text
 //! API key   if one is set: on every endpoint but /health and the page, compared in constant time
-//! Host      without a key: localhost or an IP address, or a name of the options. A page of a stranger that has its name
-//!           resolved to 127.0.0.1 (DNS rebinding) still sends its own name
-//! Origin    requests of pages of other origins are refused unless CORS is on: a browser sends simple posts without asking
+//! Host      without a key: localhost, an IP address, or a name of the options. A foreign web page whose name was made to
+//!           resolve to 127.0.0.1 (DNS rebinding) still sends its own name
+//! Origin    requests of pages of other origins are refused unless CORS is on: browsers send simple posts without a preflight
 //! ```
 
 use crate::error::{ApiError, Kind};
@@ -12,24 +12,25 @@ use crate::options::ServerOptions;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN};
 use std::net::IpAddr;
 
-/// Paths that need no key: a monitor asks for one, and people who have a key to type in for the other.
+/// Paths that need no key: monitors ask for `/health`, and on the page people type in their key.
 const OPEN: [&str; 2] = ["/health", "/"];
 
-/// Whether a request may be answered.
+/// Checks that a request may be answered.
 pub(crate) fn check(options: &ServerOptions, path: &str, headers: &HeaderMap) -> Result<(), ApiError> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let host = text(HOST).unwrap_or_default();
     let key = options.api_key.as_deref().filter(|key| !key.is_empty());
     if key.is_none() && !is_own(host_of(host), options) {
         let message = format!(
-            "the host `{host}` is not this server's, expected localhost or an IP address (--host-name allows another name)"
+            "host name `{host}` is not allowed, expected localhost or an IP address (--host-name allows more names)"
         );
         return Err(ApiError::new(Kind::Forbidden, message));
     }
     if let Some(origin) = text(ORIGIN).filter(|_| !options.cors)
         && !is_same_origin(origin, host)
     {
-        let message = format!("pages of `{origin}` may not use this server; --cors allows all pages");
+        let message =
+            format!("web pages of `{origin}` may not use this server (--cors allows all web pages)");
         return Err(ApiError::new(Kind::Forbidden, message));
     }
     let Some(key) = key.filter(|_| !OPEN.contains(&path)) else { return Ok(()) };
@@ -48,13 +49,13 @@ pub(crate) fn check(options: &ServerOptions, path: &str, headers: &HeaderMap) ->
     }
 }
 
-/// The value of `Access-Control-Allow-Origin`, if a page asks that may have the answer.
+/// Returns the value of `Access-Control-Allow-Origin`, if the request comes from a page that may read the answer.
 pub(crate) fn allowed_origin(options: &ServerOptions, headers: &HeaderMap) -> Option<String> {
     let origin = headers.get(ORIGIN)?.to_str().ok()?;
     options.cors.then(|| origin.to_owned())
 }
 
-/// A host without its port.
+/// Returns a host without its port.
 fn host_of(host: &str) -> &str {
     match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, _)) => address,
@@ -69,13 +70,13 @@ fn is_own(host: &str, options: &ServerOptions) -> bool {
         || options.hosts.iter().any(|own| own.eq_ignore_ascii_case(host))
 }
 
-/// Whether a page comes from this server itself: `http://` and the host that was asked.
+/// Returns whether a page comes from this server itself: `http://` and the request's host.
 fn is_same_origin(origin: &str, host: &str) -> bool {
     let own = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
     own.is_some_and(|own| !host.is_empty() && own.eq_ignore_ascii_case(host))
 }
 
-/// Compares without telling by its time where the first difference is.
+/// Compares in constant time, so that the time doesn't tell where the first difference is.
 fn is_equal(a: &[u8], b: &[u8]) -> bool {
     let different = a.iter().zip(b).fold(a.len() ^ b.len(), |all, (a, b)| all | usize::from(a ^ b));
     std::hint::black_box(different) == 0

@@ -1,4 +1,4 @@
-//! Connections: accepting, limits, one request after the other.
+//! Connections: accepts them, limits them, and answers their requests one after the other.
 
 pub(crate) mod guard;
 pub(crate) mod reply;
@@ -21,11 +21,11 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
-/// A request, read.
+/// A request with its whole body.
 pub(crate) struct Call {
     pub(crate) state: Arc<State>,
     pub(crate) body: Bytes,
-    /// What follows the route's path.
+    /// The rest of the path, after the route's.
     pub(crate) rest: String,
 }
 
@@ -53,18 +53,18 @@ pub(crate) async fn accept(listener: TcpListener, state: Arc<State>, mut stop: w
                     drop(place);
                 });
             }
-            // Too many files are open, or the client left already: others may fare better.
+            // Too many files are open, or the client has left. Wait a moment, then accept the next one.
             Some(Err(_)) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }
 }
 
-/// Most bytes of a request's headers.
+/// Maximum size of a request's headers in bytes.
 const HEADERS: usize = 64 << 10;
 
 /// Answers the requests of one connection.
 async fn serve(stream: TcpStream, state: &Arc<State>) {
-    // Tokens are small, and each should arrive when it is there.
+    // Tokens are small, and each should be sent at once.
     let _ = stream.set_nodelay(true);
     let service = hyper::service::service_fn(|request| handle(state.clone(), request));
     let connection = hyper::server::conn::http1::Builder::new()
@@ -72,7 +72,7 @@ async fn serve(stream: TcpStream, state: &Arc<State>) {
         .header_read_timeout(state.options.header_timeout)
         .max_buf_size(HEADERS)
         .serve_connection(TokioIo::new(stream), service);
-    // How a connection fails concerns its client alone, who knows it.
+    // If a connection fails, only its client is affected, and it knows.
     let _ = connection.await;
 }
 
@@ -104,7 +104,7 @@ async fn answer(
     (route.handler)(Call { state: state.clone(), body, rest }).await
 }
 
-/// The whole body, if it is not too large and comes in time.
+/// Reads the whole body, if it is not too large and arrives in time.
 async fn read_body(state: &State, request: Request<Incoming>) -> Result<Bytes, ApiError> {
     let most = state.options.max_body;
     let too_large = |found: &str| {
@@ -128,12 +128,12 @@ async fn read_body(state: &State, request: Request<Incoming>) -> Result<Bytes, A
 }
 
 impl Call {
-    /// The model that a request names, loaded; the first one if it names none.
+    /// Returns the model that a request names, loaded. Without a name, that is the first model.
     pub(crate) async fn model(&self, name: Option<&str>) -> Result<Arc<Lease>, ApiError> {
         self.state.models.lease(name, KeepAlive::Usual).await
     }
 
-    /// The body as JSON.
+    /// Parses the body as JSON.
     pub(crate) fn json(&self) -> Result<serde_json::Value, ApiError> {
         serde_json::from_slice(&self.body)
             .map_err(|error| ApiError::invalid(format!("the body is not valid JSON: {error}")))

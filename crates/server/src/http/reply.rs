@@ -1,4 +1,4 @@
-//! Responses: JSON, text, streams, and failures in the form of each API.
+//! Responses: JSON, text, streams, and errors in the form of each API.
 
 use super::routes::Style;
 use crate::error::{ApiError, Kind};
@@ -16,12 +16,12 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// What a handler answers.
+/// The answer of a handler.
 pub(crate) enum Reply {
     Json(Json),
-    /// A text of this type.
+    /// A text with this content type.
     Text(&'static str, String),
-    /// The page of this server.
+    /// The web page.
     Page(&'static str),
     Events(Box<EventBody>),
     Failed(Style, ApiError),
@@ -65,12 +65,12 @@ impl Body for ResponseBody {
     }
 }
 
-/// What the page may load: only what it brings along, and only from this server.
+/// The content security policy of the page: it may only use what it contains, and only connect to this server.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
     img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 impl Reply {
-    /// The response; `origin` may read it.
+    /// Returns the response. Web pages of `origin` may read it.
     pub(crate) fn response(self, origin: Option<&str>, head: bool) -> Response<ResponseBody> {
         let (mut status, mut retry, mut policy) = (StatusCode::OK, None, None);
         let whole = |bytes: Vec<u8>| ResponseBody::Whole(Some(Bytes::from(bytes)));
@@ -109,7 +109,7 @@ impl Reply {
         put(X_CONTENT_TYPE_OPTIONS, "nosniff");
         policy.iter().for_each(|policy| put(CONTENT_SECURITY_POLICY, policy));
         if let Some(retry) = retry {
-            // OpenAI's clients ask this before they send a request again.
+            // OpenAI's clients look at this before they retry.
             put(HeaderName::from_static("x-should-retry"), if retry { "true" } else { "false" });
             if retry {
                 put(RETRY_AFTER, "1");
@@ -125,7 +125,7 @@ impl Reply {
     }
 }
 
-/// A failure as an API writes it.
+/// Returns an error in the form of an API.
 pub(crate) fn failure(style: Style, error: &ApiError) -> Json {
     let ApiError { kind, message, param, code } = error;
     match style {

@@ -7,7 +7,7 @@ use crate::error::{ApiError, Kind};
 use hyper::Method;
 use std::pin::Pin;
 
-/// Whose API an endpoint belongs to: how failures are written.
+/// The API that an endpoint belongs to. It decides the form of errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
     OpenAi,
@@ -15,13 +15,13 @@ pub(crate) enum Style {
     Ollama,
 }
 
-/// What a handler returns.
+/// The future of a handler.
 pub(crate) type Handled = Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send>>;
 
 /// An endpoint.
 pub(crate) struct Route {
     pub(crate) method: Method,
-    /// The path; one that ends with `/` takes whatever follows.
+    /// The path. One that ends with `/` matches all paths below it.
     pub(crate) path: &'static str,
     pub(crate) style: Style,
     pub(crate) handler: fn(Call) -> Handled,
@@ -72,13 +72,13 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// Whose API it is.
+    /// Returns the API of the endpoint.
     pub(crate) fn style(&self) -> Style {
         self.route.style
     }
 }
 
-/// The endpoint of a path.
+/// Finds the endpoint for a path.
 pub(crate) fn find(method: &Method, path: &str) -> Result<Found, ApiError> {
     let matches = |route: &&Route| match route.path.strip_suffix('/') {
         Some(folder) if !folder.is_empty() => {
@@ -89,7 +89,7 @@ pub(crate) fn find(method: &Method, path: &str) -> Result<Found, ApiError> {
     let method = if method == Method::HEAD { &Method::GET } else { method };
     let mut others = ROUTES.iter().filter(matches).peekable();
     let Some(first) = others.peek().copied() else {
-        return Err(ApiError::new(Kind::NotFound, format!("there is no endpoint `{path}`")));
+        return Err(ApiError::new(Kind::NotFound, format!("unknown endpoint `{path}`")));
     };
     let expected = first.method.clone();
     match others.find(|route| route.method == *method) {

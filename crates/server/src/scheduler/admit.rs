@@ -1,24 +1,24 @@
-//! Which slot a job gets, and when: what its prompt shares with others is computed once.
+//! Decides which slot a job gets, and when, so that what its prompt shares with others is computed once.
 //!
 //! ```text
-//! another slot is computing what the prompt shares with it   -> the job waits for that, and no longer
-//! a free slot holds a part of the prompt and nothing else    -> this one
-//! otherwise                                                  -> the free slot that was used longest ago
+//! another slot is computing what the prompt shares with it   -> the job waits until that part is computed
+//! a free slot holds a part of the prompt and nothing else    -> that slot
+//! otherwise                                                  -> the least recently used free slot
 //! ```
 //!
-//! The tree then gives the slot the longest beginning of the prompt that there is, in a slot that may be busy or in a branch, and what
-//! the slot held becomes a branch.
+//! The tree then gives the slot the longest prefix of the prompt that any slot, even a busy one, or a branch holds. What the slot held
+//! before becomes a branch.
 
 use super::slot::Slot;
 use super::{Job, Worker};
 use happy_engine::{Context, EngineError, PrefixTree};
 use std::cmp::Reverse;
 
-/// Tokens that are worth waiting for, keeping, or a snapshot: a pass computes fewer of them in no time.
+/// Minimum number of tokens that are worth waiting for, keeping, or taking a snapshot. Fewer tokens hardly lengthen a pass.
 pub(super) const WORTH_SHARING: usize = 16;
 
 impl Worker {
-    /// Begins the jobs that need not wait for another slot.
+    /// Begins the jobs that don't have to wait for another slot.
     pub(super) fn admit(&mut self) {
         for job in std::mem::take(&mut self.admitted) {
             if job.deltas.is_closed() {
@@ -32,8 +32,8 @@ impl Worker {
         }
     }
 
-    /// Whether a slot is computing a part of the job's prompt that no sequence holds yet. Waiting for it takes no longer than computing
-    /// it a second time beside it would. A model that needs a snapshot to go back there takes one.
+    /// Returns whether a slot is computing a part of the job's prompt that no sequence holds yet. Waiting for it takes no longer than
+    /// computing that part a second time in the same passes. If the model needs a snapshot to go back there, the slot will take one.
     fn follows(&mut self, job: &Job) -> bool {
         let prompt = job.composed.ids();
         let Self { context, tree, slots, .. } = self;
@@ -65,7 +65,7 @@ impl Worker {
         }
     }
 
-    /// The free slot that a prompt gets.
+    /// Returns the index of the free slot that a prompt gets.
     fn place(&self, prompt: &[u32]) -> Option<usize> {
         let free = || self.slots.iter().enumerate().filter(|(_, slot)| !slot.is_busy());
         let part = |(i, slot): (usize, &Slot)| {
@@ -77,8 +77,8 @@ impl Worker {
     }
 }
 
-/// Gives a sequence what there is of a prompt. Returns where it should take a snapshot: where the prompt parts from another one that the
-/// model cannot go back to.
+/// Gives a sequence the part of a prompt that is cached. Returns where the sequence should take a snapshot: where the prompt differs from
+/// another one to which the model can't go back.
 fn share(
     tree: &mut PrefixTree,
     context: &mut Context,
@@ -87,7 +87,7 @@ fn share(
 ) -> Result<Option<usize>, EngineError> {
     let (held, lost) = split(context, sequence, prompt)?;
     if lost < WORTH_SHARING {
-        // So little is not worth a branch.
+        // So few tokens are not worth a branch.
         context.truncate(sequence, held)?;
     }
     let common = tree.held(context, sequence, prompt)?.common;
@@ -95,7 +95,7 @@ fn share(
     Ok((common >= reused + WORTH_SHARING).then_some(common))
 }
 
-/// How many tokens of a prompt a sequence can go back to, and how many of its tokens are lost by that.
+/// Returns how many tokens of a prompt a sequence can go back to, and how many of its own tokens that drops.
 fn split(context: &Context, sequence: u32, prompt: &[u32]) -> Result<(usize, usize), EngineError> {
     let held = context.reachable_prefix(sequence, prompt)?;
     Ok((held, context.tokens(sequence).len() - held))

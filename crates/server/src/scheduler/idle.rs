@@ -1,12 +1,12 @@
-//! Memory of a model that nobody asks: given back after a while, and taken again by the next job.
+//! Memory of an idle model: given back after a while, and taken again by the next job.
 //!
 //! ```text
-//! no job for `after`  -> contexts are written, if there is a folder for them; then all slots and branches are empty, and their pages
-//!                        and the activations are the system's
-//! the next job        -> contexts are read again, if they were written; else its prompt is computed as that of a first job
+//! no job for `after`  -> contexts are written, if there is a folder for them; then all slots and branches are emptied, and the memory
+//!                        of their pages and of activations goes back to the system
+//! the next job        -> contexts are read again, if they were written; otherwise the whole prompt is computed
 //! ```
 //!
-//! The memory stays planned: nothing that is given back is used for another model.
+//! The memory stays planned for the model, so no other model takes it.
 
 use super::{Job, Worker};
 use crate::metrics::Metrics;
@@ -15,11 +15,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-/// When a model gives its memory back, and what it holds.
+/// When a model gives its memory back, and how much it holds.
 pub(super) struct Idle {
-    /// Time without a job after which memory is given back; `None`: it never is.
+    /// Time without a job after which memory is given back. `None`: never.
     after: Option<Duration>,
-    /// Whether no context holds anything: before the first job, and since memory was given back.
+    /// Whether all contexts are empty, which they are before the first job and after memory was given back.
     is_asleep: bool,
     /// Bytes of the KV cache that the metrics count for this model.
     counted: usize,
@@ -35,7 +35,7 @@ impl Idle {
         self.metrics.clone()
     }
 
-    /// Whether no context holds anything. If there are files of contexts, they are all there is of them.
+    /// Returns whether all contexts are empty. Session files, if there are any, then hold the only copies and must not be overwritten.
     pub(super) fn is_asleep(&self) -> bool {
         self.is_asleep
     }
@@ -43,7 +43,7 @@ impl Idle {
     /// Waits for a job.
     ///
     /// # Errors
-    /// If none came in time, or the server ends.
+    /// If no job came in time, or the server ends.
     pub(super) fn wait(&self, jobs: &Receiver<Job>) -> Result<Job, RecvTimeoutError> {
         match self.after.filter(|_| !self.is_asleep) {
             Some(after) => jobs.recv_timeout(after),
@@ -51,7 +51,7 @@ impl Idle {
         }
     }
 
-    /// Updates what the metrics say of the model's KV cache.
+    /// Updates the model's share of the bytes in the metrics.
     pub(super) fn count(&mut self, context: &Context) {
         let bytes = context.kv_held_bytes();
         self.metrics.kv_bytes.add(bytes);
@@ -69,7 +69,7 @@ impl Worker {
     /// Gives the memory of all contexts back to the system.
     pub(super) fn trim(&mut self) {
         self.save();
-        // If memory for empty buffers is refused, the slots keep theirs, with what they hold.
+        // If the system refuses memory for empty buffers, the slots keep what they hold.
         let cleared = self.tree.clear(&mut self.context);
         let trimmed = cleared.and_then(|()| self.context.trim(TrimLevel::Sequences));
         if trimmed.is_ok() {

@@ -1,17 +1,17 @@
-//! The one thread that computes: several generations in each forward pass.
+//! The thread that computes: each forward pass serves several generations.
 //!
 //! ```text
 //! repeat
-//!     free slots take the jobs that wait longest, with what other sequences hold of their prompts
-//!     slots whose client is gone are freed
+//!     free slots take the jobs that have waited longest, with the cached parts of their prompts
+//!     slots whose clients have left are freed
 //!     one pass:  a row for each slot that decodes
-//!                rows of prompts, shared out among the slots that have one, the shorter rests first
-//!                or, if a single slot decodes: its row, and guesses of what follows it
-//!     each slot: its logits, its events, to its client
-//!     if no job came for a while, the memory of all contexts goes back to the system
+//!                rows of prompts, shared among the slots that have one, the shortest rest first
+//!                or, if a single slot decodes: its row, and rows of guesses
+//!     each slot: takes its logits, sends events to its client
+//!     after some time without a job, the memory of all contexts goes back to the system
 //! ```
 //!
-//! What an answer is does not depend on its neighbors: a row's logits have the same bits in any batch, and every generation has
+//! An answer doesn't depend on its neighbors: a row's logits have the same bits in any batch, and every generation has
 //! its own sampler, grammar and reader. If a pass fails, each slot is computed alone, so that only the one at fault fails.
 
 mod admit;
@@ -36,15 +36,15 @@ use tokio::sync::mpsc::UnboundedSender;
 /// A generation that waits for a slot.
 pub(crate) struct Job {
     pub(crate) composed: Composed,
-    /// Probabilities are wanted, of so many tokens beside the chosen one.
+    /// How many alternatives of each token to report with their probabilities. `None`: no probabilities.
     pub(crate) top_log_probs: Option<usize>,
-    /// The answer ends after its first tool call.
+    /// Whether the answer ends after its first tool call.
     pub(crate) one_call: bool,
-    /// Takes at most as many deltas as the context has tokens, and a few. Closed when the client is gone.
+    /// Receives the deltas, not many more than the context has tokens. It is closed when the client leaves.
     pub(crate) deltas: UnboundedSender<Delta>,
 }
 
-/// The thread, from outside.
+/// The handle of the thread.
 pub(crate) struct Scheduler {
     jobs: Mutex<Option<SyncSender<Job>>>,
     stop: Cancel,
@@ -57,7 +57,7 @@ impl Scheduler {
     /// Starts the thread. `sessions` is the folder of the model's contexts.
     ///
     /// # Errors
-    /// If the system gives no thread, or memory for a batch.
+    /// If the system refuses a thread, or memory for a batch.
     pub(crate) fn start(
         context: Context,
         options: &ServerOptions,
@@ -75,7 +75,7 @@ impl Scheduler {
         Ok(Self { jobs, stop, thread, queue, metrics })
     }
 
-    /// Adds a job to those that wait.
+    /// Adds a job to the queue.
     ///
     /// # Errors
     /// If the queue is full.
@@ -87,8 +87,7 @@ impl Scheduler {
             self.metrics.waiting.sub(1);
             match refused {
                 TrySendError::Full(_) => {
-                    let message =
-                        format!("{} requests wait already, as many as may: try again later", self.queue);
+                    let message = format!("the queue is full, {} requests wait: try again later", self.queue);
                     ApiError::new(Kind::Busy, message).code("queue_full")
                 }
                 TrySendError::Disconnected(_) => ended(),
@@ -97,16 +96,16 @@ impl Scheduler {
     }
 }
 
-/// The thread is gone.
+/// Returns the error for a thread that has ended.
 pub(crate) fn ended() -> ApiError {
     ApiError::internal("the server is shutting down")
 }
 
 impl Scheduler {
-    /// Ends answers and the thread, and waits until the contexts are written.
+    /// Ends answers and the thread, and waits until the session files are written.
     pub(crate) fn end(&self) {
         self.stop.cancel();
-        // Without a sender the thread finds no more jobs.
+        // Without a sender, the thread stops waiting for jobs.
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
@@ -130,23 +129,23 @@ pub(crate) enum StartError {
     Engine(#[from] EngineError),
 }
 
-/// The thread, from inside.
+/// The state of the thread.
 struct Worker {
     context: Context,
-    /// What prompts begin with, for the next one that begins alike.
+    /// Prefixes of earlier prompts, for prompts that begin alike.
     tree: PrefixTree,
     slots: Vec<Slot>,
     batch: model::Batch,
     jobs: Receiver<Job>,
-    /// Jobs for which there are slots, and which may wait for what another slot computes.
+    /// Jobs for which slots are free. They may wait for a part of their prompt that another slot computes.
     admitted: Vec<Job>,
-    /// Ends passes and the thread.
+    /// Cancels the running pass and ends the thread.
     stop: Cancel,
     metrics: Arc<Metrics>,
     idle: Idle,
     /// Counts admissions, to tell which slot was used last.
     clock: u64,
-    /// The folder of the contexts.
+    /// The folder of the session files.
     sessions: Option<PathBuf>,
 }
 
@@ -181,12 +180,12 @@ impl Worker {
             }
         }
         self.save();
-        // Nobody begins these any more.
+        // These jobs will not begin.
         let left = self.admitted.len() + self.jobs.try_iter().count();
         self.metrics.waiting.sub(left);
     }
 
-    /// Takes a job for each free slot; waits if there is nothing else to do. False: the server ends.
+    /// Takes a job for each free slot, and waits for one if no slot is busy. Returns false when the server ends.
     fn take_jobs(&mut self) -> bool {
         loop {
             if self.stop.is_cancelled() {

@@ -1,15 +1,15 @@
-//! One forward pass: which rows it has, and who gets their logits.
+//! One forward pass: chooses its rows, and hands their logits to the slots.
 
 use super::Worker;
 use happy_engine::EngineError;
 use happy_engine::model::{NoHook, Want};
 use std::time::Instant;
 
-/// Rows of prompts in a pass in which others decode: enough to use the weights that are read anyway, few enough that an answer
-/// does not stall.
+/// Maximum number of prompt rows in a pass in which other slots decode: enough to make use of the weights that are read anyway, and few
+/// enough that answers don't stall.
 const PREFILL_BESIDE_DECODE: usize = 64;
 
-/// What a slot computes in a pass: its first so many pending tokens.
+/// How many of its pending tokens a slot computes in a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Share {
     slot: usize,
@@ -34,7 +34,7 @@ impl Worker {
                     slot.fail(error);
                 }
             }
-            // One of them is at fault; the sequences have kept their lengths.
+            // One of them is at fault. The sequences still have their lengths.
             several => {
                 for share in several {
                     if let Err(error) = self.compute(&[*share])
@@ -47,15 +47,15 @@ impl Worker {
         }
     }
 
-    /// Computes the next token of the only answer with guesses, if the context makes any. False if the answer needs a pass like others.
+    /// Computes the next token of the only running answer, with guesses. Returns false if the answer needs an ordinary pass.
     fn advance(&mut self, slot: usize) -> bool {
         let Self { context, tree, slots, metrics, .. } = self;
-        // A pass that waits for the engine to be resumed must end with the server.
+        // While the engine is paused, the pass must be one that ends when the server ends.
         let Some(before) = context.speculation_stats().filter(|_| !context.engine().is_paused()) else {
             return false;
         };
         let Some(slot) = slots.get_mut(slot) else { return false };
-        // Not before each pass: that would take back guesses whose turn is still to come.
+        // Giving way takes back guesses that still wait for their turn, so do it only if room is needed.
         let room = context.has_room(slot.sequence(), 1) || tree.give_way(context, slot.sequence()).is_ok();
         if !room || !slot.advance(context) {
             return false;
@@ -67,7 +67,7 @@ impl Worker {
         true
     }
 
-    /// Computes these rows and hands the logits on.
+    /// Computes these rows and hands the logits to their slots.
     fn compute(&mut self, shares: &[Share]) -> Result<(), EngineError> {
         let Self { context, tree, slots, batch, stop, .. } = self;
         if shares.is_empty() {
@@ -102,8 +102,8 @@ impl Worker {
     }
 }
 
-/// Shares the rows of a pass out: first those that have one token left, then the others, the shorter first, each an equal part of
-/// what is left.
+/// Shares the rows of a pass among the slots: first those with one pending token, then the others, the shortest first. Each gets an equal
+/// part of the rows that are left.
 fn shares(pending: &[usize], capacity: usize) -> Vec<Share> {
     let mut left = capacity;
     let mut shares = Vec::new();
@@ -137,18 +137,18 @@ mod tests {
 
     #[test]
     fn rows_are_shared_fairly() {
-        // Pending tokens of each slot, rows of a pass, rows of each slot.
+        // Pending tokens of each slot, rows of the pass, expected rows of each slot.
         let cases: [(&[usize], usize, &[usize]); 8] = [
             (&[0, 0], 256, &[0, 0]),
             (&[1, 1, 0, 1], 256, &[1, 1, 0, 1]),
             (&[1000], 256, &[256]),
             (&[1000, 1000], 256, &[128, 128]),
-            // The short one ends, and the long one gets what it leaves.
+            // The short prompt ends, and the long one gets the rest.
             (&[1000, 10], 256, &[246, 10]),
-            // Beside others that decode.
+            // Beside slots that decode.
             (&[1, 1000], 256, &[1, 64]),
             (&[1, 40, 40, 40], 256, &[1, 22, 21, 21]),
-            // No room for all.
+            // There is no room for all.
             (&[1, 1, 1], 2, &[1, 1, 0]),
         ];
         for (pending, capacity, expected) in cases {

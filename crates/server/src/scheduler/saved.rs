@@ -1,8 +1,8 @@
-//! Contexts in files: what slots and branches hold is written when memory is given back and when the thread ends, and read for the next
+//! Session files: the contexts of slots and branches are written when memory is given back and when the thread ends, and read for the next
 //! job.
 //!
-//! `slot-0.happy` is the slot that was used last; branches come after the slots. A file that does not belong to this model, as it is
-//! loaded here, is left out: its chat is computed again when it goes on, with the same text.
+//! `slot-0.happy` is the slot that was used last. Branches come after the slots. A file of another model, or of a model that was loaded
+//! with other options, is skipped: its chat is computed again when it goes on, with the same text.
 
 use super::Worker;
 use super::admit::WORTH_SHARING;
@@ -15,13 +15,13 @@ fn file(folder: &Path, rank: usize) -> PathBuf {
 }
 
 impl Worker {
-    /// Reads what was written.
+    /// Reads the files.
     pub(super) fn restore(&mut self) {
         let Some(folder) = self.sessions.clone() else { return };
         let plan = *self.context.engine().plan();
         let most = plan.sequences.saturating_add(plan.branches);
         let files = (0..most).map(|rank| file(&folder, rank)).take_while(|path| path.is_file()).count();
-        // The oldest first, so that they are what goes if there is less room than there was.
+        // The oldest first: if there is less room than there was, they are dropped first.
         for rank in (0..files).rev() {
             let index = rank.min(self.slots.len().saturating_sub(1));
             let Some(slot) = self.slots.get_mut(index) else { return };
@@ -48,7 +48,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Writes what is worth reading again.
+    /// Writes the contexts that are worth reading again.
     pub(super) fn save(&mut self) {
         let Some(folder) = self.sessions.clone().filter(|_| !self.idle.is_asleep()) else { return };
         if std::fs::create_dir_all(&folder).is_err() {
@@ -72,7 +72,7 @@ impl Worker {
                 Err(_) => self.metrics.contexts_refused.add(1),
             }
         }
-        // Those of an earlier run that nothing has replaced.
+        // Remove files of an earlier run that were not replaced.
         for rank in written.len().. {
             if std::fs::remove_file(file(&folder, rank)).is_err() {
                 return;

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// Most snapshots of a prompt that other prompts ask for: all slots together have no more (16).
+/// Maximum number of snapshots of a prompt that other prompts ask for.
 const MOST_MARKS: usize = 16;
 
-/// A sequence; what it holds stays for the next prompt that begins alike.
+/// A sequence. It keeps its tokens after an answer, for the next prompt that begins alike.
 pub(super) struct Slot {
     sequence: u32,
     last_used: u64,
@@ -27,7 +27,7 @@ struct Running {
     deltas: UnboundedSender<Delta>,
     log_probs: Option<(usize, LogProbs)>,
     one_call: bool,
-    /// Positions of the prompt at which it takes snapshots, because other prompts go on otherwise from there.
+    /// Positions of the prompt at which it takes snapshots, because other prompts differ from there on.
     marks: Vec<usize>,
     _counted: Counted,
 }
@@ -61,7 +61,7 @@ impl Slot {
             Ok(generation) => {
                 let cached = generation.reused();
                 metrics.begun(prompt, cached);
-                // A client that is gone is noticed before the next pass.
+                // If the client has left, this is noticed before the next pass.
                 let _ = deltas.send(Delta::Begun { prompt, cached });
                 let log_probs = top_log_probs.map(|n| (n, LogProbs::new()));
                 let counted = metrics.running();
@@ -83,12 +83,13 @@ impl Slot {
         }
     }
 
-    /// Tells a job's client why it cannot begin.
+    /// Tells a job's client why the job can't begin.
     pub(super) fn refuse(&self, job: Job, error: EngineError) {
         let _ = job.deltas.send(Delta::Failed(error.into()));
     }
 
-    /// How many tokens of a prompt the slot will hold, but less than all of them, if it is computing some of these right now; else 0.
+    /// Returns how many tokens of a prompt, but not all, the slot will hold when its own prompt is computed. 0 if it is not computing any
+    /// of them.
     pub(super) fn coming(&self, context: &Context, prompt: &[u32]) -> usize {
         let Some(running) = &self.running else { return 0 };
         let (rest, known) = (running.generation.prefilling(), context.tokens(self.sequence));
@@ -97,7 +98,7 @@ impl Slot {
         if rest.is_empty() || common <= known.len() { 0 } else { common }
     }
 
-    /// Makes it take a snapshot once it holds so many tokens of its prompt.
+    /// Makes it take a snapshot at this position of its prompt.
     pub(super) fn mark(&mut self, position: usize) {
         if let Some(running) = &mut self.running
             && running.marks.len() < MOST_MARKS
@@ -107,7 +108,7 @@ impl Slot {
         }
     }
 
-    /// The positions at which it takes snapshots, if a pass gets there.
+    /// Returns the positions at which it takes snapshots, if a pass reaches them.
     pub(super) fn snapshots(&self) -> impl Iterator<Item = u32> + '_ {
         let prefilling = |running: &&Running| !running.generation.prefilling().is_empty();
         self.running.as_ref().filter(prefilling).into_iter().flat_map(|running| {
@@ -120,28 +121,28 @@ impl Slot {
         self.last_used = now;
     }
 
-    /// Ends what runs. What was computed stays, with a snapshot, so that all of it can be used again.
+    /// Ends the generation. The sequence keeps its tokens, with a snapshot, so that all of them can be used again.
     pub(super) fn end(&mut self, context: &mut Context) {
         if self.running.take().is_some() {
             let _ = context.snapshot(self.sequence);
         }
     }
 
-    /// Frees the slot if nobody hears its answer. What was computed stays.
+    /// Frees the slot if its client has left. The sequence keeps its tokens.
     pub(super) fn drop_if_gone(&mut self, context: &mut Context) {
         if self.running.as_ref().is_some_and(|running| running.deltas.is_closed()) {
             self.running = None;
-            // Without a snapshot less of it can be used again.
+            // Without a snapshot, fewer tokens can be used again.
             let _ = context.snapshot(self.sequence);
         }
     }
 
-    /// Tokens that it has to compute next.
+    /// Returns the tokens that it has to compute next.
     pub(super) fn pending(&self) -> &[u32] {
         self.running.as_ref().map_or(&[], |running| running.generation.pending())
     }
 
-    /// Takes what a pass computed.
+    /// Takes the results of a pass.
     pub(super) fn computed(
         &mut self,
         context_logits: Option<&[f32]>,
@@ -157,8 +158,8 @@ impl Slot {
         }
     }
 
-    /// Computes its next token alone, with guesses of what follows. False, and nothing is done, if it computes its prompt, or the logits
-    /// are wanted for probabilities.
+    /// Computes its next token with guesses. Does nothing and returns false if it still computes its prompt, or if its logits
+    /// are needed for probabilities.
     pub(super) fn advance(&mut self, context: &mut Context) -> bool {
         let Some(running) = &mut self.running else { return false };
         let may = running.log_probs.is_none() && running.generation.prefilling().is_empty();
@@ -168,25 +169,25 @@ impl Slot {
         may
     }
 
-    /// Ends the answer by an error.
+    /// Ends the answer with an error.
     pub(super) fn fail(&mut self, error: EngineError) {
         if let Some(running) = self.running.take() {
             let _ = running.into_deltas().send(Delta::Failed(ApiError::from(error)));
         }
     }
 
-    /// Sends what has happened, and frees the slot at the end.
+    /// Sends the events that are ready, and frees the slot when the answer ends.
     pub(super) fn tell(&mut self, context: &mut Context, metrics: &Metrics) {
         while let Some(running) = &mut self.running {
             match running.generation.next(context) {
                 Ok(Some(event)) => match running.events.of(event) {
                     Some(Delta::Done(summary)) => {
                         let Some(running) = self.running.take() else { return };
-                        // An answer that nobody hears was cut off by that.
+                        // An answer whose client has left was cut off.
                         if !running.deltas.is_closed() {
                             metrics.done(&summary);
                         }
-                        // Its client may look at the counters at once.
+                        // Free the slot before the client hears of the end: it may look at the counters.
                         let deltas = running.into_deltas();
                         let _ = deltas.send(Delta::Done(summary));
                     }
@@ -206,12 +207,12 @@ impl Slot {
 }
 
 impl Running {
-    /// Ends it, but for the way to its client.
+    /// Ends the generation, and returns the channel to its client.
     fn into_deltas(self) -> UnboundedSender<Delta> {
         self.deltas
     }
 
-    /// Sends the probability of the token that was chosen from these logits.
+    /// Sends the probability of the token that was chosen with these logits.
     fn log_probs_of(
         &mut self,
         logits: Option<&[f32]>,
@@ -222,7 +223,7 @@ impl Running {
         let best = log_probs.best(logits, (*n).max(1))?;
         let logit = |id: u32| logits.get(id as usize).copied().unwrap_or(f32::NEG_INFINITY);
         let text = |id: u32, ln_p: f32| TokenText { id, bytes: bytes_of(id), ln_p };
-        // All differences of logarithms are differences of logits.
+        // Differences of log probabilities are differences of logits.
         let ln_p = match best.iter().find(|best| best.id == chosen) {
             Some(best) => best.ln_p,
             None => best.first().map_or(0.0, |best| best.ln_p + (logit(chosen) - logit(best.id))),

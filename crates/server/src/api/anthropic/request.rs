@@ -116,9 +116,10 @@ fn tools(fields: Fields<'_, '_>) -> Result<Option<Vec<Json>>, ApiError> {
         let tool = Fields::of(tool, &path)?;
         let name = tool.need_text("name")?;
         let Some(schema) = tool.object("input_schema")? else {
-            return Err(
-                tool.wrong("input_schema", "is missing: tools that run at the provider are not known here")
-            );
+            return Err(tool.wrong(
+                "input_schema",
+                "is missing: tools that run on the provider's servers are not supported",
+            ));
         };
         let description = tool.text("description")?.unwrap_or_default();
         let function = json!({ "name": name, "description": description, "parameters": schema });

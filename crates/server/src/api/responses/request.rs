@@ -114,7 +114,7 @@ fn tools(fields: Fields<'_, '_>) -> Result<Option<Vec<Json>>, ApiError> {
         let path = format!("tools.{i}");
         let tool = Fields::of(tool, &path)?;
         if tool.need_text("type")? != "function" {
-            return Err(tool.wrong("type", "only tools of type \"function\" are known"));
+            return Err(tool.wrong("type", "only tools of type \"function\" are supported"));
         }
         let mut function = json!({ "name": tool.need_text("name")? });
         for key in ["description", "parameters"] {
