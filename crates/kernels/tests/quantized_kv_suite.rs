@@ -80,7 +80,7 @@ fn rotated(x: &[f32]) -> Vec<f32> {
 fn transformed(x: &[f64]) -> Vec<f64> {
     let n = x.len() & x.len().wrapping_neg();
     let at = |piece: &[f64], i: usize| -> f64 {
-        let sign = |j: usize| if (i & j).count_ones() % 2 == 0 { 1.0 } else { -1.0 };
+        let sign = |j: usize| if (i & j).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };
         piece.iter().enumerate().map(|(j, x)| sign(j) * x).sum::<f64>() / (n as f64).sqrt()
     };
     x.chunks_exact(n).flat_map(|piece| (0..n).map(|i| at(piece, i)).collect::<Vec<_>>()).collect()
@@ -132,7 +132,7 @@ impl Cache {
                     let at = (page + offset + (head * KV_PAGE + p % KV_PAGE) * dim) / N;
                     blocks[at..at + dim / N].copy_from_slice(&quantized(&scalar, &row(rng, dim)));
                     // The rule never makes this value, but a file may hold it.
-                    blocks[at].q[p % N] = if p % 5 == 0 { -128 } else { blocks[at].q[p % N] };
+                    blocks[at].q[p % N] = if p.is_multiple_of(5) { -128 } else { blocks[at].q[p % N] };
                 }
             }
         }
