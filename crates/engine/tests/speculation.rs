@@ -14,8 +14,8 @@ use happy_engine::{
 };
 use happy_sampler::steps::Penalties;
 use happy_sampler::{Candidates, Sampler, Step};
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 /// Layers that see everything, layers with a window of 32, layers with states.
@@ -286,6 +286,34 @@ fn the_clock_decides_how_many_are_guessed() {
     assert_eq!(found, stats());
     assert!(found.passes[2..].iter().sum::<u64>() > 5 && found.tokens_per_pass() > 2.0, "{found:?}");
     assert_eq!(found.tokens(), text.len() as u64 - 1);
+}
+
+/// The clock is read only while a pass runs, so a pass doesn't seem slow because the app was in the background before it.
+#[test]
+fn a_pause_is_no_part_of_a_pass() {
+    let engine = engine("llama-plain", &options(7)).unwrap();
+    let (paused, reads) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let clock = {
+        let (engine, paused, reads) = (engine.clone(), paused.clone(), reads.clone());
+        move || {
+            paused.fetch_add(u64::from(engine.is_paused()), Ordering::Relaxed);
+            Duration::from_millis(reads.fetch_add(1, Ordering::Relaxed))
+        }
+    };
+    let context = context_of(engine.clone(), Some(Speculation::lookup().with_clock(clock)));
+    let text: Vec<u32> = (10..20).collect();
+    let options = GenerateOptions { max_tokens: Some(text.len()), ..scripted(&text) };
+    let mut generation = context.prepare(0, &[1], options).unwrap().run(context);
+    assert!(generation.next().is_some());
+    engine.pause();
+    let resume = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(20));
+        engine.resume();
+    });
+    generation.for_each(|event| drop(event.unwrap()));
+    resume.join().unwrap();
+    let [paused, reads] = [paused, reads].map(|n| n.load(Ordering::Relaxed));
+    assert_eq!((paused, reads), (0, 2 * (text.len() as u64 - 1)));
 }
 
 #[test]
