@@ -16,6 +16,7 @@
 
 mod ahead;
 mod draft;
+mod edits;
 mod head;
 mod lookup;
 mod pace;
