@@ -57,7 +57,8 @@ fn recipes_are_near_f16_or_refused_by_name() {
         }
         let options = KvOptions::new(KvType::Q8_0, 1, 64);
         let own = spec.attentions().filter(|a| a.kv_from.is_none());
-        let fits = own.clone().all(|a| (a.head_dim_k | a.head_dim_v).is_multiple_of(32) && a.latent.is_none());
+        let fits =
+            own.clone().all(|a| (a.head_dim_k | a.head_dim_v).is_multiple_of(32) && a.latent.is_none());
         if !fits {
             let error = model.kv_cache(options).err();
             if !matches!(error, Some(KvError::Quantized { architecture, .. }) if architecture == spec.architecture)

@@ -24,7 +24,7 @@ struct Few {
 }
 
 impl Few {
-    /// Some of these tokens; `None` if they are none or too many.
+    /// Some of these tokens; `None` if there are no tokens or too many.
     fn of(tokens: impl Iterator<Item = TokenId>) -> Option<Self> {
         let mut few = Self::default();
         for token in tokens {

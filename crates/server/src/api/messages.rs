@@ -112,7 +112,7 @@ pub(crate) fn call_message(id: &str, name: &str, arguments: Json) -> Json {
     json!({ "id": id, "type": "function", "function": { "name": name, "arguments": arguments } })
 }
 
-/// Reads the tools of a request. `None` if there are none.
+/// Reads the tools of a request. `None` for a request without tools.
 pub(crate) fn tools(fields: Fields<'_, '_>) -> Result<Option<Vec<Json>>, ApiError> {
     let Some(tools) = fields.array("tools")?.filter(|tools| !tools.is_empty()) else { return Ok(None) };
     if tools.len() > MAX_TOOLS {
