@@ -73,7 +73,10 @@ fn completions_and_pages_know_every_command() {
         .skip_while(|line| *line != "Commands:")
         .skip(1)
         .take_while(|line| !line.is_empty())
-        .filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next())
+        // Long descriptions go on in lines that are indented further.
+        .filter_map(|line| {
+            line.strip_prefix("  ").filter(|line| !line.starts_with(' '))?.split_whitespace().next()
+        })
         .filter(|word| word.chars().all(|c| c.is_ascii_lowercase()) && *word != "help")
         .collect();
     assert!(commands.len() > 20, "{commands:?}");

@@ -61,7 +61,7 @@ impl Kernels {
     /// Returns the portable kernels, which are the reference.
     pub fn scalar() -> Kernels {
         let isa = &crate::arch::scalar::KERNELS;
-        Kernels { isa: isa.isa, ops: Ops::new(Scalar::token()), linear: isa.linear.each_ref() }
+        Kernels { isa: isa.isa, ops: Ops::new(<Scalar>::token()), linear: isa.linear.each_ref() }
     }
 
     /// Returns the kernels of an instruction set.

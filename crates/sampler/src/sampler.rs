@@ -137,7 +137,8 @@ impl Sampler {
     /// ```
     /// # use happy_sampler::{Params, SavedState};
     /// # let logits = [0.5, 0.25, 0.5, 1.0];
-    /// # let params = Params { seed: 7, ..Params::default() };
+    /// # let mut params = Params::default();
+    /// # params.seed = 7;
     /// let (mut first, mut tokens) = (params.build()?, vec![]);
     /// for _ in 0..3 {
     ///     tokens.push(first.sample(&logits)?);

@@ -21,7 +21,7 @@ impl Products for Scalar {
 
     #[inline(always)]
     fn proof() -> Self {
-        Scalar::token()
+        <Scalar>::token()
     }
 
     #[inline(always)]
@@ -108,7 +108,7 @@ fn gemm<S: Source>(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>, _panel: &mut Pane
 #[inline(never)]
 fn multiply<S: Source>(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>) {
     assert_fits::<S>(w, x, y.width());
-    Scalar::proof().run(
+    <Scalar>::proof().run(
         #[inline(always)]
         |_| {
             let units = x.k / S::Unit::LEN * S::Unit::REPEAT;
