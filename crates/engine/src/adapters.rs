@@ -150,7 +150,7 @@ impl Engine {
     }
 }
 
-/// The adapters of a sequence.
+/// How a sequence is computed: its adapters, and whether some of its positions were moved.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SequenceAdapters {
     set: Option<Arc<AdapterSet>>,
@@ -158,6 +158,8 @@ pub(crate) struct SequenceAdapters {
     before: Option<Arc<AdapterSet>>,
     /// The position of the first invocation token; `None` if the prompt has no such token.
     invoked: Option<usize>,
+    /// The first position that is not what the tokens compute, because positions before it were dropped (`Context::shift`).
+    moved: Option<usize>,
 }
 
 impl SequenceAdapters {
@@ -166,7 +168,7 @@ impl SequenceAdapters {
         let waiting = set.as_ref().filter(|set| !set.invocation_tokens().is_empty());
         let before = waiting.map(|set| set.before_invocation()).transpose()?;
         let before = before.filter(|before| !before.is_empty()).map(Arc::new);
-        Ok(Self { set, before, invoked: None })
+        Ok(Self { set, before, invoked: None, moved: None })
     }
 
     pub(crate) fn set(&self) -> Option<&Arc<AdapterSet>> {
@@ -197,7 +199,7 @@ impl SequenceAdapters {
     /// Takes over what another set computed: the place of its invocation is known anew with the next prompt.
     pub(crate) fn replace(&mut self, other: Self) {
         if self.set != other.set {
-            *self = other;
+            *self = Self { moved: self.moved, ..other };
         }
     }
 
@@ -229,9 +231,25 @@ impl SequenceAdapters {
         self.invoked = invoked;
     }
 
-    /// Forgets the invocation if it is not among the first `len` positions.
+    /// The number of first positions that are what the tokens compute.
+    pub(crate) fn exact(&self) -> usize {
+        self.moved.unwrap_or(usize::MAX)
+    }
+
+    /// From this position on, positions were moved.
+    pub(crate) fn set_moved(&mut self, first: usize) {
+        self.moved = Some(self.exact().min(first));
+    }
+
+    /// Returns whether where they work depends on the place of tokens.
+    pub(crate) fn are_invoked(&self) -> bool {
+        !self.invocation().is_empty()
+    }
+
+    /// Forgets the invocation and what was moved if they are not among the first `len` positions.
     pub(crate) fn truncate(&mut self, len: usize) {
         self.invoked = self.invoked.filter(|first| *first < len);
+        self.moved = self.moved.filter(|first| *first < len);
     }
 }
 

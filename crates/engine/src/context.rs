@@ -7,7 +7,8 @@ use crate::speculation::{Guesses, Speculator};
 use crate::{Cancel, Engine, EngineError};
 use happy_kernels::{Ctx, Pool};
 use happy_model::{
-    AdapterSet, Batch, BatchError, KvCache, KvError, KvRestore, LayerHook, NoHook, Output, Scratch, Want,
+    AdapterSet, Batch, BatchError, KV_PAGE, KvCache, KvError, KvRestore, LayerHook, NoHook, Output, Scratch,
+    Want,
 };
 use happy_tokenizer::TokenId;
 use std::sync::Arc;
@@ -282,8 +283,65 @@ impl Context {
     /// # Errors
     /// If the sequence does not exist.
     pub fn reachable_prefix(&self, sequence: u32, prompt: &[TokenId]) -> Result<usize, EngineError> {
-        let common = self.tokens(sequence).iter().zip(prompt).take_while(|(a, b)| a == b).count();
+        let common = self.exact_tokens(sequence).iter().zip(prompt).take_while(|(a, b)| a == b).count();
         self.reachable(sequence, common.min(prompt.len().saturating_sub(1)))
+    }
+
+    /// The first tokens of a sequence whose keys and values are what these tokens compute: all of them, unless it was
+    /// [shifted](Self::shift).
+    pub(crate) fn exact_tokens(&self, sequence: u32) -> &[TokenId] {
+        let exact = self.adapters.get(sequence as usize).map_or(usize::MAX, SequenceAdapters::exact);
+        let tokens = self.tokens(sequence);
+        tokens.get(..exact).unwrap_or(tokens)
+    }
+
+    /// Returns whether positions of the sequence were dropped by [`shift`](Self::shift).
+    pub fn is_shifted(&self, sequence: u32) -> bool {
+        self.exact_tokens(sequence).len() < self.tokens(sequence).len()
+    }
+
+    /// Checks that a sequence can be [shifted](Self::shift).
+    ///
+    /// # Errors
+    /// [`KvError::Shift`] with what is in the way.
+    pub fn check_shift(&self, sequence: u32) -> Result<(), EngineError> {
+        let model = self.engine.model();
+        model.check_shift(self.kv.options().kind)?;
+        if self.adapters.get(sequence as usize).is_some_and(SequenceAdapters::are_invoked) {
+            let (architecture, problem) =
+                (model.spec().architecture, "its adapter works from a token on (aLoRA)");
+            return Err(KvError::Shift { architecture, problem }.into());
+        }
+        Ok(())
+    }
+
+    /// Drops about half of a sequence after its first 64 tokens, so that a full context has room again, and moves what follows to those
+    /// positions: see [`Model::shift`](happy_model::Model::shift) and [`ContextPolicy::Shift`](crate::ContextPolicy::Shift). Returns the
+    /// number of dropped tokens, 0 if nothing can be dropped.
+    ///
+    /// What stays has seen what was dropped, so the sequence goes on with other text than its tokens would give. It is never taken for what
+    /// they compute: [`keep_common_prefix`](Self::keep_common_prefix), [`PrefixTree`](crate::PrefixTree) and sessions use the first 64 tokens
+    /// at most.
+    ///
+    /// # Errors
+    /// As [`check_shift`](Self::check_shift), and if the sequence does not exist or pages that others share cannot be copied.
+    pub fn shift(&mut self, sequence: u32) -> Result<usize, EngineError> {
+        self.check_shift(sequence)?;
+        self.settle()?;
+        let cx = Ctx::new(&self.pool, &self.engine.0.kernels);
+        let [model] = &*self.engine.0.model;
+        let dropped = model.shift(cx, &mut self.kv, &mut self.scratch, sequence)?;
+        let index = sequence as usize;
+        let (history, adapters) = (self.histories.get_mut(index), self.adapters.get_mut(index));
+        if let (Some(history), Some(adapters), true) = (history, adapters, dropped > 0) {
+            let gone = KV_PAGE..history.len().min(KV_PAGE + dropped);
+            if let (Some(speculator), Some(gone)) = (&mut self.speculator, history.get(gone.clone())) {
+                speculator.keep(gone);
+            }
+            history.drain(gone);
+            adapters.set_moved(KV_PAGE);
+        }
+        Ok(dropped)
     }
 
     /// Returns whether `n` more tokens of a sequence fit in the context and in the free pages.
@@ -341,9 +399,12 @@ impl Context {
     /// Appends a sequence to `out` as bytes, for a file: see [`KvCache::export`]. The tokens are not included.
     ///
     /// # Errors
-    /// If the sequence does not exist or has adapters, or memory cannot be reserved.
+    /// If the sequence does not exist, has adapters or was [shifted](Self::shift), or memory cannot be reserved.
     pub fn export(&self, sequence: u32, out: &mut Vec<u8>) -> Result<(), EngineError> {
         self.check_model_alone(sequence)?;
+        if self.is_shifted(sequence) {
+            return Err(KvError::Import { problem: "a sequence that was shifted is not exported" }.into());
+        }
         Ok(self.kv.export_first(sequence, self.tokens(sequence).len(), out)?)
     }
 
@@ -363,6 +424,9 @@ impl Context {
             return Err(KvError::Import { problem: "it does not belong to these tokens" }.into());
         }
         self.kv.import(sequence, bytes)?;
+        if let Some(adapters) = self.adapters.get_mut(sequence as usize) {
+            adapters.truncate(0);
+        }
         if let Some(history) = self.histories.get_mut(sequence as usize) {
             history.clear();
             history.extend_from_slice(tokens);
@@ -440,7 +504,7 @@ impl Context {
     /// # Errors
     /// If the sequence does not exist.
     pub fn keep_common_prefix(&mut self, sequence: u32, tokens: &[TokenId]) -> Result<usize, EngineError> {
-        let common = self.tokens(sequence).iter().zip(tokens).take_while(|(a, b)| a == b).count();
+        let common = self.exact_tokens(sequence).iter().zip(tokens).take_while(|(a, b)| a == b).count();
         // With different adapters the same tokens have different keys and values.
         let adapters = self.adapters.get_mut(sequence as usize);
         let valid = adapters.map_or(common, |adapters| adapters.invoke(tokens, &[], common));

@@ -23,6 +23,7 @@ use crate::transcript::{Recorder, Said, Transcript, begin};
 use crate::{Cancel, Context, Engine, EngineError, GenerateOptions, PartialAnswer};
 use happy_tokenizer::{EncodeOptions, TokenId, Tokenizer};
 use serde_json::{Map, Value as Json};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A conversation with a model: messages, tools, and the chat template that renders them. Clones share the recorded tokens of answers.
@@ -77,8 +78,8 @@ impl Conversation {
     /// Begins a conversation with these settings.
     ///
     /// # Errors
-    /// As [`new`](Self::new) and [`set_tool_choice`](Self::set_tool_choice), and if a marker of the format cannot be turned
-    /// into tokens.
+    /// As [`new`](Self::new) and [`set_tool_choice`](Self::set_tool_choice), if a marker of the format cannot be turned
+    /// into tokens, and if the policy is [`ContextPolicy::Shift`] and the model's keys cannot be moved.
     pub fn with_options(engine: &Engine, options: ConversationOptions) -> Result<Self, EngineError> {
         let ConversationOptions { system, tools, tool_choice, vars, format, ignore_unused, policy } = options;
         let file = engine.file();
@@ -99,6 +100,9 @@ impl Conversation {
             checked: Arc::default(),
             recorder: Recorder::default(),
         };
+        if policy == ContextPolicy::Shift {
+            engine.model().check_shift(engine.0.options.kv)?;
+        }
         all.set_tool_choice(tool_choice)?;
         all.input.messages.extend(system.map(|system| Message::new("system", system).into()));
         Ok(all)
@@ -241,6 +245,10 @@ impl Conversation {
 
     /// The prompt: all messages, or those that the policy leaves.
     fn fitted(&self, cancelled: &dyn Fn() -> bool) -> Result<Fitted, EngineError> {
+        self.fitted_by(self.policy, cancelled)
+    }
+
+    fn fitted_by(&self, policy: ContextPolicy, cancelled: &dyn Fn() -> bool) -> Result<Fitted, EngineError> {
         self.check_whole()?;
         let all = &self.input.messages;
         self.recorder.keep_only(all);
@@ -249,11 +257,36 @@ impl Conversation {
             let empty = copy_of(&self.input, |_| false)?;
             self.tokens_of(&TemplateInput { messages: policy::without(all, cut)?, ..empty }, cancelled)
         };
-        let cut =
-            self.policy.cut(all, ids.len(), self.engine.plan().context, |cut| Ok(without(cut)?.1.len()))?;
+        let cut = policy.cut(all, ids.len(), self.engine.plan().context, |cut| Ok(without(cut)?.1.len()))?;
         let Some(cut) = cut else { return Ok(Fitted { rendered, ids, dropped: 0 }) };
         let (rendered, ids) = without(cut)?;
         Ok(Fitted { rendered, ids, dropped: cut - policy::droppable(all).start })
+    }
+
+    /// Returns the messages that `drop-oldest` would leave out of the next prompt, whatever the policy is; empty if all have room. For an
+    /// app that replaces them by a summary, before [`answer`](Self::answer): they are whole turns, the oldest ones, and never the last
+    /// question.
+    ///
+    /// ```no_run
+    /// # use happy_engine::{Conversation, EngineError, chat::Message};
+    /// # fn summary_of(messages: &[serde_json::Value]) -> String { String::new() }
+    /// # fn example(conversation: &mut Conversation) -> Result<(), EngineError> {
+    /// let old = conversation.overflow()?;
+    /// if !old.is_empty() {
+    ///     let messages = &mut conversation.input_mut().messages;
+    ///     let summary = format!("Earlier in this conversation: {}", summary_of(&messages[old.clone()]));
+    ///     messages.splice(old, [Message::new("user", summary).into(), Message::new("assistant", "Noted.").into()]);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`prompt_ids`](Self::prompt_ids).
+    pub fn overflow(&self) -> Result<Range<usize>, EngineError> {
+        let first = policy::droppable(&self.input.messages).start;
+        let dropped = self.fitted_by(ContextPolicy::DropOldest, &|| false)?.dropped;
+        Ok(first..first + dropped)
     }
 
     fn tokens_of(

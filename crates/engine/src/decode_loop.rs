@@ -19,7 +19,7 @@ use crate::constraint::Constraint;
 use crate::context::logits;
 use crate::session::Identity;
 use crate::{Cancel, Context, EngineError, Event, Finish, FinishReason, GenerateOptions, Unfinished};
-use happy_model::Want;
+use happy_model::{KvError, Want};
 use happy_tokenizer::{StreamDecoder, TokenId};
 use std::time::{Duration, Instant};
 
@@ -66,6 +66,10 @@ pub(crate) struct DecodeLoop {
     repeated: Vec<TokenId>,
     /// What the answer depends on besides its prompt.
     identity: Identity,
+    /// Whether to go on when the context is full.
+    shift: bool,
+    /// Number of tokens that were dropped for that.
+    shifted: usize,
 }
 
 impl DecodeLoop {
@@ -79,6 +83,9 @@ impl DecodeLoop {
     ) -> Result<Self, EngineError> {
         context.engine.require_tokenizer()?;
         context.check_prompt(sequence, prompt)?;
+        if options.shift {
+            context.check_shift(sequence)?;
+        }
         let mut sampler = options.sampler;
         // Penalties look back over what the model has seen.
         sampler.reset();
@@ -107,6 +114,8 @@ impl DecodeLoop {
             pending: None,
             repeated: Vec::new(),
             identity,
+            shift: options.shift,
+            shifted: 0,
         })
     }
 
@@ -118,6 +127,11 @@ impl DecodeLoop {
     /// Returns the number of tokens that the sequence held before the prompt.
     pub(crate) fn reused(&self) -> usize {
         self.reused
+    }
+
+    /// Returns the number of tokens that were dropped because the context was full.
+    pub(crate) fn shifted(&self) -> usize {
+        self.shifted
     }
 
     /// Passes on the strings of these control tokens, and ends thinking in time.
@@ -166,6 +180,7 @@ impl DecodeLoop {
                 State::Chosen(token) => {
                     self.state = State::Compute(token);
                     self.take(context, token)?;
+                    self.make_room(context)?;
                     return Ok(Some(Event::Token(token)));
                 }
                 State::Compute(token) => {
@@ -232,6 +247,7 @@ impl DecodeLoop {
             reused_tokens: self.reused,
             generated_tokens: self.generated,
             decoded_tokens: self.decoded,
+            shifted_tokens: self.shifted,
             prefill_time: self.prefill_time,
             decode_time: self.decode_time,
         }
@@ -298,13 +314,28 @@ impl DecodeLoop {
         } else {
             self.text.push_str(self.decoder.push(tokenizer, token)?);
         }
-        let full = self.answer_at + self.generated > context.capacity();
+        let full = !self.shift && self.answer_at + self.generated > context.capacity();
         if self.max_tokens.is_some_and(|most| self.generated >= most) {
             self.ending = Some(FinishReason::Length);
         } else if full {
             self.ending = Some(FinishReason::ContextFull);
         } else if self.cancel.is_cancelled() {
             self.ending = Some(FinishReason::Cancelled);
+        }
+        Ok(())
+    }
+
+    /// Drops the older half of the sequence if the chosen token has no place in it, and the options allow that.
+    fn make_room(&mut self, context: &mut Context) -> Result<(), EngineError> {
+        let full = context.tokens(self.sequence).len() >= context.capacity();
+        if !self.shift || !full || self.ending.is_some() {
+            return Ok(());
+        }
+        match context.shift(self.sequence) {
+            Ok(0) | Err(EngineError::Kv(KvError::Full { .. })) => {
+                self.ending = Some(FinishReason::ContextFull);
+            }
+            dropped => self.shifted += dropped?,
         }
         Ok(())
     }

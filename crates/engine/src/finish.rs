@@ -83,6 +83,9 @@ pub struct Finish {
     pub generated_tokens: usize,
     /// Tokens that were computed one at a time: the last one chosen never is.
     pub decoded_tokens: usize,
+    /// Tokens that were dropped from the middle of the context when it was full: see
+    /// [`ContextPolicy::Shift`](crate::ContextPolicy::Shift). Mostly 0.
+    pub shifted_tokens: usize,
     /// Time for the prompt.
     pub prefill_time: Duration,
     /// Time for the tokens that were computed one at a time, including the time for choosing them.
@@ -98,6 +101,7 @@ impl Finish {
             reused_tokens: 0,
             generated_tokens: 0,
             decoded_tokens: 0,
+            shifted_tokens: 0,
             prefill_time: Duration::ZERO,
             decode_time: Duration::ZERO,
         }

@@ -41,6 +41,10 @@ pub struct GenerateOptions {
     pub form: Option<Form>,
     /// A handle that ends the generation early. Default: one that is never raised.
     pub cancel: Cancel,
+    /// Whether to go on when the context is full, without the older half of what it holds: see
+    /// [`ContextPolicy::Shift`](crate::ContextPolicy::Shift). Default: false, the text ends with
+    /// [`FinishReason::ContextFull`](crate::FinishReason::ContextFull).
+    pub shift: bool,
 }
 
 /// A running generation: yields [`Event`]s, the last of which is [`Event::Done`] or an error.
@@ -91,6 +95,8 @@ pub struct Prepared {
     /// The error that ended it, to be reported after the events before it.
     failed: Option<EngineError>,
     over: bool,
+    /// Whether the last event that was passed on was a token.
+    told_token: bool,
 }
 
 /// Number of events for which there is room from the start: more than a token has pieces of text.
@@ -146,9 +152,15 @@ impl<C: BorrowMut<Context>> Generation<C> {
         self.run.steps.prompt_len()
     }
 
-    /// Returns the number of tokens of the answer that were chosen here: without those of an answer that is resumed.
-    pub(crate) fn new_tokens(&self) -> usize {
-        self.run.steps.new_tokens()
+    /// If the last event was a token, returns the number of tokens of the answer that were chosen here: without those of an answer that
+    /// is resumed.
+    pub(crate) fn new_tokens(&self) -> Option<usize> {
+        self.run.told_token.then(|| self.run.steps.new_tokens())
+    }
+
+    /// Returns the number of tokens that were dropped so far because the context was full.
+    pub fn shifted(&self) -> usize {
+        self.run.steps.shifted()
     }
 
     /// Returns the number of tokens that the sequence held before the prompt.
@@ -178,7 +190,8 @@ impl<C: BorrowMut<Context>> Generation<C> {
     /// same text. Also after the end, as when it was cancelled because the app goes to the background.
     ///
     /// # Errors
-    /// If memory cannot be reserved.
+    /// If memory cannot be reserved, or tokens were dropped ([`shifted`](Self::shifted)):
+    /// [`SessionError::Shifted`](crate::session::SessionError::Shifted).
     pub fn partial_answer(&self) -> Result<PartialAnswer, EngineError> {
         self.run.steps.partial_answer(self.context.borrow())
     }
@@ -231,6 +244,7 @@ impl Prepared {
             ready: VecDeque::new(),
             failed: None,
             over: false,
+            told_token: false,
         };
         all.reserve(EVENTS)?;
         Ok(all)
@@ -245,7 +259,10 @@ impl Prepared {
     fn tell_next(&mut self) -> Result<Option<Event>, EngineError> {
         match self.ready.pop_front() {
             None => self.failed.take().map_or(Ok(None), Err),
-            event => Ok(event),
+            event => {
+                self.told_token = matches!(event, Some(Event::Token(_)));
+                Ok(event)
+            }
         }
     }
 

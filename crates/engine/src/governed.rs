@@ -48,6 +48,12 @@ pub trait Clock: Send {
     }
 }
 
+/// Hears how long passes take: for systems that set clocks by it, as Android's performance hint sessions.
+pub trait Hint: Send {
+    /// A pass took so long; `expected` is what the next ones should take, if that is known.
+    fn passed(&mut self, took: Duration, expected: Option<Duration>);
+}
+
 /// The system's clock.
 struct SystemClock(Instant);
 
@@ -75,6 +81,8 @@ pub struct GovernorOptions {
     /// A source of what the system reports about heat and battery. Linux's files supply what it does not know (cores,
     /// clocks and their limits). Default: `None`, only these files.
     pub source: Option<Box<dyn Source + Send>>,
+    /// Hears how long passes take, and should take. Default: `None`.
+    pub hint: Option<Box<dyn Hint>>,
     /// The clock. Default: `None`, the system's. With one of a simulation, the governor can be tried on a phone that is not there.
     pub clock: Option<Box<dyn Clock>>,
 }
@@ -93,12 +101,13 @@ struct Measured {
     governor: Governor,
     monitor: Monitor<(Box<dyn Source + Send>, Sysfs)>,
     cache: Option<Cache>,
+    hint: Option<Box<dyn Hint>>,
     reason: Reason,
 }
 
 impl Measured {
     fn new(engine: &Engine, options: GovernorOptions) -> Result<Self, EngineError> {
-        let GovernorOptions { goal, cache, device, source, clock: _ } = options;
+        let GovernorOptions { goal, cache, device, source, hint, clock: _ } = options;
         let mut monitor = Monitor::new((source.unwrap_or_else(|| Box::new(())), Sysfs::new("/")));
         let cores = monitor.source().cores();
         let device = device.unwrap_or_else(|| cache::device(&cores));
@@ -115,7 +124,7 @@ impl Measured {
             ..found
         };
         let governor = Governor::new(config).map_err(EngineError::Governor)?;
-        Ok(Self { reason: governor.decision().reason, governor, monitor, cache })
+        Ok(Self { reason: governor.decision().reason, governor, monitor, cache, hint })
     }
 
     /// Saves what was measured. If the cache cannot be written, the next context spends a second on measuring.
@@ -134,6 +143,10 @@ impl Guide for Measured {
     fn observe(&mut self, sample: &Sample) -> Decision {
         let readings: Readings = self.monitor.poll(sample.at);
         let decision = self.governor.observe(&Sample { readings, ..*sample });
+        if let Some(hint) = self.hint.as_mut().filter(|_| sample.tokens > 0) {
+            let rate = self.governor.expected_rate().map(|rate| f64::from(sample.tokens) / rate);
+            hint.passed(sample.busy, rate.and_then(|time| Duration::try_from_secs_f64(time).ok()));
+        }
         let measures = |reason| matches!(reason, Reason::Start | Reason::Survey);
         if measures(self.reason) && !measures(decision.reason) {
             self.keep();

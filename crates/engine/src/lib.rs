@@ -74,7 +74,7 @@ pub use event::Event;
 pub use finish::{Finish, FinishReason, Unfinished};
 pub use form::Form;
 pub use generate::{BatchedGeneration, GenerateOptions, Generation, Prepared};
-pub use governed::{Clock, GovernorOptions, Guide};
+pub use governed::{Clock, GovernorOptions, Guide, Hint};
 pub use happy_machine::{Cpu, cpus, default_threads};
 pub use happy_model::{Adapter, AdapterSet};
 pub use model_file::ModelFile;

@@ -129,13 +129,13 @@ fn of_ids(ids: impl Iterator<Item = TokenId>) -> Identity {
 /// Returns the identity of what an answer depends on besides its prompt. The seed is not part of it, since the state replaces it.
 pub(crate) fn of_options(options: &GenerateOptions, must_complete: bool) -> Identity {
     // By name, so that an option that is added is thought of here.
-    let GenerateOptions { sampler, max_tokens, stop, ignore_end, form, cancel: _ } = options;
+    let GenerateOptions { sampler, max_tokens, stop, ignore_end, form, cancel: _, shift } = options;
     let mut hash = Sha256::new();
     let mut number = |n: u64| hash.update(n.to_le_bytes());
     number(sampler.fingerprint());
     number(max_tokens.map_or(0, |most| (most as u64).saturating_add(1)));
     number(u64::from(*ignore_end));
-    number(u64::from(must_complete));
+    number(u64::from(must_complete) + 2 * u64::from(*shift));
     number(match form {
         None => 0,
         Some(Form::Gbnf { .. }) => 1,
@@ -171,11 +171,12 @@ mod tests {
 
     #[test]
     fn each_option_counts() {
-        let change: [&dyn Fn(&mut GenerateOptions); 8] = [
+        let change: [&dyn Fn(&mut GenerateOptions); 9] = [
             &|_| {},
             &|options| options.sampler = happy_sampler::Params::default().build().unwrap(),
             &|options| options.max_tokens = Some(0),
             &|options| options.ignore_end = true,
+            &|options| options.shift = true,
             &|options| options.stop = vec!["root ::= \"a\"".to_owned()],
             &|options| options.form = Some(Form::gbnf("root ::= \"a\"")),
             &|options| options.form = Some(Form::json_schema("root ::= \"a\"")),

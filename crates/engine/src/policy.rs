@@ -21,17 +21,29 @@ pub enum ContextPolicy {
     /// question with its answer, its calls and their results. The conversation itself keeps all messages, and
     /// [`Generation::dropped`](crate::Generation::dropped) tells how many the model did not see.
     DropOldest,
+    /// `shift`: prompts as with `drop-oldest`; and an answer that fills the context goes on instead of ending. About half of the
+    /// context, after its first 64 tokens, is dropped each time, and the keys of what follows are rotated to its new positions
+    /// ("attention sinks", Xiao et al. 2023, arXiv 2309.17453). **The text is another one than with a larger context**, and than that of
+    /// any prompt: what stays has seen what was dropped. Which tokens go has nothing to do with messages, so the question itself may be
+    /// among them. It is for long texts whose beginning does not matter later. [`Finish::shifted_tokens`](crate::Finish::shifted_tokens)
+    /// tells how many tokens were dropped. Models whose keys cannot be moved are refused with the reason
+    /// ([`Context::check_shift`](crate::Context::check_shift)).
+    ///
+    /// The text is the same on every device, with any number of threads, and with speculation on and off. What was shifted is never reused
+    /// for another prompt, and a session does not save it: the next turn computes its prompt again.
+    Shift,
 }
 
 impl ContextPolicy {
     /// All policies.
-    pub const ALL: [Self; 2] = [Self::Stop, Self::DropOldest];
+    pub const ALL: [Self; 3] = [Self::Stop, Self::DropOldest, Self::Shift];
 
     /// Returns the name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Stop => "stop",
             Self::DropOldest => "drop-oldest",
+            Self::Shift => "shift",
         }
     }
 }
@@ -44,19 +56,10 @@ impl fmt::Display for ContextPolicy {
 
 /// The error for a name that is not a context policy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown context policy `{found}`{}: expected stop or drop-oldest", shift_note(found))]
+#[error("unknown context policy `{found}`: expected stop, drop-oldest or shift")]
 pub struct UnknownPolicy {
     /// What was given.
     pub found: String,
-}
-
-fn shift_note(found: &str) -> &'static str {
-    // Other engines have it under this name.
-    if found == "shift" {
-        " (keys that were computed are not rotated to other positions: the text would not be that of any prompt)"
-    } else {
-        ""
-    }
 }
 
 impl FromStr for ContextPolicy {
@@ -178,8 +181,10 @@ mod tests {
         for policy in ContextPolicy::ALL {
             assert_eq!(policy.to_string().parse(), Ok(policy));
         }
-        let error = "shift".parse::<ContextPolicy>().unwrap_err().to_string();
-        assert!(error.contains("not rotated") && error.ends_with("expected stop or drop-oldest"), "{error}");
-        assert!(!"x".parse::<ContextPolicy>().unwrap_err().to_string().contains("rotated"));
+        let error = "slide".parse::<ContextPolicy>().unwrap_err().to_string();
+        assert!(
+            error.contains("`slide`") && error.ends_with("expected stop, drop-oldest or shift"),
+            "{error}"
+        );
     }
 }

@@ -401,6 +401,16 @@ pub enum KvError {
         /// Why not.
         problem: &'static str,
     },
+    /// Positions in the middle of a sequence can't be dropped.
+    #[error(
+        "architecture `{architecture}` can't move its keys to other positions (context policy `shift`): {problem}; `drop-oldest` is possible"
+    )]
+    Shift {
+        /// The architecture.
+        architecture: &'static str,
+        /// What is in the way.
+        problem: &'static str,
+    },
     /// The cache was made for another model.
     #[error(
         "the kv cache was made for another model: its pages hold {found} elements, this model's {expected}"

@@ -21,6 +21,7 @@ mod recurrent;
 mod reserve;
 mod scratch;
 mod scratch_sizes;
+mod shift;
 pub mod spec;
 mod weights;
 

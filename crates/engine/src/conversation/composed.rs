@@ -10,6 +10,7 @@ use crate::chooser::Thinking;
 use crate::constraint::Constraint;
 use crate::decode_loop::DecodeLoop;
 use crate::generate::Prepared;
+use crate::policy::ContextPolicy;
 use crate::reply_reader::ReplyReader;
 use crate::reserve::reserve;
 use crate::{Context, Engine, EngineError, GenerateOptions, PartialAnswer, partial_answer};
@@ -45,7 +46,8 @@ impl Conversation {
     /// As [`Conversation::prompt`]; [`EngineError::Unused`] if the template has no place for the tools, the system message or
     /// a variable; and if a form or the tools' schemas cannot be followed. That the prompt fits is checked by
     /// [`Composed::prepare`].
-    pub fn compose(&self, options: GenerateOptions) -> Result<Composed, EngineError> {
+    pub fn compose(&self, mut options: GenerateOptions) -> Result<Composed, EngineError> {
+        options.shift |= self.policy == ContextPolicy::Shift;
         let cancel = options.cancel.clone();
         let cancelled = || cancel.is_cancelled();
         let Fitted { rendered, ids, dropped } = self.fitted(&cancelled)?;

@@ -14,6 +14,9 @@ use happy_tokenizer::TokenId;
 impl DecodeLoop {
     /// Returns how far the answer has come.
     pub(crate) fn partial_answer(&self, context: &Context) -> Result<PartialAnswer, EngineError> {
+        if self.shifted > 0 {
+            return Err(SessionError::Shifted.into());
+        }
         let known = context.tokens(self.sequence);
         let said = known.get(self.answer_at..).unwrap_or_default();
         let mut tokens = Vec::new();

@@ -129,8 +129,9 @@ impl PrefixTree {
         prompt: &[TokenId],
     ) -> Result<HeldPrefix, EngineError> {
         let most = prompt.len().saturating_sub(1);
-        let common =
-            |of: u32| context.tokens(of).iter().zip(prompt).take_while(|(a, b)| a == b).count().min(most);
+        let common = |of: u32| {
+            context.exact_tokens(of).iter().zip(prompt).take_while(|(a, b)| a == b).count().min(most)
+        };
         let reachable = context.reachable_prefix(sequence, prompt)?;
         let mut held = HeldPrefix { reachable, common: common(sequence), from: None };
         let branches = self.branches.iter().map(|branch| branch.sequence);
@@ -181,7 +182,7 @@ impl PrefixTree {
         let lost = match from {
             // What is a part of the other sequence is there already.
             Some(from) => !covers(context, from, sequence)?,
-            None => context.tokens(sequence).len() > reachable,
+            None => context.exact_tokens(sequence).len() > reachable,
         };
         if lost {
             self.copy(context, sequence, from)?;
@@ -267,7 +268,8 @@ impl PrefixTree {
         sequence: u32,
         spared: Option<u32>,
     ) -> Result<Option<u32>, EngineError> {
-        if context.tokens(sequence).is_empty() {
+        // What was shifted is of no use for another prompt.
+        if context.tokens(sequence).is_empty() || context.is_shifted(sequence) {
             return Ok(None);
         }
         // Another branch may hold it already: a chat that goes back and forth would fill the tree with copies.
@@ -335,10 +337,10 @@ impl PrefixTree {
     }
 }
 
-/// Whether `other` can go back to all that `sequence` holds.
+/// Whether `other` can go back to all of `sequence` that another prompt may use.
 fn covers(context: &Context, other: u32, sequence: u32) -> Result<bool, EngineError> {
-    let tokens = context.tokens(sequence);
+    let tokens = context.exact_tokens(sequence);
     Ok(context.adapters(other) == context.adapters(sequence)
-        && context.tokens(other).starts_with(tokens)
+        && context.exact_tokens(other).starts_with(tokens)
         && context.reachable(other, tokens.len())? == tokens.len())
 }

@@ -88,6 +88,12 @@ pub enum SessionError {
         /// What differs: prompt, set of options, or sampler.
         what: &'static str,
     },
+    /// Tokens were dropped from the context in the middle of the answer, so another process could not go on with it.
+    #[error(
+        "the unfinished answer cannot be saved: tokens were dropped since it was begun, because the context was full (context \
+         policy `shift`); it can once it has ended"
+    )]
+    Shifted,
 }
 
 /// What differs between a session and the context that should go on with it.

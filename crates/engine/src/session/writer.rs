@@ -198,8 +198,8 @@ impl<S: Storage> Session<S> {
         }
     }
 
-    /// Saves an answer while it is generated: call it after each token. It [appends](Self::append) a turn within the answer when the
-    /// prompt was computed, and after every 32 tokens. On the models of a phone these take one to ten seconds, which is what a
+    /// Saves an answer while it is generated: call it after each event. It [appends](Self::append) a turn within the answer when the
+    /// prompt was computed, and after every 32 tokens, as long as nothing was [dropped](Generation::shifted). On the models of a phone these take one to ten seconds, which is what a
     /// process that is killed has to compute again; a turn takes some milliseconds.
     ///
     /// # Errors
@@ -209,7 +209,8 @@ impl<S: Storage> Session<S> {
         generation: &Generation<C>,
         conversation: Option<&Conversation>,
     ) -> Result<(), EngineError> {
-        if generation.new_tokens() % ANSWER_TOKENS == 1 {
+        let is_due = generation.new_tokens().is_some_and(|n| n % ANSWER_TOKENS == 1);
+        if is_due && generation.shifted() == 0 {
             let answer = generation.partial_answer()?;
             let turn = Turn { conversation, answer: Some(&answer), ..Turn::default() };
             self.append(generation.context(), turn)?;
@@ -328,7 +329,9 @@ impl Content {
         turn: Turn<'_>,
         before: (&SavedMessages, &[u8]),
     ) -> Result<(Self, End, Appended), EngineError> {
-        let (tokens, invoked) = (context.tokens(sequence), context.invoked(sequence));
+        // Nothing else may be computed from what was shifted: the next turn begins anew with the messages.
+        let tokens = if context.is_shifted(sequence) { &[][..] } else { context.tokens(sequence) };
+        let invoked = context.invoked(sequence).filter(|_| !tokens.is_empty());
         let mut out = Out { storage, start: end.offset, end, buffer: Vec::new() };
         let mut covered = copied_ranges(&self.covered)?;
         let mut appended = Appended::default();
@@ -339,7 +342,7 @@ impl Content {
                 && (keep, self.invoked) == (self.tokens.len(), invoked)
                 && keep >= answer.prompt_tokens()
         });
-        let tokens = if later { &self.tokens } else { tokens };
+        let tokens = if later { self.tokens.as_slice() } else { tokens };
         if (keep, keep, self.invoked) != (self.tokens.len(), tokens.len(), invoked) {
             appended.tokens = tokens.len() - keep;
             let more = tokens.get(keep..).unwrap_or(&[]);

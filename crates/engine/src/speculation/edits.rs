@@ -83,7 +83,11 @@ impl Edits {
         at: impl Fn(usize) -> Option<TokenId>,
     ) -> Option<usize> {
         let Left { from, since } = self.left?;
-        let before = history.get(since..)?;
+        let Some(before) = history.get(since..) else {
+            // The text was shortened, so the copy is another one.
+            self.left = None;
+            return None;
+        };
         let written = |i: usize| before.get(i).copied().or((i == before.len()).then_some(token));
         for new in (1..=LONGEST).take_while(|new| new + BACK <= before.len() + 1) {
             for end in from + 1..=from + LONGEST {

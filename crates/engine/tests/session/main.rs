@@ -98,6 +98,32 @@ fn every_architecture_goes_on_with_the_same_bits() {
     assert!(n >= KINDS.len() + QUANTIZED.len(), "{n} models");
 }
 
+/// A session is continued with the type of cache that wrote it, or not at all.
+#[test]
+fn another_type_of_cache_is_refused_by_name() {
+    let recipe = models::recipes::named(&["llama"]).remove(0);
+    let file = models::recipes::build(&recipe);
+    for (wrote, found) in KvType::ALL.into_iter().flat_map(|wrote| KvType::ALL.map(|found| (wrote, found))) {
+        let mut context = recipe_engine(&file, wrote).context().unwrap();
+        context.prefill(0, &prompt(70, 60, 0)).unwrap();
+        let mut session = Session::create_in(MemoryStorage::default(), &context, 0).unwrap();
+        session.append(&context, Turn::default()).unwrap();
+        let expected = next_logits(&mut context);
+        let mut other = recipe_engine(&file, found).context().unwrap();
+        other.prefill(0, &[5, 6, 7]).unwrap();
+        let opened = Session::open_in(session.into_storage(), &mut other, 0);
+        if wrote == found {
+            assert!(opened.is_ok() && next_logits(&mut other) == expected, "{}", wrote.name());
+            continue;
+        }
+        let mismatch = mismatch(opened);
+        assert!(mismatch.can_replay() && other.tokens(0) == [5, 6, 7]);
+        assert_eq!(mismatch, Mismatch::KvType { found: wrote, expected: found });
+        let told = mismatch.to_string();
+        assert!(told.contains(wrote.name()) && told.contains(found.name()), "{told}");
+    }
+}
+
 /// A turn of 200 tokens costs its keys, values and one state.
 #[test]
 fn a_turn_costs_what_is_new_in_it() {

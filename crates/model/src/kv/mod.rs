@@ -23,6 +23,7 @@ mod options;
 mod pages;
 mod pool;
 mod rows;
+mod shift;
 mod snapshots;
 mod states;
 #[cfg(test)]
