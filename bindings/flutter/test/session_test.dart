@@ -189,6 +189,8 @@ void main() {
         await session.closeFile();
         await expectLater(session.append(), fails(HappyStatus.invalidArgument));
         await expectLater(session.pin(), fails(HappyStatus.invalidArgument));
+        expect((await session.reuse()).shiftedTokens, 0);
+        expect(await session.governor(), isEmpty);
       });
       await folder.delete(recursive: true);
     });

@@ -824,8 +824,9 @@ typedef struct HappySessionOptions {
   struct HappyText template_vars;
   /**
    * What happens when the messages leave too little of the context for an answer: `stop` (the turn fails with
-   * `HAPPY_CONTEXT_FULL`) or `drop-oldest` (the prompt leaves the oldest turns out; `happy_session_reuse` tells how
-   * many messages). Empty: `stop`.
+   * `HAPPY_CONTEXT_FULL`), `drop-oldest` (the prompt leaves the oldest turns out; `happy_session_reuse` tells how many
+   * messages), or `shift` (as `drop-oldest`, and an answer that fills the context goes on without the older half of
+   * it: its text differs from then on; `happy_session_reuse` tells how many tokens). Empty: `stop`.
    */
   struct HappyText context_policy;
   /**
@@ -833,6 +834,18 @@ typedef struct HappySessionOptions {
    * are not sealed.
    */
   struct HappyText file_key;
+  /**
+   * Lets a governor choose the number of threads, up to those of the plan, and the pace, by measured speed and what
+   * the system and `happy_report_device` tell of heat: `fastest` (as fast as the device can sustain), `rate=8` (at
+   * most 8 tokens per second, with little energy) or `energy=0.3` (up to 30% slower, to save energy). The words don't
+   * depend on it. Empty: all threads, without pauses.
+   */
+  struct HappyText governor;
+  /**
+   * Path of a file in which the governor keeps measured speeds, so that the next session begins with them. Empty: each
+   * session measures for a second.
+   */
+  struct HappyText governor_cache;
 } HappySessionOptions;
 
 /**
@@ -925,6 +938,10 @@ typedef struct HappyReuse {
    * Number of guesses that turned out right. Each saved a pass.
    */
   uint64_t accepted_tokens;
+  /**
+   * Number of tokens that the last turn dropped from the context when it was full: see the option `context_policy`, `shift`.
+   */
+  uint64_t shifted_tokens;
 } HappyReuse;
 
 /**
@@ -1522,6 +1539,14 @@ HappyStatus happy_session_left_out(const struct HappySession *session,
                                    struct HappyError **error);
 
 /**
+ * Describes what the session's governor decided last (option `governor`) as a JSON object: `threads`, `tokens_per_second` (the
+ * limit, or null), and `reason`, a text. Without a governor, the object is empty.
+ */
+HappyStatus happy_session_governor(const struct HappySession *session,
+                                   struct HappyString *out,
+                                   struct HappyError **error);
+
+/**
  * Returns the memory of the session and of the process.
  */
 HappyStatus happy_session_memory(const struct HappySession *session,
@@ -1777,6 +1802,40 @@ HappyStatus happy_rerank(const struct HappyEmbedder *embedder,
                          const struct HappyCancel *cancel,
                          struct HappyRank *ranks,
                          struct HappyError **error);
+
+/**
+ * Computes what `happy_model_verify` compares with on other devices, as JSON of some 100 KiB: ids of texts, rendered templates, and
+ * hashes of the weights, of every step inside every layer, and of logits. Make it where results are trusted. It takes seconds for
+ * a model of a billion parameters; `cancel` may be NULL.
+ */
+HappyStatus happy_model_reference(const struct HappyModel *model,
+                                  const struct HappyCancel *cancel,
+                                  struct HappyString *out,
+                                  struct HappyError **error);
+
+/**
+ * Checks whether this device computes what the device computed that made the reference: with the same bits. Gives a JSON object:
+ * `{"same":true}`, or the first difference: `same` is false, `part` is `tokenizer`, `template`, `weights`, `layer` or `logits`, `name` says
+ * which text, tensor or step, such as `blk.7.ffn_down`, and `kernel` what computed it, or null. A reference that cannot be compared (of
+ * another architecture or version of the numerics) gives `HAPPY_INVALID_ARGUMENT`. `cancel` may be NULL.
+ */
+HappyStatus happy_model_verify(const struct HappyModel *model,
+                               const char *reference_data,
+                               size_t reference_len,
+                               const struct HappyCancel *cancel,
+                               struct HappyString *out,
+                               struct HappyError **error);
+
+/**
+ * Tells the governors of all sessions (see the option `governor`) what the app knows of the device. What is unknown here is asked of the
+ * system: on Android heat, by its NDK, from API level 30 on. `headroom` is the thermal headroom, where 1 is severe heat (NaN: unknown),
+ * `thermal_status` Android's number of the thermal status, from 0 (none) to 6 (shutdown; -1: unknown), and `battery_saver` 1 if the battery
+ * saver is on, 0 if not (-1: unknown). It holds until the next call.
+ */
+HappyStatus happy_report_device(float headroom,
+                                int32_t thermal_status,
+                                int32_t battery_saver,
+                                struct HappyError **error);
 
 #ifdef __cplusplus
 }  // extern "C"

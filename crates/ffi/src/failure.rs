@@ -59,6 +59,7 @@ impl From<EngineError> for Failure {
             | E::NotRanking
             | E::EmptyText { .. } => Status::InvalidArgument,
             E::Option { .. } | E::EmptyPrompt | E::Sampler(_) | E::Tools(_) => Status::InvalidArgument,
+            E::Governor(_) | E::Reference(_) => Status::InvalidArgument,
             E::Isa(_) => Status::Unsupported,
             E::Pool(_) => Status::System,
             E::Kv(kv) | E::Forward(ForwardError::Kv(kv)) => status_of_kv(kv),
@@ -124,6 +125,7 @@ fn status_of_session(error: &SessionError) -> Status {
 fn status_of_kv(error: &KvError) -> Status {
     match error {
         KvError::Context { .. } | KvError::Full { .. } => Status::ContextFull,
+        KvError::Quantized { .. } | KvError::Shift { .. } => Status::InvalidArgument,
         _ => Status::Internal,
     }
 }

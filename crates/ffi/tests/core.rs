@@ -116,7 +116,7 @@ fn tool_choices_and_unused_options() {
 
 fn with_tools(tools: Option<Vec<serde_json::Value>>, ignore_unused: bool) -> SessionSettings {
     let conversation = ConversationOptions { tools, ignore_unused, ..ConversationOptions::default() };
-    SessionSettings { conversation, key: None }
+    SessionSettings { conversation, ..SessionSettings::default() }
 }
 
 fn saying(text: &str) -> TurnSettings {

@@ -148,6 +148,7 @@ impl Ask {
             ignore_end: self.ignore_end,
             form: self.form.clone(),
             cancel: cancel.clone(),
+            shift: false,
         })
     }
 

@@ -30,6 +30,7 @@ const SOURCES: &[&str] = &[
     "capi/saved",
     "capi/turn",
     "capi/embed",
+    "capi/verify",
 ];
 
 /// Names of enums in Rust and in C.

@@ -585,13 +585,24 @@ final class HappySessionOptions extends ffi.Struct {
   external HappyText template_vars;
 
   /// What happens when the messages leave too little of the context for an answer: `stop` (the turn fails with
-  /// `HAPPY_CONTEXT_FULL`) or `drop-oldest` (the prompt leaves the oldest turns out; `happy_session_reuse` tells how
-  /// many messages). Empty: `stop`.
+  /// `HAPPY_CONTEXT_FULL`), `drop-oldest` (the prompt leaves the oldest turns out; `happy_session_reuse` tells how many
+  /// messages), or `shift` (as `drop-oldest`, and an answer that fills the context goes on without the older half of
+  /// it: its text differs from then on; `happy_session_reuse` tells how many tokens). Empty: `stop`.
   external HappyText context_policy;
 
   /// Key that seals the session's files (XChaCha20-Poly1305): 32 random bytes as 64 hexadecimal digits. Empty: files
   /// are not sealed.
   external HappyText file_key;
+
+  /// Lets a governor choose the number of threads, up to those of the plan, and the pace, by measured speed and what
+  /// the system and `happy_report_device` tell of heat: `fastest` (as fast as the device can sustain), `rate=8` (at
+  /// most 8 tokens per second, with little energy) or `energy=0.3` (up to 30% slower, to save energy). The words don't
+  /// depend on it. Empty: all threads, without pauses.
+  external HappyText governor;
+
+  /// Path of a file in which the governor keeps measured speeds, so that the next session begins with them. Empty: each
+  /// session measures for a second.
+  external HappyText governor_cache;
 }
 
 /// The memory of a session and of the process, in bytes. Set `size` before the call.
@@ -678,6 +689,10 @@ final class HappyReuse extends ffi.Struct {
   /// Number of guesses that turned out right. Each saved a pass.
   @ffi.Uint64()
   external int accepted_tokens;
+
+  /// Number of tokens that the last turn dropped from the context when it was full: see the option `context_policy`, `shift`.
+  @ffi.Uint64()
+  external int shifted_tokens;
 }
 
 /// How to generate. Begin with `happy_generate_options_init`.
@@ -1154,6 +1169,12 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_left_out');
 
+  /// Describes what the session's governor decided last (option `governor`) as a JSON object: `threads`, `tokens_per_second` (the
+  /// limit, or null), and `reason`, a text. Without a governor, the object is empty.
+  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_governor = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_governor');
+
   /// Returns the memory of the session and of the process.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyMemory> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_memory = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyMemory> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
@@ -1343,4 +1364,27 @@ class HappyBindings {
   late final int Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<ffi.Char> query, int query_len, ffi.Pointer<HappyText> documents, int count, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<HappyRank> ranks, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_rerank = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<ffi.Char> query, ffi.Size query_len, ffi.Pointer<HappyText> documents, ffi.Size count, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<HappyRank> ranks, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<ffi.Char> query, int query_len, ffi.Pointer<HappyText> documents, int count, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<HappyRank> ranks, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_rerank');
+
+  /// Computes what `happy_model_verify` compares with on other devices, as JSON of some 100 KiB: ids of texts, rendered templates, and
+  /// hashes of the weights, of every step inside every layer, and of logits. Make it where results are trusted. It takes seconds for
+  /// a model of a billion parameters; `cancel` may be NULL.
+  late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_model_reference = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_model_reference');
+
+  /// Checks whether this device computes what the device computed that made the reference: with the same bits. Gives a JSON object:
+  /// `{"same":true}`, or the first difference: `same` is false, `part` is `tokenizer`, `template`, `weights`, `layer` or `logits`, `name` says
+  /// which text, tensor or step, such as `blk.7.ffn_down`, and `kernel` what computed it, or null. A reference that cannot be compared (of
+  /// another architecture or version of the numerics) gives `HAPPY_INVALID_ARGUMENT`. `cancel` may be NULL.
+  late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> reference_data, int reference_len, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_model_verify = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> reference_data, ffi.Size reference_len, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> reference_data, int reference_len, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_model_verify');
+
+  /// Tells the governors of all sessions (see the option `governor`) what the app knows of the device. What is unknown here is asked of the
+  /// system: on Android heat, by its NDK, from API level 30 on. `headroom` is the thermal headroom, where 1 is severe heat (NaN: unknown),
+  /// `thermal_status` Android's number of the thermal status, from 0 (none) to 6 (shutdown; -1: unknown), and `battery_saver` 1 if the battery
+  /// saver is on, 0 if not (-1: unknown). It holds until the next call.
+  late final int Function(double headroom, int thermal_status, int battery_saver, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_report_device = library.lookupFunction<
+      ffi.Int32 Function(ffi.Float headroom, ffi.Int32 thermal_status, ffi.Int32 battery_saver, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(double headroom, int thermal_status, int battery_saver, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_report_device');
 }

@@ -160,6 +160,38 @@ final class HappyModel implements Finalizable {
     });
   }
 
+  /// Computes what [verify] compares with on other devices, as JSON of some 100 KiB. Make it where results are trusted. It
+  /// takes seconds for a model of a billion parameters, in an isolate of its own; don't dispose of the model meanwhile.
+  Future<String> reference() {
+    final (address, path) = (this.address, HappyLibrary.path);
+    return Isolate.run(() {
+      HappyLibrary.path = path;
+      final handle = Pointer<c.HappyModel>.fromAddress(address);
+      return readString(
+        (out, error) => HappyLibrary.bindings.happy_model_reference(handle, nullptr, out, error),
+      );
+    });
+  }
+
+  /// Checks whether this device computes what the device computed that made the [reference]: with the same bits. Returns
+  /// `{'same': true}`, or the first difference with `part` (`tokenizer`, `template`, `weights`, `layer` or `logits`), `name`
+  /// and `kernel`. As [reference], it runs in an isolate of its own.
+  Future<Map<String, Object?>> verify(String reference) {
+    final (address, path) = (this.address, HappyLibrary.path);
+    return Isolate.run(() {
+      HappyLibrary.path = path;
+      final handle = Pointer<c.HappyModel>.fromAddress(address);
+      final text = using((arena) {
+        final (data, length) = encode(reference, arena);
+        return readString(
+          (out, error) =>
+              HappyLibrary.bindings.happy_model_verify(handle, data, length, nullptr, out, error),
+        );
+      });
+      return jsonDecode(text) as Map<String, Object?>;
+    });
+  }
+
   /// Makes all sessions of this model wait before their next token, or their next part of a prompt, until [resume]: for
   /// an app that goes to the background. What is being computed is finished first. A turn that is cancelled while it
   /// waits ends.

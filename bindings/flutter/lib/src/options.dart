@@ -200,6 +200,8 @@ final class HappySessionOptions {
     this.templateVariables = const {},
     this.contextPolicy,
     this.fileKey,
+    this.governor,
+    this.governorCache,
     // </HappySessionOptions constructor>
   });
 
@@ -218,13 +220,24 @@ final class HappySessionOptions {
   final Map<String, Object?> templateVariables;
 
   /// What happens when the messages leave too little of the context for an answer: `stop` (the turn fails with
-  /// `HAPPY_CONTEXT_FULL`) or `drop-oldest` (the prompt leaves the oldest turns out; `happy_session_reuse` tells how many
-  /// messages). Empty: `stop`.
+  /// `HAPPY_CONTEXT_FULL`), `drop-oldest` (the prompt leaves the oldest turns out; `happy_session_reuse` tells how many
+  /// messages), or `shift` (as `drop-oldest`, and an answer that fills the context goes on without the older half of it:
+  /// its text differs from then on; `happy_session_reuse` tells how many tokens). Empty: `stop`.
   final String? contextPolicy;
 
   /// Key that seals the session's files (XChaCha20-Poly1305): 32 random bytes as 64 hexadecimal digits. Empty: files are
   /// not sealed.
   final String? fileKey;
+
+  /// Lets a governor choose the number of threads, up to those of the plan, and the pace, by measured speed and what the
+  /// system and `happy_report_device` tell of heat: `fastest` (as fast as the device can sustain), `rate=8` (at most 8
+  /// tokens per second, with little energy) or `energy=0.3` (up to 30% slower, to save energy). The words don't depend on
+  /// it. Empty: all threads, without pauses.
+  final String? governor;
+
+  /// Path of a file in which the governor keeps measured speeds, so that the next session begins with them. Empty: each
+  /// session measures for a second.
+  final String? governorCache;
   // </HappySessionOptions fields>
 
   /// These options in memory of [allocator].
@@ -243,6 +256,10 @@ final class HappySessionOptions {
     if (contextPolicy != null) setText(it.context_policy, contextPolicy, allocator);
     final fileKey = this.fileKey;
     if (fileKey != null) setText(it.file_key, fileKey, allocator);
+    final governor = this.governor;
+    if (governor != null) setText(it.governor, governor, allocator);
+    final governorCache = this.governorCache;
+    if (governorCache != null) setText(it.governor_cache, governorCache, allocator);
     // </HappySessionOptions native>
     return native;
   }

@@ -235,6 +235,12 @@ final class ReadLeftOut extends SessionAction {
   const ReadLeftOut();
 }
 
+/// Asks what the governor decided, as JSON.
+final class ReadGovernor extends SessionAction {
+  /// The question.
+  const ReadGovernor();
+}
+
 /// Asks what the session takes.
 final class ReadMemory extends SessionAction {
   /// The question.

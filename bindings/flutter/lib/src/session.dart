@@ -179,6 +179,11 @@ final class HappySession {
   /// conversation stays. With a file, the next turn reads what was computed from it; without one, it is computed again.
   Future<void> trim(HappyTrimLevel level) => _ask(Trim(level.code));
 
+  /// What the governor decided last ([HappySessionOptions.governor]): `threads`, `tokens_per_second` (the limit, or null)
+  /// and `reason`. Empty without a governor.
+  Future<Map<String, Object?>> governor() async =>
+      jsonDecode(await _ask(const ReadGovernor()) as String) as Map<String, Object?>;
+
   /// The memory of the session and of the process.
   Future<HappyMemory> memory() async => await _ask(const ReadMemory()) as HappyMemory;
 

@@ -165,7 +165,8 @@ final class HappyReuse {
         evictedBranches = reuse.evicted_branches,
         droppedMessages = reuse.dropped_messages,
         guessedTokens = reuse.guessed_tokens,
-        acceptedTokens = reuse.accepted_tokens;
+        acceptedTokens = reuse.accepted_tokens,
+        shiftedTokens = reuse.shifted_tokens;
 
   /// Number of sequences that are kept in addition to the conversation's own: see [HappyLoadOptions.branches].
   final int branches;
@@ -190,6 +191,10 @@ final class HappyReuse {
 
   /// Number of guesses that turned out right. Each saved a pass.
   final int acceptedTokens;
+
+  /// Number of tokens that the last turn dropped from the context when it was full, with the policy `shift` of
+  /// [HappySessionOptions.contextPolicy].
+  final int shiftedTokens;
 }
 
 /// What is in a session's file.

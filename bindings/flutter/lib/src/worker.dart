@@ -160,6 +160,8 @@ final class SessionWorker implements Finalizable {
         });
       case Trim(:final level):
         check((error) => _bindings.happy_session_trim(_session, level, error));
+      case ReadGovernor():
+        return readString((out, error) => _bindings.happy_session_governor(_session, out, error));
       case ReadMemory():
         return using((arena) {
           final out = arena<c.HappyMemory>();

@@ -9,10 +9,12 @@
 //! results.rs     the core's results -> C's structs
 //! callbacks.rs   calling the caller
 //! descriptor.rs  file descriptors
-//! error, library, load, text, sampler, session, saved, turn, embed   the functions
+//! android.rs     what the NDK tells of heat, looked up at run time
+//! error, library, load, text, sampler, session, saved, turn, embed, verify   the functions
 //! ```
 #![allow(unsafe_code)]
 
+pub(crate) mod android;
 pub(crate) mod barrier;
 mod callbacks;
 pub(crate) mod descriptor;
@@ -30,6 +32,7 @@ mod structs;
 pub mod text;
 pub mod turn;
 pub mod types;
+pub mod verify;
 
 use std::ffi::CStr;
 

@@ -72,6 +72,7 @@ impl From<Reuse> for HappyReuse {
             dropped_messages: reuse.dropped as u64,
             guessed_tokens: reuse.speculation.guessed,
             accepted_tokens: reuse.speculation.accepted,
+            shifted_tokens: reuse.shifted as u64,
         }
     }
 }

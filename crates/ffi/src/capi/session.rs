@@ -203,6 +203,26 @@ pub unsafe extern "C" fn happy_session_left_out(
     }
 }
 
+/// Describes what the session's governor decided last (option `governor`) as a JSON object: `threads`, `tokens_per_second` (the
+/// limit, or null), and `reason`, a text. Without a governor, the object is empty.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_governor(
+    session: *const HappySession,
+    out: *mut HappyString,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            let (out, session) = (Out::new(out, "out")?, self::session(session)?);
+            give(out, session.governor()?)
+        })
+    }
+}
+
 /// Returns the memory of the session and of the process.
 ///
 /// # Safety

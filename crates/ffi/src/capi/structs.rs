@@ -76,7 +76,7 @@ const _: () = {
     assert!(size_of::<HappyEvent>() == 4 * 4 + 2 * 8 + 3 * 16);
     assert!(size_of::<HappyFinish>() == 2 * 4 + 7 * 8);
     assert!(size_of::<HappyMemory>() == 2 * 4 + 9 * 8);
-    assert!(size_of::<HappyReuse>() == 2 * 4 + 7 * 8);
+    assert!(size_of::<HappyReuse>() == 2 * 4 + 8 * 8);
     assert!(size_of::<HappyEmbedderInfo>() == 4 * 4);
     assert!(size_of::<HappyEmbedding>() == 2 * 4 + 4 * 8);
 };

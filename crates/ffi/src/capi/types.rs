@@ -347,6 +347,8 @@ pub struct HappyReuse {
     pub guessed_tokens: u64,
     /// Number of guesses that turned out right. Each saved a pass.
     pub accepted_tokens: u64,
+    /// Number of tokens that the last turn dropped from the context when it was full: see the option `context_policy`, `shift`.
+    pub shifted_tokens: u64,
 }
 
 /// The properties of an embedder. Set `size` before the call.

@@ -11,6 +11,7 @@
 //! embedder.rs   texts to vectors and ranks; one caller at a time
 //! coalesce.rs   text that waits to be delivered together
 //! cpu.rs        what the processor has
+//! device.rs     what the app tells of the device
 //! json.rs       JSON from callers
 //! log.rs        the library's messages
 //! ```
@@ -18,6 +19,7 @@
 
 mod coalesce;
 pub mod cpu;
+pub mod device;
 pub mod embedder;
 mod failed;
 pub mod json;

@@ -5,6 +5,7 @@ use crate::failure::{Failure, Outcome};
 use crate::log_level::LogLevel;
 use crate::status::Status;
 use happy_engine::chat::{ReplyFormat, TemplateInput};
+use happy_engine::verify::{Difference, Reference};
 use happy_engine::{Engine, EngineError, LoadOptions, Plan, Source, template_input};
 use happy_gguf::{Array, FilePart, Value, keys};
 use happy_tokenizer::{DecodeOptions, EncodeOptions};
@@ -157,6 +158,31 @@ impl Model {
         Planned { plan, fits: true, fitting: Some(plan.context) }
     }
 
+    /// Computes what other devices are verified against, as JSON.
+    ///
+    /// # Errors
+    /// If memory is refused, or `cancel` is raised.
+    pub fn reference(&self, cancel: Option<&CancelToken>) -> Outcome<String> {
+        let reference = self.engine.reference(&mut |_| goes_on(cancel)).map_err(verified)?;
+        Ok(reference.to_json().map_err(EngineError::from)?)
+    }
+
+    /// Compares what this device computes with a reference, and returns the first difference as JSON.
+    ///
+    /// # Errors
+    /// If the reference is not one, or cannot be compared with this model; if memory is refused, or `cancel` is raised.
+    pub fn verify(&self, reference: &str, cancel: Option<&CancelToken>) -> Outcome<String> {
+        let reference = Reference::from_json(reference.as_bytes()).map_err(EngineError::from)?;
+        let difference = self.engine.verify(&reference, &mut |_| goes_on(cancel)).map_err(verified)?;
+        let report = match difference {
+            None => json!({ "same": true }),
+            Some(Difference { part, name, kernel, .. }) => {
+                json!({ "same": false, "part": part.to_string(), "name": name, "kernel": kernel })
+            }
+        };
+        Ok(report.to_string())
+    }
+
     /// Returns the tokens of a text. With `special`, the strings of control tokens become those tokens, and BOS and EOS are added.
     ///
     /// # Errors
@@ -232,6 +258,22 @@ impl Model {
             info.insert("metadata".to_owned(), all.into());
         }
         info.to_string()
+    }
+}
+
+/// Ends a long computation if the token is raised.
+fn goes_on(cancel: Option<&CancelToken>) -> ControlFlow<()> {
+    if cancel.is_some_and(CancelToken::is_cancelled) {
+        ControlFlow::Break(())
+    } else {
+        ControlFlow::Continue(())
+    }
+}
+
+fn verified(error: EngineError) -> Failure {
+    match error {
+        EngineError::Cancelled => Failure::new(Status::Cancelled, "verifying was cancelled"),
+        error => error.into(),
     }
 }
 

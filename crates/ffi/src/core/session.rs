@@ -6,22 +6,25 @@ mod saved;
 
 pub use branches::Reuse;
 
-use super::log;
 use super::model::Model;
 use super::turn::Turn;
+use super::{device, log};
+use crate::capi::android;
 use crate::failure::{Failure, Outcome};
 use crate::log_level::LogLevel;
 use crate::status::Status;
 use happy_engine::chat::Message;
+use happy_engine::governor::{Decision, Goal};
 use happy_engine::memory::{self, MemoryUsage};
 use happy_engine::session::{SessionError, SessionKey};
 use happy_engine::{
     AdapterFile, Cancel, Context, Conversation, EngineError, Event, Finish, FinishReason, GenerateOptions,
-    Plan, PrefixTree, Prepared, Speculation,
+    GovernorOptions, Plan, PrefixTree, Prepared, Speculation,
 };
 use saved::SavedFile;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use std::mem::replace;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
 pub use super::coalesce::Coalesce;
@@ -35,6 +38,10 @@ pub struct SessionSettings {
     pub conversation: ConversationOptions,
     /// The key that seals the session's files; `None` if they are not sealed.
     pub key: Option<SessionKey>,
+    /// What a governor of threads and pace is for; `None` for all threads without pauses.
+    pub governor: Option<Goal>,
+    /// The file in which measured speeds are kept.
+    pub governor_cache: Option<String>,
 }
 
 /// The memory of a session and of the process.
@@ -292,6 +299,11 @@ impl Session {
             let head = engine.draft_head().is_some();
             context.set_speculation(Some(if head { lookup.with_head() } else { lookup }))?;
         }
+        if let Some(goal) = settings.governor {
+            let cache = settings.governor_cache.as_ref().map(PathBuf::from);
+            let (source, hint) = (Some(device::source()), android::hint());
+            context.govern(GovernorOptions { goal, cache, source, hint, ..GovernorOptions::default() })?;
+        }
         let state = State {
             conversation,
             tree: PrefixTree::new(&context),
@@ -411,6 +423,19 @@ impl Session {
     /// If the session is busy.
     pub fn left_out(&self) -> Outcome<String> {
         Ok(Json::Array(self.lock()?.left_out.clone()).to_string())
+    }
+
+    /// Returns what the governor decided last, as a JSON object; without a governor it is empty.
+    ///
+    /// # Errors
+    /// If the session is busy.
+    pub fn governor(&self) -> Outcome<String> {
+        let state = self.lock()?;
+        let Some(Decision { threads, tokens_per_second_cap, reason }) = state.context()?.decision() else {
+            return Ok("{}".to_owned());
+        };
+        let (cap, reason) = (tokens_per_second_cap, reason.to_string());
+        Ok(json!({ "threads": threads, "tokens_per_second": cap, "reason": reason }).to_string())
     }
 
     /// Returns the memory of the session and of the process.

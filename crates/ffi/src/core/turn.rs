@@ -48,6 +48,8 @@ impl TurnSettings {
             ignore_end: self.ignore_end,
             form: self.form.clone(),
             cancel: self.cancel.as_deref().map_or_else(Cancel::new, Cancel::clone),
+            // The conversation's policy decides.
+            shift: false,
         })
     }
 }

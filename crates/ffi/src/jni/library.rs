@@ -3,12 +3,12 @@
 use super::arrays::give;
 use super::call::{Trouble, call};
 use crate::core::registry::{self, Kind};
-use crate::core::{CancelToken, cpu, strings};
+use crate::core::{CancelToken, cpu, device, strings};
 use crate::failure::Failure;
 use crate::status::Status;
 use jni::EnvUnowned;
 use jni::objects::{JByteArray, JClass};
-use jni::sys::{jint, jlong};
+use jni::sys::{jfloat, jint, jlong};
 
 /// What `Native.java` and these functions must agree on.
 const VERSION: jint = 1;
@@ -59,6 +59,18 @@ pub extern "system" fn Java_dev_happyllm_Native_cpu<'l>(
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_dev_happyllm_Native_liveHandles(env: EnvUnowned<'_>, _: JClass<'_>) -> jlong {
     call(env, |_| Ok(to_java(registry::live() + strings::live())))
+}
+
+/// What the app knows of the device.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_dev_happyllm_Native_reportDevice(
+    env: EnvUnowned<'_>,
+    _: JClass<'_>,
+    headroom: jfloat,
+    status: jint,
+    saver: jint,
+) {
+    call(env, |_| Ok(device::tell(headroom, status, saver)?));
 }
 
 /// A cancel token.

@@ -216,6 +216,36 @@ pub extern "system" fn Java_dev_happyllm_Native_modelInfo<'l>(
     call(env, |env| give(env, self::model(model)?.info(metadata).as_bytes()))
 }
 
+/// What other devices are verified against, as JSON.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_dev_happyllm_Native_modelReference<'l>(
+    env: EnvUnowned<'l>,
+    _: JClass<'l>,
+    model: jlong,
+    cancel: jlong,
+) -> JByteArray<'l> {
+    call(env, |env| {
+        let cancel = registry::get_optional::<CancelToken>(from_java(cancel))?;
+        give(env, self::model(model)?.reference(cancel.as_deref())?.as_bytes())
+    })
+}
+
+/// The first difference from a reference, as JSON.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_dev_happyllm_Native_modelVerify<'l>(
+    env: EnvUnowned<'l>,
+    _: JClass<'l>,
+    model: jlong,
+    reference: JByteArray<'l>,
+    cancel: jlong,
+) -> JByteArray<'l> {
+    call(env, |env| {
+        let cancel = registry::get_optional::<CancelToken>(from_java(cancel))?;
+        let reference = text(env, &reference, "reference")?;
+        give(env, self::model(model)?.verify(&reference, cancel.as_deref())?.as_bytes())
+    })
+}
+
 /// Tokens of a text.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_dev_happyllm_Native_tokenize<'l>(

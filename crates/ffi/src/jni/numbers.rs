@@ -47,7 +47,7 @@ pub(super) fn memory(memory: SessionMemory) -> [i64; 10] {
 }
 
 /// The fields of a `HappyReuse`.
-pub(super) fn reuse(reuse: Reuse) -> [i64; 8] {
+pub(super) fn reuse(reuse: Reuse) -> [i64; 9] {
     let reuse = HappyReuse::from(reuse);
     [
         reuse.branches.into(),
@@ -58,6 +58,7 @@ pub(super) fn reuse(reuse: Reuse) -> [i64; 8] {
         long(reuse.dropped_messages),
         long(reuse.guessed_tokens),
         long(reuse.accepted_tokens),
+        long(reuse.shifted_tokens),
     ]
 }
 

@@ -113,7 +113,7 @@ mod tests {
             (l, r#"{"memory_budget":-5}"#, "option memory_budget: -5"),
             (l, r#"{"isa":"z80"}"#, "z80"),
             (l, r#"{"kv_type":"f8"}"#, "option kv_type: \"f8\", expected f16, f32 or q8_0"),
-            (s, r#"{"context_policy":"shift"}"#, "context_policy: unknown context policy `shift`"),
+            (s, r#"{"context_policy":"slide"}"#, "context_policy: unknown context policy `slide`"),
             (s, r#"{"file_key":"secret"}"#, "file_key is 6 bytes of text, expected 64 hexadecimal digits"),
             (s, r#"{"tools":"{}"}"#, "tools: expected a JSON array"),
             (s, r#"{"template_vars":"[]"}"#, "template_vars: expected a JSON object"),

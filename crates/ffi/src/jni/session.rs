@@ -131,6 +131,16 @@ pub extern "system" fn Java_dev_happyllm_Native_sessionLeftOut<'l>(
     call(env, |env| give(env, self::session(session)?.left_out()?.as_bytes()))
 }
 
+/// What the governor decided, as JSON.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_dev_happyllm_Native_sessionGovernor<'l>(
+    env: EnvUnowned<'l>,
+    _: JClass<'l>,
+    session: jlong,
+) -> JByteArray<'l> {
+    call(env, |env| give(env, self::session(session)?.governor()?.as_bytes()))
+}
+
 /// What it takes.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_dev_happyllm_Native_sessionMemory<'l>(

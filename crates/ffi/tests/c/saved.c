@@ -1,5 +1,6 @@
 /* Files of sessions, branches, and what need not be computed again, with tiny models. */
 #include "common.h"
+#include <math.h>
 
 #include <pthread.h>
 #include <signal.h>
@@ -430,11 +431,79 @@ static void policies(const HappyModel *model) {
   CHECK(full == HAPPY_CONTEXT_FULL && dropped > 0 && dropped % 2 == 0);
   OK(happy_session_free(stops));
   OK(happy_session_free(drops));
+  /* An answer that is longer than the context. */
+  HappySession *shifts = begin(model, "", "shift");
+  HappyGenerateOptions endless;
+  OK(happy_generate_options_init(&endless, sizeof endless, &error));
+  endless.max_tokens = 700;
+  endless.ignore_end = 1;
+  HappyFinish finish = {.size = sizeof finish};
+  OK(happy_chat(shifts, TEXT("Hi"), &endless, NULL, NULL, &finish, &error));
+  CHECK(finish.reason == HAPPY_FINISH_LENGTH && finish.generated_tokens == 700);
+  CHECK(reuse_of(shifts).shifted_tokens >= 64 && reuse_of(shifts).dropped_messages == 0);
+  OK(happy_session_free(shifts));
   HappySessionOptions options;
   OK(happy_session_options_init(&options, sizeof options, &error));
-  options.context_policy = text_of("shift");
+  options.context_policy = text_of("slide");
   HappySession *none = NULL;
-  FAILS(HAPPY_INVALID_ARGUMENT, "context policy `shift`", happy_session_new(model, &options, &none, &error));
+  FAILS(HAPPY_INVALID_ARGUMENT, "context policy `slide`", happy_session_new(model, &options, &none, &error));
+}
+
+/* Threads and pace by a governor: the same words, and what it decided. */
+static void governed(const HappyModel *model) {
+  HappySessionOptions options;
+  OK(happy_session_options_init(&options, sizeof options, &error));
+  CHECK(options.governor.len == 0 && options.governor_cache.len == 0);
+  options.system = text_of("Be brief.");
+  options.governor = text_of("rate=50");
+  OK(happy_report_device(0.5f, 1, 0, &error));
+  HappySession *plain = begin(model, "", ""), *governed = NULL;
+  OK(happy_session_new(model, &options, &governed, &error));
+  say(plain, "Hi");
+  say(governed, "Hi");
+  CHECK(same_messages(plain, governed));
+  HappyString text;
+  OK(happy_session_governor(governed, &text, &error));
+  CHECK(strstr(text.data, "\"threads\":1") != NULL && strstr(text.data, "\"tokens_per_second\":50.0") != NULL);
+  OK(happy_string_free(&text));
+  OK(happy_session_governor(plain, &text, &error));
+  CHECK(strcmp(text.data, "{}") == 0);
+  OK(happy_string_free(&text));
+  OK(happy_session_free(plain));
+  OK(happy_session_free(governed));
+  OK(happy_report_device(NAN, -1, -1, &error));
+  FAILS(HAPPY_INVALID_ARGUMENT, "thermal status is 9", happy_report_device(NAN, 9, -1, &error));
+  HappySession *none = NULL;
+  options.governor = text_of("fast");
+  FAILS(HAPPY_INVALID_ARGUMENT, "governor is `fast`", happy_session_new(model, &options, &none, &error));
+  options.governor = text_of("rate=-1");
+  FAILS(HAPPY_INVALID_ARGUMENT, "rate is -1", happy_session_new(model, &options, &none, &error));
+  FAILS(HAPPY_INVALID_HANDLE, "", happy_session_governor(NULL, &text, &error));
+  FAILS(HAPPY_INVALID_ARGUMENT, "NULL", happy_session_governor(NULL, NULL, &error));
+}
+
+/* This device computes what it computed, and another model does not. */
+static void verified(const HappyModel *model, const char *file) {
+  HappyString reference, found;
+  OK(happy_model_reference(model, NULL, &reference, &error));
+  CHECK(reference.len > 1000);
+  OK(happy_model_verify(model, reference.data, reference.len, NULL, &found, &error));
+  CHECK(strcmp(found.data, "{\"same\":true}") == 0);
+  OK(happy_string_free(&found));
+  HappyModel *other = open_model(file, 0);
+  OK(happy_model_verify(other, reference.data, reference.len, NULL, &found, &error));
+  CHECK(strstr(found.data, "\"same\":false") != NULL && strstr(found.data, "\"part\":\"") != NULL);
+  OK(happy_string_free(&found));
+  OK(happy_model_free(other));
+  FAILS(HAPPY_INVALID_ARGUMENT, "", happy_model_verify(model, TEXT("{}"), NULL, &found, &error));
+  FAILS(HAPPY_INVALID_HANDLE, "", happy_model_verify(NULL, TEXT("{}"), NULL, &found, &error));
+  FAILS(HAPPY_INVALID_ARGUMENT, "NULL", happy_model_reference(model, NULL, NULL, &error));
+  HappyCancel *cancel = NULL;
+  OK(happy_cancel_new(&cancel, &error));
+  OK(happy_cancel_raise(cancel, &error));
+  FAILS(HAPPY_CANCELLED, "", happy_model_reference(model, cancel, &found, &error));
+  OK(happy_cancel_free(cancel));
+  OK(happy_string_free(&reference));
 }
 
 /* Each function with an invalid handle, and while a turn runs. */
@@ -490,6 +559,8 @@ int main(int argc, char **argv) {
   pausing(model);
   guesses(argv[1]);
   policies(model);
+  governed(model);
+  verified(model, argv[2]);
   misuse(model);
   OK(happy_model_free(model));
   return finish("saved");

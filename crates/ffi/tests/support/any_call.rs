@@ -20,8 +20,8 @@ use happy::capi::saved::{
     happy_session_save, happy_session_trim, happy_session_unpin,
 };
 use happy::capi::session::{
-    happy_session_clear, happy_session_free, happy_session_left_out, happy_session_new,
-    happy_session_set_adapters,
+    happy_session_clear, happy_session_free, happy_session_governor, happy_session_left_out,
+    happy_session_new, happy_session_set_adapters,
 };
 use happy::capi::text::{happy_apply_template, happy_detokenize, happy_tokenize};
 use happy::capi::turn::{happy_chat, happy_next};
@@ -30,6 +30,7 @@ use happy::capi::types::{
     HappyGenerateOptions, HappyLoadOptions, HappyModel, HappyPlan, HappyRank, HappyReuse, HappySampler,
     HappySamplerOptions, HappySession, HappySessionOptions, HappyString, HappyText,
 };
+use happy::capi::verify::{happy_model_verify, happy_report_device};
 use happy::core::embedder::{EmbedOptions, Embedder};
 use happy::core::model::{Model, Place};
 use happy::core::session::{Session, SessionSettings};
@@ -205,7 +206,7 @@ pub fn any_call(data: &[u8]) {
     let path = b"/dev/null".as_ptr().cast::<c_char>();
     // SAFETY: every pointer points to as much as is said, or is NULL.
     let status = unsafe {
-        match kind % 24 {
+        match kind % 26 {
             0 => {
                 let mut out = ptr::null_mut::<HappySampler>();
                 size_is(&mut caller, size_of::<HappySamplerOptions>());
@@ -246,6 +247,8 @@ pub fn any_call(data: &[u8]) {
                         if b & 8 == 0 { view } else { none },
                     )
                     .set(offset_of!(HappySessionOptions, file_key), if b & 16 == 0 { view } else { none })
+                    .set(offset_of!(HappySessionOptions, governor), if b & 32 == 0 { view } else { none })
+                    .set(offset_of!(HappySessionOptions, governor_cache), none)
                     .set(
                         offset_of!(HappySessionOptions, template_vars),
                         if b & 4 == 0 { view } else { none },
@@ -367,6 +370,16 @@ pub fn any_call(data: &[u8]) {
                 size_is(&mut caller, size_of::<HappyReuse>());
                 happy_session_reuse(session, caller.get_mut::<HappyReuse>(), &mut error)
             }
+            24 => {
+                let mut out = HappyString { data: ptr::null_mut(), len: 0 };
+                let status = match b % 2 {
+                    0 => happy_session_governor(session, &mut out, &mut error),
+                    _ => happy_model_verify(model, view.data, view.len, ptr::null(), &mut out, &mut error),
+                };
+                assert_eq!(happy_string_free(&mut out), Status::Ok);
+                status
+            }
+            25 => happy_report_device(f32::from(a) / 200.0, i32::from(b) - 2, i32::from(c) - 2, &mut error),
             23 if b % 8 == 0 => happy_session_trim(session, i32::from(a) - 1, &mut error),
             _ => happy::capi::load::happy_cancel_raise(any as *const HappyCancel, &mut error),
         }

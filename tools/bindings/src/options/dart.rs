@@ -58,7 +58,8 @@ fn form(row: &Row) -> Result<Option<(&'static str, &'static str, &'static str)>>
         "Millis" => ("Duration", "const Duration(milliseconds: 33)", "it.FIELD = NAME.inMilliseconds;"),
         "Pooling" => ("HappyPooling?", "", "it.FIELD = NAME?.code ?? it.FIELD;"),
         "KvType" => ("HappyKvType?", "", "it.FIELD = NAME?.code ?? it.FIELD;"),
-        "Text" | "InstructionSet" | "Grammar" | "JsonSchema" | "Choice" | "Policy" | "FileKey" | "Steps" => {
+        "Text" | "InstructionSet" | "Grammar" | "JsonSchema" | "Choice" | "Policy" | "Governor"
+        | "FileKey" | "Steps" => {
             let write = "final NAME = this.NAME;\nif (NAME != null) setText(it.FIELD, NAME, allocator);";
             ("String?", "", write)
         }

@@ -19,8 +19,8 @@ pub(super) fn setters(group: &Group) -> Result<String> {
             "Bytes" | "Size" | "Seed" => ("long value", "value".into()),
             "Number" | "NumberOrNone" => ("float value", "value".into()),
             kind if is_flag(kind) => ("boolean value", "value".into()),
-            "Text" | "InstructionSet" | "Grammar" | "JsonSchema" | "Choice" | "Policy" | "FileKey"
-            | "JsonArray" | "JsonObject" | "Steps" => {
+            "Text" | "InstructionSet" | "Grammar" | "JsonSchema" | "Choice" | "Policy" | "Governor"
+            | "FileKey" | "JsonArray" | "JsonObject" | "Steps" => {
                 ("String value", format!("Text.text(\"{name}\", value)"))
             }
             "Texts" | "TextsOrNone" | "Adapters" => {

@@ -36,6 +36,7 @@ const KINDS: &[(&str, &str)] = &[
     ("JsonSchema", "HappyText"),
     ("Choice", "HappyText"),
     ("Policy", "HappyText"),
+    ("Governor", "HappyText"),
     ("FileKey", "HappyText"),
     ("JsonArray", "HappyText"),
     ("JsonObject", "HappyText"),

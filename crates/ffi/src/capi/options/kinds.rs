@@ -9,6 +9,7 @@ use crate::core::session::adapters;
 use crate::core::{CancelToken, json, registry, sampler};
 use crate::failure::{Failure, Outcome};
 use happy_engine::chat::ToolChoice;
+use happy_engine::governor::Goal;
 use happy_engine::session::SessionKey;
 use happy_engine::{AdapterFile, ContextPolicy, Form, LoadOptions, TooLong};
 use happy_kernels::Isa;
@@ -329,6 +330,16 @@ texts! {
     /// The name of a context policy.
     Policy: ContextPolicy, read |name, text, to| {
         set(to, text.parse().map_err(|e| Failure::argument(format!("{name}: {e}")))?)
+    };
+    /// What a governor is for.
+    Governor: Option<Goal>, read |name, text, to| {
+        let number = |prefix| text.strip_prefix(prefix).and_then(|number: &str| number.parse::<f64>().ok());
+        match (text, number("rate="), number("energy=")) {
+            ("fastest", ..) => set(to, Some(Goal::Fastest)),
+            (_, Some(rate), _) => set(to, Some(Goal::Rate(rate))),
+            (_, _, Some(slowdown)) => set(to, Some(Goal::Energy { slowdown })),
+            _ => wrong(name, format_args!("`{text}`"), "fastest, rate=N or energy=SHARE"),
+        }
     };
     /// A key. It is not quoted in errors.
     FileKey: Option<SessionKey>, read |name, text, to| match SessionKey::from_hex(text) {

@@ -131,12 +131,22 @@ options! {
         }
         later {
             /// What happens when the messages leave too little of the context for an answer: `stop` (the turn fails
-            /// with `HAPPY_CONTEXT_FULL`) or `drop-oldest` (the prompt leaves the oldest turns out;
-            /// `happy_session_reuse` tells how many messages). Empty: `stop`.
+            /// with `HAPPY_CONTEXT_FULL`), `drop-oldest` (the prompt leaves the oldest turns out;
+            /// `happy_session_reuse` tells how many messages), or `shift` (as `drop-oldest`, and an answer that fills
+            /// the context goes on without the older half of it: its text differs from then on;
+            /// `happy_session_reuse` tells how many tokens). Empty: `stop`.
             context_policy: Policy => conversation.policy;
             /// Key that seals the session's files (XChaCha20-Poly1305): 32 random bytes as 64 hexadecimal digits.
             /// Empty: files are not sealed.
             file_key: FileKey => key;
+            /// Lets a governor choose the number of threads, up to those of the plan, and the pace, by measured speed and
+            /// what the system and `happy_report_device` tell of heat: `fastest` (as fast as the device can sustain),
+            /// `rate=8` (at most 8 tokens per second, with little energy) or `energy=0.3` (up to 30% slower, to save
+            /// energy). The words don't depend on it. Empty: all threads, without pauses.
+            governor: Governor => governor;
+            /// Path of a file in which the governor keeps measured speeds, so that the next session begins with them.
+            /// Empty: each session measures for a second.
+            governor_cache: Text => governor_cache;
         }
     }
 

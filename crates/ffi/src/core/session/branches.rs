@@ -24,6 +24,8 @@ pub struct Reuse {
     pub dropped: usize,
     /// Counts of speculation; all zeros without it.
     pub speculation: SpeculationStats,
+    /// Tokens that the last turn dropped from the context when it was full.
+    pub shifted: usize,
 }
 
 impl State {
@@ -145,7 +147,9 @@ impl Session {
     pub fn reuse(&self) -> Outcome<Reuse> {
         let state = self.lock()?;
         let speculation = state.context()?.speculation_stats().unwrap_or_default();
-        Ok(Reuse { stats: state.tree.stats(), kept: state.tree.len(), dropped: state.dropped, speculation })
+        let shifted = state.finish.as_ref().map_or(0, |finish| finish.shifted_tokens);
+        let (stats, kept, dropped) = (state.tree.stats(), state.tree.len(), state.dropped);
+        Ok(Reuse { stats, kept, dropped, speculation, shifted })
     }
 
     /// Gives memory back. If there is a file, what is computed is saved first, and read again for the next turn.

@@ -33,6 +33,8 @@ public final class SavedTest {
         check.run("a paused model", test::paused);
         check.run("keys", test::keys);
         check.run("branches", test::branches);
+        check.run("a governor", test::governed);
+        check.run("what is computed elsewhere", test::verified);
         check.run("what is wrong", test::wrong);
         check.run("nothing is left", () -> equal(Happy.liveHandles(), 0L));
         System.exit(check.end());
@@ -147,6 +149,7 @@ public final class SavedTest {
             equal(session.messages(), first);
             that(say(session, "Three").reusedTokens() > whole, "the first branch is there");
             HappyReuse reuse = session.reuse();
+            equal(reuse.shiftedTokens(), 0L);
             that(reuse.prompts() == 4 && reuse.reusedTokens() < reuse.promptTokens(), "prompts");
             that(reuse.branches() > 1 && reuse.droppedMessages() == 0, "branches");
             that(reuse.guessedTokens() == 0 && reuse.acceptedTokens() == 0, "nothing is guessed unless asked for");
@@ -156,9 +159,37 @@ public final class SavedTest {
             fails(HappyStatus.INVALID_ARGUMENT, "no branch 3", () -> session.goToBranch(3));
             fails(HappyStatus.INVALID_ARGUMENT, "number: -1", () -> session.edit(-1));
         }
-        HappySessionOptions shift = new HappySessionOptions().contextPolicy("shift");
+        HappySessionOptions slide = new HappySessionOptions().contextPolicy("slide");
         try (HappyModel loaded = open(model)) {
-            fails(HappyStatus.INVALID_ARGUMENT, "context policy", () -> loaded.newSession(shift));
+            fails(HappyStatus.INVALID_ARGUMENT, "context policy", () -> loaded.newSession(slide));
+        }
+    }
+
+    private void governed() throws Exception {
+        HappySessionOptions options = new HappySessionOptions().governor("rate=50");
+        Happy.reportDevice(0.5f, 1, 0);
+        try (HappyModel loaded = open(model);
+                HappySession session = loaded.newSession(options);
+                HappySession plain = loaded.newSession()) {
+            say(session, "Hi");
+            say(plain, "Hi");
+            equal(session.messages(), plain.messages());
+            that(session.governor().contains("\"tokens_per_second\":50.0"), session.governor());
+            equal(plain.governor(), "{}");
+            HappySessionOptions wrong = new HappySessionOptions().governor("fast");
+            fails(HappyStatus.INVALID_ARGUMENT, "governor is `fast`", () -> loaded.newSession(wrong));
+        }
+        Happy.reportDevice(Float.NaN, -1, -1);
+        fails(HappyStatus.INVALID_ARGUMENT, "status is 9", () -> Happy.reportDevice(Float.NaN, 9, -1));
+    }
+
+    private void verified() throws Exception {
+        try (HappyModel loaded = open(model);
+                HappyModel second = open(other)) {
+            String reference = loaded.reference();
+            equal(loaded.verify(reference), "{\"same\":true}");
+            that(second.verify(reference).contains("\"same\":false"), "another model");
+            fails(HappyStatus.INVALID_ARGUMENT, "", () -> loaded.verify("{}"));
         }
     }
 

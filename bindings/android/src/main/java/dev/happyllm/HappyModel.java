@@ -101,6 +101,25 @@ public final class HappyModel implements AutoCloseable {
     }
 
     /**
+     * Computes what {@link #verify} compares with on other devices, as JSON of some 100 KiB. Make it where results are
+     * trusted. It takes seconds for a model of a billion parameters.
+     */
+    public String reference() {
+        return Text.string(Native.modelReference(handle.get(), 0));
+    }
+
+    /**
+     * Checks whether this device computes what the device computed that made the reference: with the same bits. It blocks
+     * for seconds: don't call it on the main thread.
+     *
+     * @return a JSON object: <code>{"same":true}</code>, or the first difference with {@code part} ({@code tokenizer},
+     *     {@code template}, {@code weights}, {@code layer} or {@code logits}), {@code name} and {@code kernel}
+     */
+    public String verify(String reference) {
+        return Text.string(Native.modelVerify(handle.get(), Text.utf8("reference", reference), 0));
+    }
+
+    /**
      * Returns the tokens of a text. With {@code special} the strings of control tokens become those tokens, and BOS and
      * EOS are added if the model wants them.
      */

@@ -53,6 +53,14 @@ public final class HappyReuse {
         return fields[7];
     }
 
+    /**
+     * Number of tokens that the last turn dropped from the context when it was full, with the policy {@code shift} of
+     * {@link HappySessionOptions#contextPolicy}.
+     */
+    public long shiftedTokens() {
+        return fields[8];
+    }
+
     @Override
     public String toString() {
         String form = "%d of %d tokens of %d prompts reused, %d of %d guesses right";

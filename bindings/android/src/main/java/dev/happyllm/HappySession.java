@@ -215,6 +215,14 @@ public final class HappySession implements AutoCloseable {
         Native.sessionTrim(handle.get(), level.ordinal());
     }
 
+    /**
+     * Describes what the governor decided last ({@link HappySessionOptions#governor}) as a JSON object: {@code threads},
+     * {@code tokens_per_second} (the limit, or null), and {@code reason}. Without a governor, the object is empty.
+     */
+    public String governor() {
+        return Text.string(Native.sessionGovernor(handle.get()));
+    }
+
     /** Returns the memory of the session and of the process. */
     public HappyMemory memory() {
         return new HappyMemory(Native.sessionMemory(handle.get()));

@@ -39,8 +39,10 @@ public final class HappySessionOptions {
 
     /**
      * What happens when the messages leave too little of the context for an answer: {@code stop} (the turn fails with
-     * {@code HAPPY_CONTEXT_FULL}) or {@code drop-oldest} (the prompt leaves the oldest turns out; {@code
-     * happy_session_reuse} tells how many messages). Empty: {@code stop}.
+     * {@code HAPPY_CONTEXT_FULL}), {@code drop-oldest} (the prompt leaves the oldest turns out; {@code
+     * happy_session_reuse} tells how many messages), or {@code shift} (as {@code drop-oldest}, and an answer that fills
+     * the context goes on without the older half of it: its text differs from then on; {@code happy_session_reuse} tells
+     * how many tokens). Empty: {@code stop}.
      */
     public HappySessionOptions contextPolicy(String value) {
         json.put("context_policy", Text.text("contextPolicy", value));
@@ -53,6 +55,26 @@ public final class HappySessionOptions {
      */
     public HappySessionOptions fileKey(String value) {
         json.put("file_key", Text.text("fileKey", value));
+        return this;
+    }
+
+    /**
+     * Lets a governor choose the number of threads, up to those of the plan, and the pace, by measured speed and what the
+     * system and {@code happy_report_device} tell of heat: {@code fastest} (as fast as the device can sustain), {@code
+     * rate=8} (at most 8 tokens per second, with little energy) or {@code energy=0.3} (up to 30% slower, to save energy).
+     * The words don't depend on it. Empty: all threads, without pauses.
+     */
+    public HappySessionOptions governor(String value) {
+        json.put("governor", Text.text("governor", value));
+        return this;
+    }
+
+    /**
+     * Path of a file in which the governor keeps measured speeds, so that the next session begins with them. Empty: each
+     * session measures for a second.
+     */
+    public HappySessionOptions governorCache(String value) {
+        json.put("governor_cache", Text.text("governorCache", value));
         return this;
     }
     // </HappySessionOptions setters>

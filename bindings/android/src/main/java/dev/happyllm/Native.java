@@ -44,6 +44,8 @@ final class Native {
 
     static native long liveHandles();
 
+    static native void reportDevice(float headroom, int thermalStatus, int batterySaver);
+
     static native long cancelNew();
 
     static native void cancelRaise(long cancel);
@@ -75,6 +77,10 @@ final class Native {
 
     static native byte[] modelInfo(long model, boolean metadata);
 
+    static native byte[] modelReference(long model, long cancel);
+
+    static native byte[] modelVerify(long model, byte[] reference, long cancel);
+
     static native int[] tokenize(long model, byte[] text, boolean special);
 
     static native byte[] detokenize(long model, int[] tokens, boolean special);
@@ -98,6 +104,8 @@ final class Native {
     static native void sessionClear(long session);
 
     static native long[] sessionMemory(long session);
+
+    static native byte[] sessionGovernor(long session);
 
     /** {@code adapters} is a JSON array of texts. */
     static native void sessionSetAdapters(long session, byte[] adapters);
