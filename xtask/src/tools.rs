@@ -51,6 +51,7 @@ const COMMANDS: &[Command] = &[
         EMULATED,
         "Count the instructions and cycles of the kernels for aarch64, ours and llama.cpp's",
     ),
+    command("arm-verify", EMULATED, "Verify a model on emulated aarch64, and count the instructions"),
     command(
         "test-avx512",
         EMULATED,

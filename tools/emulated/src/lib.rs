@@ -32,6 +32,8 @@ enum Task {
     TestArm(arm::Args),
     /// Count the instructions and cycles of the kernels for aarch64, ours and llama.cpp's
     ArmCycles(arm::cycles::Args),
+    /// Verify a model on emulated aarch64, and count the instructions
+    ArmVerify(arm::count::Args),
     /// Run the kernels for AVX-512 by emulated intrinsics, on any machine with AVX2
     TestAvx512,
     /// Make this machine able to build for i686 and s390x, and to emulate them (Debian)
@@ -56,6 +58,7 @@ pub fn main() -> ExitCode {
         Task::SetupArm => arm::setup(),
         Task::TestArm(args) => arm::run(&args),
         Task::ArmCycles(args) => arm::cycles::run(&args),
+        Task::ArmVerify(args) => arm::count::run(&args),
         Task::TestAvx512 => avx512::run(),
         Task::SetupForeign => foreign::setup(),
         Task::TestForeign(args) => foreign::run(&args),

@@ -1,4 +1,4 @@
-//! The program that `cargo xtask test-arm`, `arm-cycles`, `test-avx512`, `test-foreign` and their setups start.
+//! The program that `cargo xtask test-arm`, `arm-cycles`, `arm-verify`, `test-avx512`, `test-foreign` and their setups start.
 
 #![forbid(unsafe_code)]
 

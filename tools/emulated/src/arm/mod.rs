@@ -2,8 +2,10 @@
 //!
 //! `setup-arm` installs what a bare Debian machine lacks; `test-arm` builds the tests of tensor, kernels, model and conform once, runs
 //! under each CPU of [`CPUS`] those whose code depends on it, and lets the aarch64 `happy` check its kernels there and compare
-//! the logits of the real models with the fixtures. `arm-cycles` counts what kernels cost.
+//! the logits of the real models with the fixtures. `arm-cycles` counts what kernels cost, `arm-verify` what
+//! `happy verify` does.
 
+pub(crate) mod count;
 pub(crate) mod cycles;
 mod program;
 pub mod toolchain;
