@@ -131,6 +131,12 @@ pub(crate) fn cancel_on_interrupt() -> CliResult<Cancel> {
     Ok(cancel)
 }
 
+/// Returns what was dropped so that the text could go on.
+pub(crate) fn shifted(finish: &Finish) -> Option<String> {
+    let n = finish.shifted_tokens;
+    (n > 0).then(|| format!("[the context was full: {n} tokens after its first 64 were dropped, as --when-full shift asks for]"))
+}
+
 /// Returns why a text ended, unless the model simply ended it, and what the user can do about it.
 pub(crate) fn end(finish: &Finish) -> Option<String> {
     let hint = match &finish.reason {

@@ -30,7 +30,8 @@ pub(crate) struct TalkArgs {
     /// Read replies in this format [default: the chat template's; `happy reply --list` names them]
     #[arg(long, value_name = "NAME", hide_short_help = true)]
     reply_format: Option<ReplyFormat>,
-    /// What to do when the context is full: stop, or drop-oldest, which leaves the oldest turns out of the prompt
+    /// What to do when the context is full: stop; drop-oldest, which leaves the oldest turns out of the prompt; or shift, which also
+    /// goes on with an answer that fills the context, without the older half of it: its text differs from then on
     #[arg(long, value_name = "POLICY", default_value = "stop")]
     when_full: ContextPolicy,
     /// Answer even if the chat template has no place for the system message, the tools or a variable, which the model
@@ -48,6 +49,11 @@ pub(crate) struct Talk {
 }
 
 impl TalkArgs {
+    /// Whether a text that fills the context goes on.
+    pub(crate) fn shifts(&self) -> bool {
+        self.when_full == ContextPolicy::Shift
+    }
+
     /// Reads the files. This needs no model, so that errors are reported before one is loaded.
     pub(crate) fn read(&self) -> CliResult<Talk> {
         let options = ConversationOptions {

@@ -154,3 +154,73 @@ fn a_sealed_session_needs_its_key() {
     }
     assert!(std::fs::read(&file).unwrap() == before, "it is left alone");
 }
+
+/// Going back to a branch computes nothing of it again; without room for earlier versions it does.
+#[test]
+fn a_branch_is_kept_computed() {
+    let folder = Folder::new();
+    let tiny = folder.file("tiny.gguf", Tiny::default().bytes());
+    let script = "hello there\n/branch\n/edit 1 something else\nand more\n/branch 1\nyes?\n/stats\n/branch 2\nno?\n/stats\n";
+    let kept = chat(&["-m", &tiny], script);
+    let lost = chat(&["-m", &tiny, "--branches", "0"], script);
+    for (with, without) in reused(&kept).into_iter().zip(reused(&lost)) {
+        // All but the line of the new question and its header, against the header of the first one.
+        assert!(with > without + 10, "{with}, {without}: {kept}");
+    }
+    assert!(kept.contains("prompt tokens were computed before; 2 earlier versions are kept"), "{kept}");
+}
+
+/// An answer that is longer than the context.
+#[test]
+fn an_answer_may_outgrow_the_context() {
+    let folder = Folder::new();
+    let tiny = folder.file("tiny.gguf", Tiny::default().bytes());
+    let grammar = folder.file("long.gbnf", "root ::= [a-z]{400}");
+    let run = |policy: &str| {
+        let args = ["run", "-m", &tiny, "-c", "192", "--grammar", &grammar, "--when-full", policy, "hello"];
+        let done = output(&mut happy(&args), b"");
+        (done.status.code(), done.stdout, String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    let (code, _, told) = run("stop");
+    assert!(
+        code == Some(3) && told.contains("the end of the context") && !told.contains("dropped"),
+        "{told}"
+    );
+    let (code, text, told) = run("shift");
+    assert!(code == Some(0) && text.len() == 401, "{code:?}, {} bytes: {told}", text.len());
+    assert!(told.contains("tokens after its first 64 were dropped, as --when-full shift asks for"), "{told}");
+    let q8 = ["run", "-m", &tiny, "--kv", "q8_0", "--when-full", "shift", "hello"];
+    let done = output(&mut happy(&q8), b"");
+    let stderr = String::from_utf8_lossy(&done.stderr);
+    assert!(!done.status.success() && stderr.contains("q8_0") && stderr.lines().count() < 4, "{stderr}");
+}
+
+/// What a user may do wrong, each with one clear error, and the file as it was.
+#[test]
+fn files_that_cannot_be_used_are_refused_and_left_alone() {
+    let folder = Folder::new();
+    let tiny = folder.file("tiny.gguf", Tiny::default().bytes());
+    let file = folder.path("notes.happy");
+    chat(&["-m", &tiny, "--session", &file], "hello there\nand again\n");
+    let whole = std::fs::read(&file).unwrap();
+    // Cut off in the second turn: the first one is there, and it is told.
+    std::fs::write(&file, &whole[..whole.len() - 100]).unwrap();
+    let notes = chat(&["-m", &tiny, "--session", &file], "/stats\n");
+    assert!(notes.contains("bytes after turn") && notes.contains("are lost"), "{notes}");
+    let refused = |file: &str, part: &str| {
+        let before = std::fs::read(file).ok();
+        let done = output(&mut happy(&["chat", "-m", &tiny, "--session", file, "-n", "4"]), b"x\n");
+        let stderr = String::from_utf8_lossy(&done.stderr);
+        assert!(!done.status.success() && stderr.contains(part), "{part}: {stderr}");
+        assert_eq!(stderr.lines().filter(|line| line.starts_with("error")).count(), 1, "{stderr}");
+        assert!(std::fs::read(file).ok() == before, "it is left alone");
+    };
+    // Cut off in the header, of a newer version, a model, a folder, a place that is not there.
+    std::fs::write(&file, &whole[..150]).unwrap();
+    refused(&file, "this is not a session: its header is damaged or cut off");
+    std::fs::write(&file, &whole[..40]).unwrap();
+    refused(&file, "this is not a session: it is too short");
+    refused(&tiny, "this is not a session: it does not begin like one");
+    refused(&folder.path(""), "Is a directory");
+    refused(&folder.path("none/notes.happy"), "cannot create the session");
+}

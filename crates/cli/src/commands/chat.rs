@@ -17,7 +17,8 @@ use clap::Args;
 use happy_engine::chat::{Message, Reply};
 use happy_engine::session::{SessionError, SessionKey};
 use happy_engine::{
-    Cancel, Context, Conversation, Engine, EngineError, Finish, Form, PartialAnswer, Session,
+    Cancel, Context, Conversation, Engine, EngineError, Finish, Form, LoadOptions, PartialAnswer, PrefixTree,
+    Prepared, Session,
 };
 use saved::Branches;
 use serde_json::Value;
@@ -60,6 +61,25 @@ pub(crate) struct ChatArgs {
     generation: GenerationArgs,
     #[command(flatten)]
     context: ContextArgs,
+    /// Number of earlier versions of the conversation that stay computed, so that /branch N, and /edit after it, cost only what is new;
+    /// 0: none
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 2,
+        hide_short_help = true,
+        help_heading = "Memory and threads"
+    )]
+    branches: usize,
+    /// Maximum memory in MiB for what these versions don't share; the least recently used goes first
+    #[arg(
+        long,
+        value_name = "MIB",
+        default_value_t = 32,
+        hide_short_help = true,
+        help_heading = "Memory and threads"
+    )]
+    branch_memory: usize,
     #[command(flatten)]
     speculation: SpeculationArgs,
     #[command(flatten)]
@@ -112,6 +132,8 @@ struct Chat<'a> {
     /// The key that seals what is saved.
     key: Option<SessionKey>,
     branches: Branches,
+    /// What was computed for other versions of the conversation.
+    tree: PrefixTree,
 }
 
 /// Runs the command.
@@ -131,8 +153,7 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
             output::note(text)
         }
     };
-    let options = args.speculation.of(args.lora.of(args.context.options(&args.load)));
-    let engine = load::engine(&args.model, &options, &note)?;
+    let engine = load::engine(&args.model, &args.load_options(), &note)?;
     let conversation = talk.begin(&engine)?.ok_or_else(|| {
         CliError::new(format!(
             "`{model}` has no chat template, which a chat needs: it is a base model, which continues text; use `happy run`"
@@ -142,6 +163,7 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
     let mut context = engine.context()?;
     args.speculation.begin(&mut context, &args.load)?;
     args.pace.govern(&mut context)?;
+    let tree = PrefixTree::new(&context);
     let mut messages = MessageReader::new()?;
     let interactive = messages.is_interactive();
     if interactive {
@@ -166,6 +188,7 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
         cut_off: None,
         key,
         branches: Branches::default(),
+        tree,
     };
     if let Some(path) = &args.session {
         chat.open(path)?;
@@ -187,6 +210,15 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
                 }
             }
         }
+    }
+}
+
+impl ChatArgs {
+    /// Returns the engine's options.
+    fn load_options(&self) -> LoadOptions {
+        let options = self.speculation.of(self.lora.of(self.context.options(&self.load)));
+        let branch_bytes = self.branch_memory.saturating_mul(1 << 20);
+        LoadOptions { branches: self.branches, branch_bytes, ..options }
     }
 }
 
@@ -224,6 +256,7 @@ impl Chat<'_> {
                 let fixed = self.fixed;
                 self.messages().truncate(fixed);
                 self.context.truncate(0, 0)?;
+                self.tree.clear(&mut self.context)?;
                 (self.last, self.prefilled, self.generated) = (None, 0, 0);
                 self.branches = Branches::default();
                 self.keep();
@@ -309,32 +342,34 @@ impl Chat<'_> {
         }
     }
 
+    /// Prepares the answer to the last message, or the rest of one that was cut off.
+    fn prepare(&mut self) -> CliResult<Prepared> {
+        let options = || self.generation.options(&self.engine, self.form.clone(), self.cancel.clone(), false);
+        if let Some(begun) = self.cut_off.take() {
+            let composed = self.conversation.compose(options()?)?;
+            match composed.resume(&mut self.context, 0, &begun) {
+                Err(EngineError::Session(error @ SessionError::OtherAnswer { .. })) => {
+                    self.note(&error.to_string());
+                }
+                resumed => return Ok(resumed?),
+            }
+        }
+        let composed = self.conversation.compose(options()?)?;
+        if composed.ids().len() <= self.context.capacity() {
+            self.tree.prepare(&mut self.context, 0, composed.ids())?;
+        }
+        match composed.prepare(&mut self.context, 0) {
+            Err(error @ EngineError::PromptTooLong { .. }) => Err(CliError::new(format!(
+                "{error}; /undo takes turns back, /reset begins anew, `happy chat -c N` has more room"
+            ))),
+            prepared => Ok(prepared?),
+        }
+    }
+
     /// Computes only what is new.
     fn answer(&mut self) -> CliResult<Reply> {
-        let options = || self.generation.options(&self.engine, self.form.clone(), self.cancel.clone(), false);
-        let begun = match self.cut_off.take() {
-            Some(begun) => {
-                let composed = self.conversation.compose(options()?);
-                Some(composed.and_then(|composed| composed.resume(&mut self.context, 0, &begun)))
-            }
-            None => None,
-        };
-        let prepared = match begun {
-            Some(Err(EngineError::Session(error @ SessionError::OtherAnswer { .. }))) => {
-                self.note(&error.to_string());
-                self.conversation.prepare(&mut self.context, 0, options()?)
-            }
-            Some(begun) => begun,
-            None => self.conversation.prepare(&mut self.context, 0, options()?),
-        };
-        let answer = match prepared {
-            Err(error @ EngineError::PromptTooLong { .. }) => {
-                return Err(CliError::new(format!(
-                    "{error}; /undo takes turns back, /reset begins anew, `happy chat -c N` has more room"
-                )));
-            }
-            answer => answer?.run(&mut self.context),
-        };
+        let prepared = self.prepare()?;
+        let answer = prepared.run(&mut self.context);
         let mut session = self.session.as_mut();
         let (reply, finish) = answer::stream(answer, |answer| {
             let kept = session.as_mut().map(|session| session.follow(answer, Some(&self.conversation)));
@@ -346,6 +381,7 @@ impl Chat<'_> {
         if let Some(finish) = &finish {
             self.prefilled += finish.prompt_tokens;
             self.generated += finish.generated_tokens;
+            generation::shifted(finish).iter().for_each(|told| self.note(told));
             generation::end(finish).iter().for_each(|end| self.note(end));
             if self.interactive {
                 self.note(&self.status(finish));
@@ -370,6 +406,11 @@ impl Chat<'_> {
         let (used, room) = (self.context.tokens(0).len(), self.context.capacity());
         output::note(&format!("{messages} messages, {used} of {room} positions taken"));
         output::note(&format!("prefilled {} tokens, generated {} in all", self.prefilled, self.generated));
+        let (reuse, kept) = (self.tree.stats(), self.tree.len());
+        output::note(&format!(
+            "{} of {} prompt tokens were computed before; {kept} earlier versions are kept",
+            reuse.reused, reuse.tokens
+        ));
         if let Some(finish) = &self.last {
             output::note(&format!(
                 "last answer: {} tokens were in the kv cache already",

@@ -86,7 +86,8 @@ pub(crate) fn run(args: &RunArgs) -> CliResult {
     if conversation.is_none() && !args.raw && engine.tokenizer().is_some() {
         note(&format!("`{}` has no chat template: the prompt is continued as text", args.model.name()));
     }
-    let options = args.generation.options(&engine, form, cancel, conversation.is_none())?;
+    let mut options = args.generation.options(&engine, form, cancel, conversation.is_none())?;
+    options.shift = args.talk.shifts();
     let mut context = engine.context()?;
     args.speculation.begin(&mut context, &args.load)?;
     args.pace.govern(&mut context)?;
@@ -96,6 +97,7 @@ pub(crate) fn run(args: &RunArgs) -> CliResult {
         None => generation::stream(&mut context, &engine.encode_prompt(&text)?, options)?,
     };
     if let Some(finish) = &finish {
+        generation::shifted(finish).iter().for_each(|told| note(told));
         if !finish.reason.is_unfinished() {
             generation::end(finish).iter().for_each(|end| note(end));
         }

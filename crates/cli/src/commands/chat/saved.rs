@@ -63,6 +63,7 @@ impl Chat<'_> {
     /// Continues with a saved conversation.
     pub(super) fn load(&mut self, path: &Path) -> CliResult {
         self.session = None;
+        self.tree.give_way(&mut self.context, 0)?;
         let opened = match Session::open(self.place(path), &mut self.context, 0) {
             Err(EngineError::Session(SessionError::Other { mismatch })) if mismatch.can_replay() => {
                 self.note(&format!("{mismatch}: its tokens are computed again"));

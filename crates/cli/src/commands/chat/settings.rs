@@ -4,6 +4,7 @@ use super::Chat;
 use crate::error::{CliError, CliResult};
 use crate::load::{self, ModelArgs};
 use crate::output;
+use happy_engine::PrefixTree;
 use happy_engine::chat::Message;
 
 impl Chat<'_> {
@@ -14,14 +15,15 @@ impl Chat<'_> {
             return Ok(());
         }
         let args = self.args;
-        let options = args.speculation.of(args.lora.of(args.context.options(&args.load)));
-        let engine = load::engine(&ModelArgs { model: name.into() }, &options, &output::note)?;
+        let engine = load::engine(&ModelArgs { model: name.into() }, &args.load_options(), &output::note)?;
         let mut conversation = self.talk.begin(&engine)?.ok_or_else(|| {
             CliError::new(format!("`{name}` has no chat template, which a chat needs: it is a base model"))
         })?;
         conversation.input_mut().messages.clone_from(&self.conversation.input().messages);
         let mut context = engine.context()?;
         args.speculation.begin(&mut context, &args.load)?;
+        args.pace.govern(&mut context)?;
+        self.tree = PrefixTree::new(&context);
         (self.engine, self.context, self.conversation) = (engine, context, conversation);
         self.model = name.to_owned();
         self.last = None;
