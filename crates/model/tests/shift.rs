@@ -36,11 +36,16 @@ fn next(r: &mut Runner, sequence: u32) -> Vec<f32> {
     r.logits(&batch(&[5], len, sequence)).unwrap().remove(0)
 }
 
-/// Models of each kind of rotation, window and sharing. If `HAPPY_SWEEP` is set, all without experts and recurrent layers.
+/// Models of each kind of rotation, window and sharing. If `HAPPY_SWEEP` is set, all without experts and recurrent layers, and each of their
+/// layers.
 const KINDS: [&str; 4] = ["llama", "gemma3", "gemma3n", "gemma4-e2b"];
 
+fn sweep() -> bool {
+    std::env::var_os("HAPPY_SWEEP").is_some_and(|value| !value.is_empty())
+}
+
 fn models() -> Vec<Value> {
-    if std::env::var_os("HAPPY_SWEEP").is_none_or(|value| value.is_empty()) {
+    if !sweep() {
         return recipes::named(&KINDS);
     }
     let mut all = recipes::all();
@@ -76,7 +81,12 @@ fn what_is_left_is_where_it_would_be_without_the_dropped() {
         if spec.whole_texts || refused || spec.layers.iter().any(|layer| layer.recurrent.is_some()) {
             continue;
         }
-        for layer in (0..spec.layers.len()).filter(|layer| spec.layers[*layer].attention.is_some()) {
+        let mut layers: Vec<usize> =
+            (0..spec.layers.len()).filter(|layer| spec.layers[*layer].attention.is_some()).collect();
+        if !sweep() {
+            layers.drain(1..layers.len() - 1);
+        }
+        for layer in layers {
             for (kind, most) in [(KvType::F32, 1e-8), (KvType::F16, 1e-4)] {
                 let mut r = runner(&alone(&recipe, layer), kind, |options| options);
                 compute(&mut r, 0, &ids());

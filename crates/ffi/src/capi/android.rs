@@ -75,7 +75,7 @@ impl Library {
     /// Looks a function up.
     ///
     /// # Safety
-    /// `F` is the type of the function of this name: `unsafe extern "C" fn(..)` as in the NDK's header.
+    /// `F` is the function's type: `unsafe extern "C" fn(..)` as in the NDK's header.
     unsafe fn function<F: Copy>(&self, name: &CStr) -> Option<F> {
         const { assert!(size_of::<F>() == size_of::<*mut c_void>(), "a function's address") };
         // SAFETY: the library is open, and the name is a string of C.

@@ -24,7 +24,7 @@ fn told() -> Told {
 /// battery saver is on (-1: unknown).
 ///
 /// # Errors
-/// If a number is none of these.
+/// If a number is something else.
 pub fn tell(headroom: f32, status: i32, battery_saver: i32) -> Outcome<()> {
     let wrong = |what: &str, found: &dyn std::fmt::Display, expected: &str| {
         Failure::argument(format!("{what} is {found}, expected {expected}"))
