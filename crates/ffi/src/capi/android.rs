@@ -80,8 +80,11 @@ impl Library {
         const { assert!(size_of::<F>() == size_of::<*mut c_void>(), "a function's address") };
         // SAFETY: the library is open, and the name is a string of C.
         let address = unsafe { system::dlsym(self.0, name.as_ptr()) };
+        if address.is_null() {
+            return None;
+        }
         // SAFETY: it is the address of a function of this type, says the caller, and not null.
-        (!address.is_null()).then(|| unsafe { Symbol { address }.function })
+        Some(unsafe { Symbol { address }.function })
     }
 }
 

@@ -164,7 +164,7 @@ impl Model {
     /// If memory is refused, or `cancel` is raised.
     pub fn reference(&self, cancel: Option<&CancelToken>) -> Outcome<String> {
         let reference = self.engine.reference(&mut |_| goes_on(cancel)).map_err(verified)?;
-        Ok(reference.to_json().map_err(EngineError::from)?)
+        Ok(reference.to_json()?)
     }
 
     /// Compares what this device computes with a reference, and returns the first difference as JSON.
