@@ -183,7 +183,11 @@ fn an_app_may_summarize_what_overflows() {
         conversation.push(Message::new("user", format!("{i:02} {}", "what? ".repeat(4))));
         let old = conversation.overflow().unwrap();
         if !old.is_empty() {
-            assert!(old.start == 0 && old.len().is_multiple_of(2) && old.end < conversation.input().messages.len());
+            assert!(
+                old.start == 0
+                    && old.len().is_multiple_of(2)
+                    && old.end < conversation.input().messages.len()
+            );
             let summary = [Message::new("user", "so far?").into(), Message::new("assistant", "a sum").into()];
             conversation.input_mut().messages.splice(old, summary);
             summaries += 1;

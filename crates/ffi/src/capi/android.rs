@@ -88,6 +88,17 @@ impl Library {
     }
 }
 
+/// Looks a function up in the libraries that the process has loaded.
+///
+/// # Safety
+/// As [`Library::function`].
+#[cfg(all(target_os = "android", target_pointer_width = "64"))]
+pub(super) unsafe fn function_of_process<F: Copy>(name: &CStr) -> Option<F> {
+    // RTLD_DEFAULT is NULL there.
+    // SAFETY: the caller's promise.
+    unsafe { Library(std::ptr::null_mut()).function(name) }
+}
+
 /// `AThermalManager *`.
 type Manager = *mut c_void;
 

@@ -10,6 +10,7 @@
 //! callbacks.rs   calling the caller
 //! descriptor.rs  file descriptors
 //! android.rs     what the NDK tells of heat, looked up at run time
+//! purge.rs       memory that the allocator keeps, back to the system
 //! error, library, load, text, sampler, session, saved, turn, embed, verify   the functions
 //! ```
 #![allow(unsafe_code)]
@@ -24,6 +25,7 @@ pub mod library;
 pub mod load;
 pub(crate) mod options;
 mod pointers;
+pub(crate) mod purge;
 pub(crate) mod results;
 pub mod sampler;
 pub mod saved;

@@ -1,6 +1,7 @@
 //! Edits, regenerated answers, the branches of a conversation, and what was computed for them.
 
 use super::{Session, State, Work, broken};
+use crate::capi::purge::purge;
 use crate::failure::{Failure, Outcome};
 use happy_engine::session::SavedMessages;
 use happy_engine::{PrefixStats, SpeculationStats, TrimLevel};
@@ -167,7 +168,9 @@ impl Session {
         if level >= TrimLevel::Branches {
             tree.clear(context)?;
         }
-        Ok(context.trim(level)?)
+        context.trim(level)?;
+        purge();
+        Ok(())
     }
 }
 
