@@ -216,7 +216,7 @@ pub extern "system" fn Java_dev_happyllm_Native_modelInfo<'l>(
     call(env, |env| give(env, self::model(model)?.info(metadata).as_bytes()))
 }
 
-/// Tokens of a text.
+/// Returns the tokens of a text.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_dev_happyllm_Native_tokenize<'l>(
     env: EnvUnowned<'l>,
