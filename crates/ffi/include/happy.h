@@ -981,8 +981,8 @@ typedef struct HappyGenerateOptions {
    */
   uint32_t raw;
   /**
-   * When a turn is cancelled: 0, the default, keeps what was answered as the assistant's message; 1 takes the whole
-   * turn back.
+   * 1: take the whole turn back when it is cancelled. 0, the default: keep what was answered as the assistant's
+   * message.
    */
   uint32_t drop_cancelled;
   /**

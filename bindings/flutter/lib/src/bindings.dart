@@ -726,8 +726,8 @@ final class HappyGenerateOptions extends ffi.Struct {
   @ffi.Uint32()
   external int raw;
 
-  /// When a turn is cancelled: 0, the default, keeps what was answered as the assistant's message; 1 takes the whole
-  /// turn back.
+  /// 1: take the whole turn back when it is cancelled. 0, the default: keep what was answered as the assistant's
+  /// message.
   @ffi.Uint32()
   external int drop_cancelled;
 

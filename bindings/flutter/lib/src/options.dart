@@ -123,7 +123,7 @@ final class HappyLoadOptions {
   /// Element type of the KV cache, a `HappyKvType`. Default: `HAPPY_KV_F16`.
   final HappyKvType? kvType;
 
-  /// 0, the default: map the file, which no program may write to or truncate while the model is loaded. True: read it
+  /// False, the default: map the file, which no program may write to or truncate while the model is loaded. True: read it
   /// into anonymous memory.
   final bool copy;
 
@@ -136,7 +136,7 @@ final class HappyLoadOptions {
   final int? adapterRank;
 
   /// True: load for embedders instead of sessions. A text runs in one pass, several texts share one, and there are no
-  /// logits; sessions of such a model cannot generate. 0, the default: load for sessions.
+  /// logits; sessions of such a model cannot generate. False, the default: load for sessions.
   final bool embeddings;
 
   /// Maximum bytes for snapshots. In models with windows or recurrent states, a conversation can go back only to a
@@ -158,7 +158,7 @@ final class HappyLoadOptions {
   final int? branchBytes;
 
   /// True: sessions also guess with the file's draft head (multi-token prediction), if `draft_tokens` is not 0. A file
-  /// without one is refused with `HAPPY_MODEL`. 0, the default: they guess from their texts alone.
+  /// without one is refused with `HAPPY_MODEL`. False, the default: they guess from their texts alone.
   final bool draftHead;
   // </HappyLoadOptions fields>
 
@@ -207,7 +207,7 @@ final class HappySessionOptions {
 
   // <HappySessionOptions fields>
   /// True: answer even if the chat template has no place for the system message, the tools or a variable, which the model
-  /// then never sees. 0, the default: such a turn fails with `HAPPY_TEMPLATE`.
+  /// then never sees. False, the default: such a turn fails with `HAPPY_TEMPLATE`.
   final bool ignoreUnused;
 
   /// The system message. Empty: no system message.
@@ -291,11 +291,11 @@ final class HappyGenerateOptions {
   /// delivered at once.
   final int? coalesceBytes;
 
-  /// When a turn is cancelled: 0, the default, keeps what was answered as the assistant's message; 1 takes the whole turn
-  /// back.
+  /// True: take the whole turn back when it is cancelled. False, the default: keep what was answered as the assistant's
+  /// message.
   final bool dropCancelled;
 
-  /// True: continue when the model wants to end its answer. 0, the default: end there.
+  /// True: continue when the model wants to end its answer. False, the default: end there.
   final bool ignoreEnd;
 
   /// Whether the model calls tools: `auto` (it decides), `none`, `required` (at least one call), or the name of a tool
@@ -349,12 +349,12 @@ final class HappyEmbedOptions {
   /// default: all.
   final int? dimensions;
 
-  /// True: leave vectors as the model gives them. 0, the default: divide them by their length, so that their dot product
-  /// is their cosine. Ranks are never divided.
+  /// True: leave vectors as the model gives them. False, the default: divide them by their length, so that their dot
+  /// product is their cosine. Ranks are never divided.
   final bool unnormalized;
 
-  /// True: shorten texts of more tokens than the context; the special token at the end stays there. 0, the default: such
-  /// texts give `HAPPY_CONTEXT_FULL`.
+  /// True: shorten texts of more tokens than the context; the special token at the end stays there. False, the default:
+  /// such texts give `HAPPY_CONTEXT_FULL`.
   final bool truncate;
   // </HappyEmbedOptions fields>
 

@@ -164,8 +164,8 @@ options! {
             coalesce_bytes: Count => coalesce.bytes;
             /// 1: continue the text as it is, without template and conversation. 0, the default: answer a message.
             raw: Flag => raw;
-            /// When a turn is cancelled: 0, the default, keeps what was answered as the assistant's message; 1 takes the
-            /// whole turn back.
+            /// 1: take the whole turn back when it is cancelled. 0, the default: keep what was answered as the assistant's
+            /// message.
             drop_cancelled: Flag => drop_cancelled;
             /// 1: continue when the model wants to end its answer. 0, the default: end there.
             ignore_end: Flag => ignore_end;

@@ -44,8 +44,8 @@ public final class HappyEmbedOptions {
     }
 
     /**
-     * True: leave vectors as the model gives them. 0, the default: divide them by their length, so that their dot product
-     * is their cosine. Ranks are never divided.
+     * True: leave vectors as the model gives them. False, the default: divide them by their length, so that their dot
+     * product is their cosine. Ranks are never divided.
      */
     public HappyEmbedOptions unnormalized(boolean value) {
         json.put("unnormalized", value);
@@ -53,8 +53,8 @@ public final class HappyEmbedOptions {
     }
 
     /**
-     * True: shorten texts of more tokens than the context; the special token at the end stays there. 0, the default: such
-     * texts give {@code HAPPY_CONTEXT_FULL}.
+     * True: shorten texts of more tokens than the context; the special token at the end stays there. False, the default:
+     * such texts give {@code HAPPY_CONTEXT_FULL}.
      */
     public HappyEmbedOptions truncate(boolean value) {
         json.put("truncate", value);

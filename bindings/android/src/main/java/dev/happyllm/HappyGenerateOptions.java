@@ -54,22 +54,22 @@ public final class HappyGenerateOptions {
         return this;
     }
 
-    /** True: continue the text as it is, without template and conversation. 0, the default: answer a message. */
+    /** True: continue the text as it is, without template and conversation. False, the default: answer a message. */
     public HappyGenerateOptions raw(boolean value) {
         json.put("raw", value);
         return this;
     }
 
     /**
-     * When a turn is cancelled: 0, the default, keeps what was answered as the assistant's message; 1 takes the whole turn
-     * back.
+     * True: take the whole turn back when it is cancelled. False, the default: keep what was answered as the assistant's
+     * message.
      */
     public HappyGenerateOptions dropCancelled(boolean value) {
         json.put("drop_cancelled", value);
         return this;
     }
 
-    /** True: continue when the model wants to end its answer. 0, the default: end there. */
+    /** True: continue when the model wants to end its answer. False, the default: end there. */
     public HappyGenerateOptions ignoreEnd(boolean value) {
         json.put("ignore_end", value);
         return this;

@@ -71,7 +71,7 @@ public final class HappyLoadOptions {
     }
 
     /**
-     * 0, the default: map the file, which no program may write to or truncate while the model is loaded. True: read it
+     * False, the default: map the file, which no program may write to or truncate while the model is loaded. True: read it
      * into anonymous memory.
      */
     public HappyLoadOptions copy(boolean value) {
@@ -99,7 +99,7 @@ public final class HappyLoadOptions {
 
     /**
      * True: load for embedders instead of sessions. A text runs in one pass, several texts share one, and there are no
-     * logits; sessions of such a model cannot generate. 0, the default: load for sessions.
+     * logits; sessions of such a model cannot generate. False, the default: load for sessions.
      */
     public HappyLoadOptions embeddings(boolean value) {
         json.put("embeddings", value);
@@ -146,7 +146,7 @@ public final class HappyLoadOptions {
 
     /**
      * True: sessions also guess with the file's draft head (multi-token prediction), if {@code draft_tokens} is not 0. A
-     * file without one is refused with {@code HAPPY_MODEL}. 0, the default: they guess from their texts alone.
+     * file without one is refused with {@code HAPPY_MODEL}. False, the default: they guess from their texts alone.
      */
     public HappyLoadOptions draftHead(boolean value) {
         json.put("draft_head", value);
