@@ -112,7 +112,7 @@ fn write_files(folder: &Folder) {
     );
     folder.file("logits.bin", [0.1f32, 3.0, -1.0].map(f32::to_le_bytes).concat());
     std::fs::create_dir_all(folder.path("FOLDER")).expect("a folder");
-    happy_testkit::checkpoint::tiny_llama(Path::new(&folder.path("FOLDER")));
+    happy_testkit::tiny_llama(Path::new(&folder.path("FOLDER")));
     let text = folder.file("text.txt", "The bee makes honey. ".repeat(100));
     let (tiny, imatrix) = (folder.path("tiny.gguf"), folder.path("imatrix.gguf"));
     succeed(&["imatrix", "-m", &tiny, &text, "-o", &imatrix], b"");

@@ -51,7 +51,7 @@ fn write_files(folder: &Folder) {
     folder.file("s.json", SCHEMA);
     folder.file("reply.txt", "Ok.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1}}\n</tool_call>");
     std::fs::create_dir_all(folder.path("FOLDER")).expect("a folder");
-    happy_testkit::checkpoint::tiny_llama(Path::new(&folder.path("FOLDER")));
+    happy_testkit::tiny_llama(Path::new(&folder.path("FOLDER")));
     std::fs::create_dir_all(folder.path("config/happy")).expect("a folder");
     folder.file("config/happy/config.toml", CONFIGURATION);
 }
