@@ -69,8 +69,9 @@ fn failure(line: &str, folder: &Folder) -> Option<String> {
     (!done.status.success()).then(|| format!("{}: {}", done.status, said.trim_end()))
 }
 
-/// The lines before the one in question that make files which it reads.
+/// The lines before the one in question that make what it reads.
 const BEFORE: &[(&str, &str)] = &[
+    ("gguf get model.gguf", "happy gguf set model.gguf general.name=tiny"),
     ("base.bin", "happy perplexity -m f16.gguf text.txt --save-logits base.bin"),
     ("m.json", "happy verify model.gguf --write m.json"),
     ("part-00001-of-00003.gguf", "happy gguf split model.gguf part --max-tensors 7"),
@@ -113,7 +114,7 @@ fn lines_of_the_pages_succeed() {
         }
         let folder = Folder::new();
         write_files(&folder);
-        let before = BEFORE.iter().filter(|(file, _)| line.text.contains(file));
+        let before = BEFORE.iter().filter(|(what, _)| line.text.contains(what));
         let before: String = before.map(|(_, command)| format!("{command}\n")).collect();
         if let Some(said) = failure(&(before + &line.text), &folder) {
             wrong.push(format!("{at}\n{said}"));
