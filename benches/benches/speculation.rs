@@ -18,7 +18,7 @@ type Error = Box<dyn std::error::Error>;
 
 const MOST: usize = LoadOptions::MAX_DRAFT_TOKENS;
 
-/// What is asked, and about what.
+/// The prompts: name, instruction, and the text that it is about.
 const PROMPTS: [(&str, &str, &str); 3] = [
     (
         "code edit",

@@ -22,11 +22,11 @@ struct Shape {
 struct Reference {
     name: &'static str,
     file: &'static str,
-    /// Maximum mean divergence, as a multiple of llama.cpp's on the same positions and tokens: 1.1 times what it has
-    /// with a cache of the same type.
+    /// Maximum mean divergence with a cache of f32 or f16, as a multiple of llama.cpp's on the same positions and tokens. It
+    /// stands for 1.1 times what llama.cpp has with a cache of the same type.
     max_f32: f64,
     max_f16: f64,
-    /// Of quantized keys and values: beside the same peer, whose cache is not quantized.
+    /// The same with a cache of q8_0. llama.cpp's cache, with which it is compared, is not quantized.
     max_q8_0: f64,
 }
 

@@ -225,7 +225,7 @@ fn judge(tokenizer: &Tokenizer, difference: Option<&Difference>, pair: &Pair, ot
     }
 }
 
-/// Checks that ids decode to the text at once.
+/// Checks that ids, decoded in one call, give the text.
 fn decodes(tokenizer: &Tokenizer, pair: &Pair) -> Result<(), String> {
     let expected = match (&pair.detok, &pair.detok_b64) {
         (Some(text), _) => text.as_bytes().to_vec(),

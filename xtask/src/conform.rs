@@ -9,12 +9,12 @@ use std::process::Command;
 /// Arguments of `conform`.
 #[derive(clap::Args, Default)]
 pub(crate) struct Args {
-    /// Only these corpora (names of the files in fixtures/corpus); all of them unless named
+    /// Corpora to run, by the names of the files in fixtures/corpus [default: all]
     pub(crate) corpora: Vec<String>,
     /// Print the result as JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// Run on the selection in fixtures/corpus, also if HAPPY_CONFORMANCE names the folder of the full data
+    /// Run on the selection in fixtures/corpus even if HAPPY_CONFORMANCE names the folder of the full data
     #[arg(long)]
     pub(crate) selection: bool,
 }

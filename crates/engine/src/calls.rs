@@ -41,7 +41,8 @@ pub(crate) struct Constrained {
 const TOOLS: &str = "the tools";
 
 impl Conversation {
-    /// What the reply must match: the form where the answer begins, and the calls where they do.
+    /// Returns what the reply must match: `form` applies from the beginning of the answer, and a tool's schema from the
+    /// beginning of its call.
     pub(crate) fn constrained(
         &self,
         parser: &ReplyParser,

@@ -17,7 +17,7 @@ use std::sync::atomic::AtomicBool;
 
 /// Sequences of tokens with everything that is needed to compute them.
 ///
-/// After it was made, decoding allocates nothing. It serves one caller at a time; make several for independent work.
+/// Decoding in a context allocates nothing. It serves one caller at a time; make several for independent work.
 pub struct Context {
     pub(crate) engine: Engine,
     pub(crate) pool: Pool,

@@ -47,7 +47,7 @@ impl Default for EmbedOptions {
 /// The embedding of a text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Embedding {
-    /// Tokens that were computed.
+    /// Number of tokens that were computed.
     pub tokens: usize,
     /// Tokens that were left out because the text is too long.
     pub left_out: usize,

@@ -81,14 +81,14 @@ pub struct Finish {
     pub reused_tokens: usize,
     /// Generated tokens, including a token that ended the generation.
     pub generated_tokens: usize,
-    /// Tokens that were computed one at a time: the last one chosen never is.
+    /// Generated tokens that were computed, each to choose the next one. The last token of a generation is never computed.
     pub decoded_tokens: usize,
     /// Tokens that were dropped from the middle of the context when it was full: see
     /// [`ContextPolicy::Shift`](crate::ContextPolicy::Shift). Mostly 0.
     pub shifted_tokens: usize,
     /// Time for the prompt.
     pub prefill_time: Duration,
-    /// Time for the tokens that were computed one at a time, including the time for choosing them.
+    /// Time for computing these tokens and choosing the next ones.
     pub decode_time: Duration,
 }
 
@@ -107,12 +107,13 @@ impl Finish {
         }
     }
 
-    /// Prompt tokens per second.
+    /// Computed prompt tokens per second; 0 if nothing was computed.
     pub fn prefill_rate(&self) -> f64 {
         self.prompt_tokens as f64 / self.prefill_time.as_secs_f64().max(1e-9)
     }
 
-    /// Generated tokens per second.
+    /// Decoded tokens per second: [`decoded_tokens`](Self::decoded_tokens) in [`decode_time`](Self::decode_time). 0 if nothing was
+    /// decoded.
     pub fn decode_rate(&self) -> f64 {
         self.decoded_tokens as f64 / self.decode_time.as_secs_f64().max(1e-9)
     }

@@ -436,26 +436,27 @@ typedef struct HappyLoadOptions {
    */
   uint32_t size;
   /**
-   * Number of threads, including the caller's. 0: all big cores but one, or all cores if they are equal.
+   * Number of threads, including the caller's, at most 256. 0, the default: all big cores but one, or all cores if
+   * they are equal.
    */
   uint32_t threads;
   /**
-   * Size of a session's context in tokens. 0: what the model was trained for, but at most 4096 and what fits the
-   * budget.
+   * Size of a session's context in tokens. 0, the default: what the model was trained for, but at most 4,096 and what
+   * fits the budget.
    */
   uint32_t context;
   /**
-   * Maximum number of prompt tokens in one pass. 0: 256. Results do not depend on it.
+   * Maximum number of prompt tokens in one pass. Results do not depend on it. 0 and the default: 256.
    */
   uint32_t batch;
   /**
-   * Maximum bytes of anonymous memory for the model and one session. 0: what the machine has free, or less if the
-   * limits of the process are lower.
+   * Maximum bytes of anonymous memory for the model and one session. 0, the default: what the machine has free, or
+   * less if the limits of the process are lower.
    */
   uint64_t memory_budget;
   /**
    * Instruction set, such as `scalar`, `avx2` or `dotprod`; `happy_cpu` lists those of this machine, and another one
-   * gives `HAPPY_UNSUPPORTED`. Empty: the best that the machine has.
+   * gives `HAPPY_UNSUPPORTED`. Empty, the default: the best that the machine has.
    */
   struct HappyText isa;
   /**
@@ -471,12 +472,12 @@ typedef struct HappyLoadOptions {
    */
   const struct HappyCancel *cancel;
   /**
-   * Element type of the KV cache, a `HappyKvType`.
+   * Element type of the KV cache, a `HappyKvType`. Default: `HAPPY_KV_F16`.
    */
   int32_t kv_type;
   /**
-   * 0: map the file, which no program may write to or truncate while the model is loaded. 1: read it into anonymous
-   * memory.
+   * 0, the default: map the file, which no program may write to or truncate while the model is loaded. 1: read it into
+   * anonymous memory.
    */
   uint32_t copy;
   /**
@@ -489,13 +490,13 @@ typedef struct HappyLoadOptions {
    */
   size_t n_adapters;
   /**
-   * Maximum rank of adapters to plan for: the sum of the ranks of all adapters that a session uses at once. 0: that of
-   * `adapters`.
+   * Maximum rank of adapters to plan for: the sum of the ranks of all adapters that a session uses at once. 0, the
+   * default: that of `adapters`.
    */
   uint32_t adapter_rank;
   /**
    * 1: load for embedders instead of sessions. A text runs in one pass, several texts share one, and there are no
-   * logits; sessions of such a model cannot generate. 0: load for sessions.
+   * logits; sessions of such a model cannot generate. 0, the default: load for sessions.
    */
   uint32_t embeddings;
   /**
@@ -522,7 +523,7 @@ typedef struct HappyLoadOptions {
   uint64_t branch_bytes;
   /**
    * 1: sessions also guess with the file's draft head (multi-token prediction), if `draft_tokens` is not 0. A file
-   * without one is refused with `HAPPY_MODEL`. 0: they guess from their texts alone.
+   * without one is refused with `HAPPY_MODEL`. 0, the default: they guess from their texts alone.
    */
   uint32_t draft_head;
   /**
@@ -642,11 +643,11 @@ typedef struct HappyFilePart {
  */
 typedef struct HappyLogitBias {
   /**
-   * The token.
+   * The token's id.
    */
   uint32_t token;
   /**
-   * The number; minus infinity forbids the token.
+   * The number to add: finite, or minus infinity, which forbids the token.
    */
   float bias;
 } HappyLogitBias;
@@ -664,7 +665,7 @@ typedef struct HappySamplerOptions {
    */
   uint32_t top_k;
   /**
-   * Seed of the random choice; every turn starts from it. `HAPPY_SEED_RANDOM`: another one each turn.
+   * Seed of the random choice; every turn starts from it. `HAPPY_SEED_RANDOM`, the default: another one each turn.
    */
   uint64_t seed;
   /**
@@ -709,27 +710,28 @@ typedef struct HappySamplerOptions {
    */
   float dynatemp_exponent;
   /**
-   * Divide positive logits of recent tokens by this, and multiply negative ones. Above 0; 1 is neutral, less favors
-   * repetition. Default: 1.
+   * Divide positive logits of recent tokens by this, and multiply negative ones by it. Above 0; 1 is neutral, and
+   * values below 1 favor repetition. Default: 1.
    */
   float repeat_penalty;
   /**
-   * Subtract this from a logit for each recent occurrence of its token. 0 is neutral, less favors repetition. Default:
-   * 0.
+   * Subtract this from a logit for each recent occurrence of its token. Any finite number; 0 is neutral, and negative
+   * values favor repetition. Default: 0.
    */
   float frequency_penalty;
   /**
-   * Subtract this once from the logits of recent tokens. 0 is neutral, less favors repetition. Default: 0.
+   * Subtract this once from the logits of recent tokens. Any finite number; 0 is neutral, and negative values favor
+   * repetition. Default: 0.
    */
   float presence_penalty;
   /**
-   * Penalty of a token that would continue a repetition of the shortest length that counts (DRY). At least 0; 0 turns
-   * DRY off. Default: 0.
+   * Penalty of a token that would make a repetition one token longer than DRY allows. At least 0; 0 turns DRY off.
+   * Default: 0.
    */
   float dry_multiplier;
   /**
-   * Factor by which DRY's penalty grows with each token that a repetition is longer. At least 0; below 1 turns DRY
-   * off. Default: 1.75.
+   * Factor by which DRY's penalty grows with each further token of a repetition. At least 0; below 1 turns DRY off.
+   * Default: 1.75.
    */
   float dry_base;
   /**
@@ -745,8 +747,8 @@ typedef struct HappySamplerOptions {
    */
   float adaptive_target;
   /**
-   * Weight of the past in adaptive-p's average of its choices: it averages over about 1 / (1 - X) tokens. From 0 to
-   * 0.99. Default: 0.9.
+   * Weight of the past in adaptive-p's average of its choices: 0.9 averages over about 10 tokens, 0.99 over about 100.
+   * From 0 to 0.99. Default: 0.9.
    */
   float adaptive_decay;
   /**
@@ -754,7 +756,8 @@ typedef struct HappySamplerOptions {
    */
   uint32_t penalty_last_n;
   /**
-   * Length in tokens of the longest repetition that DRY does not penalize. Default: 2.
+   * Length in tokens of the longest repetition that DRY allows: it penalizes tokens that would make one longer. 0
+   * penalizes every recent token. Default: 2.
    */
   uint32_t dry_allowed_length;
   /**
@@ -806,7 +809,7 @@ typedef struct HappySessionOptions {
   uint32_t size;
   /**
    * 1: answer even if the chat template has no place for the system message, the tools or a variable, which the model
-   * then never sees. 0: such a turn fails with `HAPPY_TEMPLATE`.
+   * then never sees. 0, the default: such a turn fails with `HAPPY_TEMPLATE`.
    */
   uint32_t ignore_unused;
   /**
@@ -953,7 +956,7 @@ typedef struct HappyGenerateOptions {
    */
   uint32_t size;
   /**
-   * Maximum number of tokens. 0: until the context is full.
+   * Maximum number of generated tokens. 0, the default: until the context is full.
    */
   uint32_t max_tokens;
   /**
@@ -981,24 +984,26 @@ typedef struct HappyGenerateOptions {
    */
   struct HappyText json_schema;
   /**
-   * Deliver text when this many milliseconds have passed since the last text event. 0: never because of time.
+   * Deliver text when this many milliseconds have passed since the last text event. 0, the default: never because of
+   * time.
    */
   uint32_t coalesce_ms;
   /**
-   * Deliver text when this many bytes of UTF-8 have come. 0: never because of size. If both are 0, text is delivered
-   * at once.
+   * Deliver text when this many bytes of UTF-8 have come. 0, the default: never because of size. If both are 0, text
+   * is delivered at once.
    */
   uint32_t coalesce_bytes;
   /**
-   * 1: continue the text as it is, without template and conversation.
+   * 1: continue the text as it is, without template and conversation. 0, the default: answer a message.
    */
   uint32_t raw;
   /**
-   * When a turn is cancelled: 0 keeps what was answered as the assistant's message, 1 takes the whole turn back.
+   * 1: take the whole turn back when it is cancelled. 0, the default: keep what was answered as the assistant's
+   * message.
    */
   uint32_t drop_cancelled;
   /**
-   * 1: continue when the model wants to end its answer. 0: end there.
+   * 1: continue when the model wants to end its answer. 0, the default: end there.
    */
   uint32_t ignore_end;
   /**
@@ -1091,15 +1096,15 @@ typedef struct HappyFinish {
    */
   double prefill_seconds;
   /**
-   * Seconds for the tokens after the first.
+   * Seconds for the generated tokens after the first.
    */
   double decode_seconds;
   /**
-   * Prompt tokens per second.
+   * Computed prompt tokens per second.
    */
   double prefill_rate;
   /**
-   * Generated tokens per second.
+   * Generated tokens after the first, per second.
    */
   double decode_rate;
 } HappyFinish;
@@ -1118,17 +1123,18 @@ typedef struct HappyEmbedOptions {
    */
   int32_t pooling;
   /**
-   * Number of the first values of a vector to keep, for models that were trained for it (Matryoshka). 0: all.
+   * Number of values at the beginning of each vector to keep, for models that were trained for it (Matryoshka). 0, the
+   * default: all.
    */
   uint32_t dimensions;
   /**
-   * 1: leave vectors as the model gives them. 0: divide them by their length, so that their dot product is their
-   * cosine. Ranks are never divided.
+   * 1: leave vectors as the model gives them. 0, the default: divide them by their length, so that their dot product
+   * is their cosine. Ranks are never divided.
    */
   uint32_t unnormalized;
   /**
-   * 1: shorten texts of more tokens than the context; the special token at the end stays there. 0: such texts give
-   * `HAPPY_CONTEXT_FULL`.
+   * 1: shorten texts of more tokens than the context; the special token at the end stays there. 0, the default: such
+   * texts give `HAPPY_CONTEXT_FULL`.
    */
   uint32_t truncate;
   /**

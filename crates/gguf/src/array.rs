@@ -120,33 +120,33 @@ impl<'a> Array<'a> {
         self.dialect
     }
 
-    /// The type of every element.
+    /// Returns the type of every element.
     pub fn element_type(&self) -> ValueType {
         self.element
     }
 
-    /// The number of elements.
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether the array has no elements.
+    /// Returns whether the array has no elements.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The elements as stored in the file, without type and count; see [`Array::is_canonical`].
+    /// Returns the elements as stored in the file, without type and count; see [`Array::is_canonical`].
     pub fn raw(&self) -> &'a [u8] {
         self.raw
     }
 
-    /// Whether [`Array::raw`] is little-endian with 64-bit lengths. False only for files that are big-endian or of
+    /// Returns whether [`Array::raw`] is little-endian with 64-bit lengths. False only for files that are big-endian or of
     /// version 1.
     pub fn is_canonical(&self) -> bool {
         self.dialect == Dialect::CANONICAL
     }
 
-    /// Element `i`, or `None` if `i` is out of range. Takes constant time for scalars and linear time for strings and
+    /// Returns element `i`, or `None` if `i` is out of range. Takes constant time for scalars and linear time for strings and
     /// arrays; see [`StrIndex`].
     pub fn get(&self, i: usize) -> Option<Value<'a>> {
         if i >= self.len {
@@ -161,12 +161,12 @@ impl<'a> Array<'a> {
         }
     }
 
-    /// The elements as values.
+    /// Returns the elements as values.
     pub fn iter(&self) -> Values<'a> {
         Values { element: self.element, left: self.len, cursor: Cursor::new(self.raw, self.dialect) }
     }
 
-    /// The elements as numbers of exactly this type; `None` if the element type differs.
+    /// Returns the elements as numbers of exactly this type; `None` if the element type differs.
     pub fn packed<T: Element>(&self) -> Option<Packed<'a, T>> {
         (self.element == T::TYPE).then_some(Packed {
             raw: self.raw,
@@ -175,7 +175,7 @@ impl<'a> Array<'a> {
         })
     }
 
-    /// The strings of an array of strings; `None` if the element type differs.
+    /// Returns the strings of an array of strings; `None` if the element type differs.
     pub fn strings(&self) -> Option<Strings<'a>> {
         let strings = Strings { left: self.len, rest: Cursor::new(self.raw, self.dialect) };
         (self.element == ValueType::String).then_some(strings)
@@ -305,19 +305,19 @@ pub struct StrIndex<'a> {
 }
 
 impl<'a> StrIndex<'a> {
-    /// String `i`, or `None` if `i` is out of range.
+    /// Returns string `i`, or `None` if `i` is out of range.
     pub fn get(&self, i: usize) -> Option<RawStr<'a>> {
         let end = *self.ends.get(i)? as usize;
         let start = i.checked_sub(1).and_then(|p| self.ends.get(p)).map_or(0, |e| *e as usize);
         self.raw.get(start + self.len_size..end).map(RawStr::new)
     }
 
-    /// The number of strings.
+    /// Returns the number of strings.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there are no strings.
+    /// Returns whether there are no strings.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
@@ -343,35 +343,35 @@ pub struct Packed<'a, T> {
 }
 
 impl<'a, T: Element> Packed<'a, T> {
-    /// The number of elements.
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         self.raw.len() / T::SIZE
     }
 
-    /// Whether there are no elements.
+    /// Returns whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.raw.is_empty()
     }
 
-    /// Element `i`, or `None` if `i` is out of range.
+    /// Returns element `i`, or `None` if `i` is out of range.
     pub fn get(&self, i: usize) -> Option<T> {
         let start = i.checked_mul(T::SIZE)?;
         self.raw.get(start..)?.get(..T::SIZE).and_then(|b| T::from_bytes(b, self.order))
     }
 
-    /// The elements.
+    /// Returns the elements.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = T> + Clone + use<'a, T> {
         // Each chunk has SIZE bytes, so the conversion cannot fail and the length is exact.
         let order = self.order;
         self.raw.chunks_exact(T::SIZE).map(move |c| T::from_bytes(c, order).unwrap_or_default())
     }
 
-    /// The bytes as stored in the file, in [`Packed::byte_order`].
+    /// Returns the bytes as stored in the file, in [`Packed::byte_order`].
     pub fn raw(&self) -> &'a [u8] {
         self.raw
     }
 
-    /// The byte order of [`Packed::raw`].
+    /// Returns the byte order of [`Packed::raw`].
     pub fn byte_order(&self) -> ByteOrder {
         self.order
     }

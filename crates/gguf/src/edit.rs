@@ -68,7 +68,7 @@ impl<'a> GgufEdit<'a> {
         this
     }
 
-    /// The file before the edit.
+    /// Returns the file before the edit.
     pub fn original(&self) -> &Gguf<'a> {
         &self.gguf
     }
@@ -92,7 +92,7 @@ impl<'a> GgufEdit<'a> {
         self.pairs.len() < before
     }
 
-    /// The new header: everything before the padding in front of the tensor data.
+    /// Returns the new header: everything before the padding in front of the tensor data.
     ///
     /// # Errors
     /// If a reader would refuse a new key or value, or if memory is refused.
@@ -148,7 +148,7 @@ impl<'a> GgufEdit<'a> {
         Ok((out, realigned))
     }
 
-    /// The edited file as bytes. The edit must be of a whole file, not of a header alone.
+    /// Returns the edited file as bytes. The edit must be of a whole file, not of a header alone.
     ///
     /// # Errors
     /// The same as [`GgufEdit::header`].

@@ -150,12 +150,12 @@ impl ParseError {
         self
     }
 
-    /// What is wrong.
+    /// Returns what is wrong.
     pub fn kind(&self) -> ParseErrorKind {
         self.0.kind
     }
 
-    /// Where in the file, in bytes from its start.
+    /// Returns where in the file, in bytes from its start.
     pub fn offset(&self) -> u64 {
         self.0.offset
     }
@@ -167,7 +167,7 @@ impl ParseError {
         self.0.needed
     }
 
-    /// The metadata key at fault (shortened and escaped), if the error is about one.
+    /// Returns the metadata key at fault (shortened and escaped), if the error is about one.
     pub fn key(&self) -> Option<&str> {
         match &self.0.place {
             Place::Key(key) => Some(key),
@@ -175,7 +175,7 @@ impl ParseError {
         }
     }
 
-    /// The name of the tensor at fault (shortened and escaped), if the error is about one.
+    /// Returns the name of the tensor at fault (shortened and escaped), if the error is about one.
     pub fn tensor(&self) -> Option<&str> {
         match &self.0.place {
             Place::Tensor(name) => Some(name),
@@ -183,12 +183,12 @@ impl ParseError {
         }
     }
 
-    /// What should have been there.
+    /// Returns what the format or a limit demands at this place, in words.
     pub fn expected(&self) -> &str {
         &self.0.expected
     }
 
-    /// What was there.
+    /// Returns what the file has instead, in words.
     pub fn found(&self) -> &str {
         &self.0.found
     }

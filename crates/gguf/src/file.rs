@@ -77,17 +77,17 @@ impl GgufFile {
         Ok(Self { bytes, index, mapped: false })
     }
 
-    /// The parsed view. Costs two reference counts; nothing is parsed again.
+    /// Returns the parsed view. Costs two reference counts; nothing is parsed again.
     pub fn view(&self) -> Gguf<'_> {
         Gguf::from_index(self.bytes(), Arc::clone(&self.index))
     }
 
-    /// The bytes of the whole file.
+    /// Returns the bytes of the whole file.
     pub fn bytes(&self) -> &[u8] {
         (*self.bytes).as_ref()
     }
 
-    /// The bytes with their owner, for callers that keep ranges of them
+    /// Returns the bytes with their owner, for callers that keep ranges of them
     /// ([`TensorInfo::range`](crate::TensorInfo::range)).
     pub fn shared(&self) -> SharedBytes {
         Arc::clone(&self.bytes)
@@ -195,7 +195,7 @@ impl FileError {
         Self::Set { path: path.to_path_buf(), error }
     }
 
-    /// The file.
+    /// Returns the file.
     pub fn path(&self) -> PathBuf {
         match self {
             Self::Io { path, .. }

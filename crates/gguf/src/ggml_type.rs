@@ -39,7 +39,7 @@ macro_rules! ggml_types {
             /// Every known type, in id order.
             pub const ALL: &'static [Self] = &[ $( Self::$name, )* ];
 
-            /// The type with this id in a file; [`GgmlType::Unknown`] if this version does not know it.
+            /// Returns the type with this id in a file; [`GgmlType::Unknown`] if this version does not know it.
             pub const fn from_id(id: u32) -> Self {
                 match id {
                     $( $id => Self::$name, )*
@@ -47,7 +47,7 @@ macro_rules! ggml_types {
                 }
             }
 
-            /// The type's id in a file.
+            /// Returns the type's id in a file.
             pub const fn id(self) -> u32 {
                 match self {
                     $( Self::$name => $id, )*
@@ -55,7 +55,7 @@ macro_rules! ggml_types {
                 }
             }
 
-            /// The name as ggml writes it; `"unknown"` for an unknown type.
+            /// Returns the name as ggml writes it; `"unknown"` for an unknown type.
             pub const fn name(self) -> &'static str {
                 match self {
                     $( Self::$name => stringify!($name), )*
@@ -63,7 +63,7 @@ macro_rules! ggml_types {
                 }
             }
 
-            /// The elements and bytes of a block; `None` for an unknown type.
+            /// Returns the elements and bytes of a block; `None` for an unknown type.
             pub const fn layout(self) -> Option<BlockLayout> {
                 match self {
                     $( Self::$name => Some(BlockLayout { len: $len, bytes: $bytes }), )*
@@ -113,7 +113,7 @@ ggml_types! {
 }
 
 impl GgmlType {
-    /// The size of `n` consecutive elements in bytes. `None` if they are not whole blocks, if the size does not fit in
+    /// Returns the size of `n` consecutive elements in bytes. `None` if they are not whole blocks, if the size does not fit in
     /// 64 bits, or if the type is unknown.
     pub const fn row_bytes(self, n: u64) -> Option<u64> {
         let Some(layout) = self.layout() else { return None };
@@ -123,7 +123,7 @@ impl GgmlType {
         (n / layout.len as u64).checked_mul(layout.bytes as u64)
     }
 
-    /// Whether the type packs several elements into a block. False for an unknown type.
+    /// Returns whether the type packs several elements into a block. False for an unknown type.
     pub const fn is_quantized(self) -> bool {
         matches!(self.layout(), Some(BlockLayout { len: 2.., .. }))
     }

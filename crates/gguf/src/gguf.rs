@@ -119,49 +119,49 @@ impl<'a> Gguf<'a> {
         &self.index
     }
 
-    /// The version of the format: 1, 2 or 3.
+    /// Returns the version of the format: 1, 2 or 3.
     pub fn version(&self) -> u32 {
         self.index.version
     }
 
-    /// The byte order of every number in the file, including those in the tensors.
+    /// Returns the byte order of every number in the file, including those in the tensors.
     pub fn byte_order(&self) -> ByteOrder {
         self.index.dialect.order
     }
 
-    /// The alignment of the tensor data, in bytes.
+    /// Returns the alignment of the tensor data, in bytes.
     pub fn alignment(&self) -> u64 {
         self.index.alignment
     }
 
-    /// Where the tensor data begins, in bytes from the start of the file. A file without tensors may end before this
+    /// Returns where the tensor data begins, in bytes from the start of the file. A file without tensors may end before this
     /// offset.
     pub fn data_offset(&self) -> u64 {
         self.index.data_offset
     }
 
-    /// Where the tensor entries end, in bytes from the start. Padding follows, up to [`Gguf::data_offset`].
+    /// Returns where the tensor entries end, in bytes from the start. Padding follows, up to [`Gguf::data_offset`].
     pub fn header_end(&self) -> u64 {
         self.index.header_end
     }
 
-    /// Where the last tensor's data ends, in bytes from the start. A complete file has at least this many bytes. For a
+    /// Returns where the last tensor's data ends, in bytes from the start. A complete file has at least this many bytes. For a
     /// file without tensors it is [`Gguf::header_end`].
     pub fn data_end(&self) -> u64 {
         self.index.tensors.iter().map(|tensor| tensor.range.end).fold(self.index.header_end, u64::max)
     }
 
-    /// The metadata.
+    /// Returns the metadata.
     pub fn metadata(&self) -> &Metadata<'a> {
         &self.metadata
     }
 
-    /// The bytes that were parsed: the whole file, except after [`Gguf::parse_header`].
+    /// Returns the bytes that were parsed: the whole file, except after [`Gguf::parse_header`].
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// The tensors, in file order.
+    /// Returns the tensors, in file order.
     pub fn tensors(&self) -> impl ExactSizeIterator<Item = TensorInfo<'a>> + DoubleEndedIterator + '_ {
         self.index.tensors.iter().map(|tensor| tensor.info(self.bytes))
     }
@@ -170,12 +170,12 @@ impl<'a> Gguf<'a> {
         Some(self.index.tensors.get(i)?.info(self.bytes))
     }
 
-    /// The tensor named `name`, or `None` if the file has no such tensor.
+    /// Returns the tensor named `name`, or `None` if the file has no such tensor.
     pub fn tensor(&self, name: &str) -> Option<TensorInfo<'a>> {
         Some(self.index.find_tensor(self.bytes, name)?.info(self.bytes))
     }
 
-    /// The bytes of a tensor of this file. `None` if its range does not lie in these bytes: after
+    /// Returns the bytes of a tensor of this file. `None` if its range does not lie in these bytes: after
     /// [`Gguf::parse_header`], or for a tensor of another file.
     pub fn data(&self, tensor: &TensorInfo<'_>) -> Option<&'a [u8]> {
         let start = usize::try_from(tensor.range.start).ok()?;
@@ -183,7 +183,7 @@ impl<'a> Gguf<'a> {
         self.bytes.get(start..end)
     }
 
-    /// Deviations from the format's document, and what other readers would refuse, in file order.
+    /// Returns deviations from the format's document, and what other readers would refuse, in file order.
     pub fn warnings(&self) -> Vec<Warning> {
         warning::collect(self)
     }

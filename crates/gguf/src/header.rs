@@ -174,7 +174,7 @@ impl GgufHeader {
         }
     }
 
-    /// The parsed view. [`Gguf::data`] returns `None`, since a header holds no tensor data.
+    /// Returns the parsed view. [`Gguf::data`] returns `None`, since a header holds no tensor data.
     pub fn view(&self) -> Gguf<'_> {
         Gguf::from_index(&self.bytes, Arc::clone(&self.index))
     }
@@ -183,7 +183,7 @@ impl GgufHeader {
         (self.bytes, self.index)
     }
 
-    /// The bytes of the header.
+    /// Returns the bytes of the header.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }

@@ -72,7 +72,7 @@ pub enum PerLayer<T> {
 }
 
 impl<T: Copy> PerLayer<T> {
-    /// The number for a layer, from 0; `None` if the file has no number for it.
+    /// Returns the number for a layer, from 0; `None` if the file has no number for it.
     pub fn get(&self, layer: usize) -> Option<T> {
         match self {
             Self::All(value) => Some(*value),
@@ -122,12 +122,12 @@ impl<T: KeyType + ?Sized> Key<T> {
         Self { pattern, of: PhantomData }
     }
 
-    /// The key as listed here, with `{arch}`.
+    /// Returns the key as listed here, with `{arch}`.
     pub const fn pattern(&self) -> &'static str {
         self.pattern
     }
 
-    /// The key as it appears in a file of this architecture.
+    /// Returns the key as it appears in a file of this architecture.
     pub fn name(&self, architecture: &str) -> Cow<'static, str> {
         match self.pattern.strip_prefix("{arch}") {
             Some(rest) => Cow::Owned([architecture, rest].concat()),
@@ -137,7 +137,7 @@ impl<T: KeyType + ?Sized> Key<T> {
 }
 
 impl<'a> Metadata<'a> {
-    /// The value of a typed key; `None` if the file does not have it. Example: [`Key`](crate::Key).
+    /// Returns the value of a typed key; `None` if the file does not have it. Example: [`Key`](crate::Key).
     ///
     /// # Errors
     /// If the value has another type, or if the key has `{arch}` and the file names no architecture.

@@ -63,28 +63,28 @@ pub struct ValueError {
 }
 
 impl ValueError {
-    /// An error about `key`, for callers that reject a value for a reason of their own.
+    /// Makes an error about `key`, for callers that reject a value for a reason of their own.
     pub fn new(key: &str, expected: impl Into<String>, found: impl Into<String>) -> Self {
         let (key, expected, found) = (printable(key.as_bytes()), expected.into(), found.into());
         Self { kind: ValueErrorKind::WrongType, key, expected, found }
     }
 
-    /// Why the value was rejected.
+    /// Returns why the value was rejected.
     pub fn kind(&self) -> ValueErrorKind {
         self.kind
     }
 
-    /// The key.
+    /// Returns the key.
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// What the caller asked for.
+    /// Returns what the caller asked for.
     pub fn expected(&self) -> &str {
         &self.expected
     }
 
-    /// What the file has: type and value, or `nothing`.
+    /// Returns what the file has: type and value, or `nothing`.
     pub fn found(&self) -> &str {
         &self.found
     }
@@ -197,17 +197,17 @@ impl<'a> Metadata<'a> {
         Self { bytes, index }
     }
 
-    /// The number of pairs.
+    /// Returns the number of pairs.
     pub fn len(&self) -> usize {
         self.index.pairs.len()
     }
 
-    /// Whether the file has no pairs.
+    /// Returns whether the file has no pairs.
     pub fn is_empty(&self) -> bool {
         self.index.pairs.is_empty()
     }
 
-    /// The pairs, in file order.
+    /// Returns the pairs, in file order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&'a str, Value<'a>)> + '_ {
         // The values were checked at parse. The default covers storage whose bytes have changed since.
         let value = |pair: &crate::index::Pair| {
@@ -216,7 +216,7 @@ impl<'a> Metadata<'a> {
         self.index.pairs.iter().map(move |pair| (pair.key.str_of(self.bytes), value(pair)))
     }
 
-    /// The pairs in byte order of their keys.
+    /// Returns the pairs in byte order of their keys.
     pub fn iter_by_key(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> + '_ {
         self.index.by_key.iter().filter_map(|i| {
             let pair = self.index.pairs.get(*i as usize)?;
@@ -224,17 +224,17 @@ impl<'a> Metadata<'a> {
         })
     }
 
-    /// The value of `key` as stored, or `None` if the file does not have the key.
+    /// Returns the value of `key` as stored, or `None` if the file does not have the key.
     pub fn get(&self, key: &str) -> Option<Value<'a>> {
         self.index.find_pair(self.bytes, key)?.value(self.bytes, self.index.dialect)
     }
 
-    /// Whether the file has `key`.
+    /// Returns whether the file has `key`.
     pub fn contains(&self, key: &str) -> bool {
         self.index.find_pair(self.bytes, key).is_some()
     }
 
-    /// The value of `key` read as `T`, or `None` if the file does not have the key.
+    /// Returns the value of `key` read as `T`, or `None` if the file does not have the key.
     ///
     /// # Errors
     /// If the value cannot be read as `T`.
@@ -243,7 +243,7 @@ impl<'a> Metadata<'a> {
         T::from_value(value).map(Some).ok_or_else(|| ValueError::new(key, T::EXPECTED, value.describe()))
     }
 
-    /// The value of `key` read as `T`.
+    /// Returns the value of `key` read as `T`.
     ///
     /// # Errors
     /// If the key is missing or its value cannot be read as `T`.

@@ -187,7 +187,7 @@ mod tests {
         }
     }
 
-    /// A mapped file with a tensor of 5 MiB, and where in it that lies.
+    /// Maps a file with a tensor of 5 MiB. Returns its path, the mapped file, and the tensor's range.
     fn mapped_tensor(folder: &Folder) -> (PathBuf, GgufFile, Range<u64>) {
         let file = GgufWriter::new().tensor("t", GgmlType::F32, &[5 << 18], vec![7u8; 5 << 20]);
         let path = folder.file("model.gguf", &file.to_vec().unwrap());

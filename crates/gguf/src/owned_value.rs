@@ -62,12 +62,12 @@ pub struct OwnedArray {
 }
 
 impl OwnedArray {
-    /// An empty array of the given element type.
+    /// Makes an empty array of the given element type.
     pub fn new(element: ValueType) -> Self {
         Self { element, len: 0, raw: Vec::new() }
     }
 
-    /// An array of numbers or bools.
+    /// Makes an array of numbers or bools.
     pub fn packed<T: Element>(items: impl IntoIterator<Item = T>) -> Self {
         let mut array = Self::new(T::TYPE);
         for item in items {
@@ -77,7 +77,7 @@ impl OwnedArray {
         array
     }
 
-    /// An array of strings.
+    /// Makes an array of strings.
     pub fn strings<S: AsRef<[u8]>>(items: impl IntoIterator<Item = S>) -> Self {
         let mut array = Self::new(ValueType::String);
         for item in items {
@@ -87,7 +87,7 @@ impl OwnedArray {
         array
     }
 
-    /// An array of arrays, which may differ in type and length.
+    /// Makes an array of arrays, which may differ in type and length.
     pub fn arrays(items: impl IntoIterator<Item = Self>) -> Self {
         let mut array = Self::new(ValueType::Array);
         for item in items {
@@ -97,17 +97,17 @@ impl OwnedArray {
         array
     }
 
-    /// The type of every element.
+    /// Returns the type of every element.
     pub fn element_type(&self) -> ValueType {
         self.element
     }
 
-    /// The number of elements.
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether the array has no elements.
+    /// Returns whether the array has no elements.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -121,7 +121,7 @@ impl OwnedArray {
 }
 
 impl OwnedValue {
-    /// The type of the value.
+    /// Returns the type of the value.
     pub fn value_type(&self) -> ValueType {
         match self {
             Self::U8(_) => ValueType::U8,

@@ -43,7 +43,7 @@ pub struct FilePart<'a> {
 }
 
 impl<'a> FilePart<'a> {
-    /// `len` bytes from `offset`, or all bytes to the end if `len` is `None`. `name` identifies the file in error
+    /// Makes a part of `len` bytes from `offset`, or all bytes to the end if `len` is `None`. `name` identifies the file in error
     /// messages.
     ///
     /// # Errors
@@ -75,27 +75,27 @@ impl<'a> FilePart<'a> {
         Path::new(self.name)
     }
 
-    /// The name that identifies the file in error messages.
+    /// Returns the name that identifies the file in error messages.
     pub fn name(&self) -> &'a str {
         self.name
     }
 
-    /// The file that contains the part.
+    /// Returns the file that contains the part.
     pub fn file(&self) -> &'a File {
         self.file
     }
 
-    /// Where the part begins, in bytes from the start of the file.
+    /// Returns where the part begins, in bytes from the start of the file.
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// The length of the part in bytes.
+    /// Returns the length of the part in bytes.
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether the part has no bytes.
+    /// Returns whether the part has no bytes.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }

@@ -89,12 +89,12 @@ impl SetError {
         Self { kind, part: part.to_string(), expected: expected.into(), found: found.into() }
     }
 
-    /// What is wrong with the set.
+    /// Returns what is wrong with the set.
     pub fn kind(&self) -> SetErrorKind {
         self.kind
     }
 
-    /// The file at fault. If several parts are missing, all of them.
+    /// Returns the file at fault. If several parts are missing, all of them.
     pub fn part(&self) -> &str {
         &self.part
     }
@@ -173,12 +173,12 @@ impl<'a> GgufSet<'a> {
         &self.by_name
     }
 
-    /// The files with their names, in part order.
+    /// Returns the files with their names, in part order.
     pub fn parts(&self) -> impl ExactSizeIterator<Item = (&str, &Gguf<'a>)> + DoubleEndedIterator {
         self.parts.iter().map(|(name, gguf)| (&**name, gguf))
     }
 
-    /// The metadata of the model, which the first part holds.
+    /// Returns the metadata of the model, which the first part holds.
     ///
     /// # Panics
     /// Never: every set has a first part.
@@ -186,18 +186,18 @@ impl<'a> GgufSet<'a> {
         self.first().metadata()
     }
 
-    /// The first part.
+    /// Returns the first part.
     pub fn first(&self) -> &Gguf<'a> {
         // No constructor makes a set without parts.
         &self.parts[0].1
     }
 
-    /// The tensors of all parts, each with the number of its part, from 0.
+    /// Returns the tensors of all parts, each with the number of its part, from 0.
     pub fn tensors(&self) -> impl Iterator<Item = (usize, TensorInfo<'a>)> + '_ {
         self.parts.iter().enumerate().flat_map(|(i, (_, gguf))| gguf.tensors().map(move |t| (i, t)))
     }
 
-    /// The tensor named `name` and the number of its part, from 0; `None` if there is no such tensor.
+    /// Returns the tensor named `name` and the number of its part, from 0; `None` if there is no such tensor.
     pub fn tensor(&self, name: &str) -> Option<(usize, TensorInfo<'a>)> {
         let Some(by_name) = &self.by_name else { return Some((0, self.first().tensor(name)?)) };
         let at = by_name.binary_search_by(|place| self.name(*place).as_bytes().cmp(name.as_bytes())).ok()?;
@@ -205,7 +205,7 @@ impl<'a> GgufSet<'a> {
         Some((part as usize, self.parts.get(part as usize)?.1.nth_tensor(tensor as usize)?))
     }
 
-    /// The tensors in byte order of their names, each with the number of its part.
+    /// Returns the tensors in byte order of their names, each with the number of its part.
     pub fn tensors_by_name(&self) -> impl Iterator<Item = (usize, TensorInfo<'a>)> + '_ {
         let first = &self.first().index().by_name;
         let len = self.by_name.as_ref().map_or(first.len(), |places| places.len());
@@ -218,7 +218,7 @@ impl<'a> GgufSet<'a> {
         })
     }
 
-    /// The bytes of the tensor named `name`. `None` if there is no such tensor, or only the headers were read.
+    /// Returns the bytes of the tensor named `name`. `None` if there is no such tensor, or only the headers were read.
     pub fn data(&self, name: &str) -> Option<&'a [u8]> {
         let (part, tensor) = self.tensor(name)?;
         self.parts.get(part)?.1.data(&tensor)

@@ -152,18 +152,18 @@ impl GgufSetFile {
         Ok(Self { parts, by_name })
     }
 
-    /// The parsed view. Nothing is parsed or checked again.
+    /// Returns the parsed view. Nothing is parsed or checked again.
     pub fn view(&self) -> GgufSet<'_> {
         let views = self.parts.iter().map(|part| (part.name.clone(), part.file.view())).collect();
         GgufSet::from_checked(views, self.by_name.clone())
     }
 
-    /// The files with their names, escaped for messages. A part's index is its number.
+    /// Returns the files with their names, escaped for messages. A part's index is its number.
     pub fn parts(&self) -> impl ExactSizeIterator<Item = (&str, &GgufFile)> {
         self.parts.iter().map(|part| (&*part.name, &part.file))
     }
 
-    /// The first part, which has the metadata.
+    /// Returns the first part, which has the metadata.
     ///
     /// # Panics
     /// Never: every model has a first part.
@@ -172,7 +172,7 @@ impl GgufSetFile {
         &self.parts[0].file
     }
 
-    /// The paths of the files, in part order.
+    /// Returns the paths of the files, in part order.
     pub fn paths(&self) -> impl ExactSizeIterator<Item = &Path> {
         self.parts.iter().map(|part| &*part.path)
     }

@@ -65,17 +65,17 @@ impl GgufSetReader {
         Ok(Self { headers, files: opened.into_iter().map(|(_, file)| file).collect() })
     }
 
-    /// The headers of all parts. [`GgufSet::data`] returns `None`.
+    /// Returns the headers of all parts. [`GgufSet::data`] returns `None`.
     pub fn view(&self) -> GgufSet<'_> {
         self.headers.view()
     }
 
-    /// The paths of the files, in part order.
+    /// Returns the paths of the files, in part order.
     pub fn paths(&self) -> impl ExactSizeIterator<Item = &Path> {
         self.headers.paths()
     }
 
-    /// The total size of all files in bytes.
+    /// Returns the total size of all files in bytes.
     ///
     /// # Errors
     /// If the system does not report a size.

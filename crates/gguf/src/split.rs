@@ -156,12 +156,12 @@ impl<'a> GgufWriter<'a> {
 
 /// Writes models whose tensors are read while they are written: without a map, and with little memory.
 impl GgufSetReader {
-    /// The same as [`GgufWriter::merge`].
+    /// Returns the same as [`GgufWriter::merge`].
     pub fn merge(&self) -> GgufWriter<'_> {
         GgufWriter::merged(&self.view(), |part, tensor| self.data(part, tensor))
     }
 
-    /// The same as [`GgufWriter::split`].
+    /// Returns the same as [`GgufWriter::split`].
     ///
     /// # Errors
     /// The same as [`GgufWriter::split`].
@@ -199,7 +199,7 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// The paths of the parts of a split model.
+/// Returns the paths of the parts of a split model.
 ///
 /// ```
 /// let paths = happy_gguf::part_paths("models/m".as_ref(), 2);

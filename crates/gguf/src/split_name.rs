@@ -23,7 +23,7 @@ impl SplitName {
     /// The largest part count that a name has room for.
     pub const MAX_COUNT: u32 = 99_999;
 
-    /// The name of part `no` (from 1) of `count`; `None` if `no` is 0 or greater than `count`, or if `count` is too
+    /// Returns the name of part `no` (from 1) of `count`; `None` if `no` is 0 or greater than `count`, or if `count` is too
     /// large.
     pub fn new(prefix: impl Into<String>, no: u32, count: u32) -> Option<Self> {
         let fits = (1..=count).contains(&no) && count <= Self::MAX_COUNT;
@@ -40,22 +40,22 @@ impl SplitName {
         Self::new(prefix, number(shard.0)?, number(shard.1)?)
     }
 
-    /// The text before the numbers.
+    /// Returns the text before the numbers.
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// The number of the part, from 1.
+    /// Returns the number of the part, from 1.
     pub fn no(&self) -> u32 {
         self.no
     }
 
-    /// The number of parts.
+    /// Returns the number of parts.
     pub fn count(&self) -> u32 {
         self.count
     }
 
-    /// The name of another part of the same model; `None` if `no` is 0 or greater than the number of parts.
+    /// Returns the name of another part of the same model; `None` if `no` is 0 or greater than the number of parts.
     pub fn with_no(&self, no: u32) -> Option<Self> {
         Self::new(self.prefix.to_string(), no, self.count)
     }

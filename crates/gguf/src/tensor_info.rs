@@ -34,17 +34,17 @@ impl Dims {
         Some(Self { n: dims.len() as u8, dims: all })
     }
 
-    /// The dimensions that the file gives.
+    /// Returns the dimensions that the file gives.
     pub fn as_slice(&self) -> &[u64] {
         self.dims.get(..usize::from(self.n)).unwrap_or(&self.dims)
     }
 
-    /// All [`MAX_DIMS`] dimensions; those that the file does not give are 1.
+    /// Returns all [`MAX_DIMS`] dimensions; those that the file does not give are 1.
     pub fn padded(&self) -> [u64; MAX_DIMS] {
         self.dims
     }
 
-    /// The number of elements. `None` if it, or a partial product in the order of the dimensions, does not fit in 63
+    /// Returns the number of elements. `None` if it, or a partial product in the order of the dimensions, does not fit in 63
     /// bits.
     pub fn elements(&self) -> Option<u64> {
         let mut product = 1i64;
@@ -102,12 +102,12 @@ pub struct TensorInfo<'a> {
 }
 
 impl TensorInfo<'_> {
-    /// The number of elements.
+    /// Returns the number of elements.
     pub fn elements(&self) -> u64 {
         self.dims.elements().unwrap_or(0) // it fits: checked at parse
     }
 
-    /// The size in bytes (of [`Self::range`]).
+    /// Returns the size in bytes (of [`Self::range`]).
     pub fn byte_len(&self) -> u64 {
         self.range.end - self.range.start
     }

@@ -69,17 +69,17 @@ impl ValueType {
         Self::F64,
     ];
 
-    /// The type with this id in a file, or `None` if the format has no such type.
+    /// Returns the type with this id in a file, or `None` if the format has no such type.
     pub fn from_id(id: u32) -> Option<Self> {
         Self::ALL.get(usize::try_from(id).ok()?).copied()
     }
 
-    /// The type's id in a file.
+    /// Returns the type's id in a file.
     pub fn id(self) -> u32 {
         self as u32
     }
 
-    /// The size of one value in bytes; `None` for strings and arrays, whose size varies.
+    /// Returns the size of one value in bytes; `None` for strings and arrays, whose size varies.
     pub fn size(self) -> Option<u64> {
         Some(match self {
             Self::U8 | Self::I8 | Self::Bool => 1,
@@ -90,7 +90,7 @@ impl ValueType {
         })
     }
 
-    /// The name: `u8`, `string`, `array` and so on.
+    /// Returns the name: `u8`, `string`, `array` and so on.
     pub fn name(self) -> &'static str {
         match self {
             Self::U8 => "u8",
@@ -133,12 +133,12 @@ impl<'a> RawStr<'a> {
         Self(bytes)
     }
 
-    /// The bytes. They are not NUL-terminated; a NUL inside is data.
+    /// Returns the bytes. They are not NUL-terminated; a NUL inside is data.
     pub const fn as_bytes(self) -> &'a [u8] {
         self.0
     }
 
-    /// The text.
+    /// Returns the text.
     ///
     /// # Errors
     /// If the bytes are not UTF-8.
@@ -146,7 +146,7 @@ impl<'a> RawStr<'a> {
         core::str::from_utf8(self.0)
     }
 
-    /// The text, with each invalid sequence replaced by U+FFFD.
+    /// Returns the text, with each invalid sequence replaced by U+FFFD.
     pub fn to_string_lossy(self) -> Cow<'a, str> {
         String::from_utf8_lossy(self.0)
     }
@@ -216,7 +216,7 @@ pub enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// The type of the value.
+    /// Returns the type of the value.
     pub fn value_type(&self) -> ValueType {
         match self {
             Self::U8(_) => ValueType::U8,
@@ -235,7 +235,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The value of any integer type, widened to hold all of them; `None` for other types.
+    /// Returns the value of any integer type, widened to hold all of them; `None` for other types.
     pub fn as_integer(&self) -> Option<i128> {
         Some(match *self {
             Self::U8(v) => v.into(),
@@ -250,7 +250,7 @@ impl<'a> Value<'a> {
         })
     }
 
-    /// Type and value in a few words, for messages: `i32 -5`, ``string `abc` ``, `array of 3 f32`.
+    /// Returns type and value in a few words, for messages: `i32 -5`, ``string `abc` ``, `array of 3 f32`.
     pub fn describe(&self) -> String {
         let ty = self.value_type();
         match self {

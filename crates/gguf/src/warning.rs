@@ -95,7 +95,7 @@ pub struct Warning {
 }
 
 impl Warning {
-    /// Whether the reference reader refuses such a file when it loads the tensor data.
+    /// Returns whether the reference reader refuses such a file when it loads the tensor data.
     pub fn is_refused_elsewhere(&self) -> bool {
         self.kind.subject() != Subject::Key
     }

@@ -104,12 +104,12 @@ impl WriteError {
         if self.place == "the file" { Self { place: place_of(path), ..self } } else { self }
     }
 
-    /// What prevented the write.
+    /// Returns what prevented the write.
     pub fn kind(&self) -> WriteErrorKind {
         self.kind
     }
 
-    /// The system's error, if that is the cause. The message includes it.
+    /// Returns the system's error, if that is the cause. The message includes it.
     pub fn io_error(&self) -> Option<&io::Error> {
         self.io.as_ref()
     }

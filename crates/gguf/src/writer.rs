@@ -87,7 +87,7 @@ impl Default for GgufWriter<'_> {
 }
 
 impl<'a> GgufWriter<'a> {
-    /// A file without pairs and tensors.
+    /// Makes a writer of a file without pairs and tensors.
     pub fn new() -> Self {
         Self::default()
     }
@@ -297,7 +297,7 @@ impl<'a> GgufWriter<'a> {
         Ok((pending, len))
     }
 
-    /// The number of bytes that [`GgufWriter::write_to`] writes.
+    /// Returns the number of bytes that [`GgufWriter::write_to`] writes.
     ///
     /// # Errors
     /// The same as [`GgufWriter::write_to`], except for errors that only appear when the tensors are written.

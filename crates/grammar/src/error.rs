@@ -60,22 +60,22 @@ impl GrammarError {
         Self { kind, place, message: message.into() }
     }
 
-    /// What is wrong with the grammar.
+    /// Returns what is wrong with the grammar.
     pub fn kind(&self) -> GrammarErrorKind {
         self.kind
     }
 
-    /// The line, from 1; `None` if the error has no place in the text.
+    /// Returns the line, from 1; `None` if the error has no place in the text.
     pub fn line(&self) -> Option<u32> {
         self.place.map(|place| place.line)
     }
 
-    /// The column, from 1, in characters; `None` if the error has no place in the text.
+    /// Returns the column, from 1, in characters; `None` if the error has no place in the text.
     pub fn column(&self) -> Option<u32> {
         self.place.map(|place| place.column)
     }
 
-    /// The message without the position.
+    /// Returns the message without the position.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -135,18 +135,18 @@ impl SchemaError {
         Self { kind, pointer, message: message.into() }
     }
 
-    /// Why the schema was refused.
+    /// Returns why the schema was refused.
     pub fn kind(&self) -> SchemaErrorKind {
         self.kind
     }
 
-    /// The place in the schema, such as `#/properties/a`. `None` if the text itself is not JSON; the message then has
+    /// Returns the place in the schema, such as `#/properties/a`. `None` if the text itself is not JSON; the message then has
     /// line and column.
     pub fn pointer(&self) -> Option<&str> {
         self.pointer.as_deref()
     }
 
-    /// The message without the place.
+    /// Returns the message without the place.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -177,10 +177,10 @@ impl From<Halt> for SchemaError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PartsError {
-    /// The text that names the parts is at fault, or all parts together (limits, memory, cancellation).
+    /// The error is in the text that names the parts, or in all parts together (limits, memory, cancellation).
     #[error("{0}")]
     Grammar(GrammarError),
-    /// A part that is a GBNF grammar is at fault.
+    /// The error is in a part that is a GBNF grammar.
     #[error("part '{part}': {error}")]
     Gbnf {
         /// The part's name.
@@ -188,7 +188,7 @@ pub enum PartsError {
         /// What is wrong; lines count in the part's own text.
         error: GrammarError,
     },
-    /// A part that is a JSON schema is at fault.
+    /// The error is in a part that is a JSON schema.
     #[error("part '{part}': {error}")]
     Schema {
         /// The part's name.
@@ -196,7 +196,7 @@ pub enum PartsError {
         /// What is wrong, with the place in the schema.
         error: SchemaError,
     },
-    /// A part that is a list of strings is at fault.
+    /// The error is in a part that is a list of strings.
     #[error("part '{part}': {error}")]
     Until {
         /// The part's name.
@@ -207,7 +207,7 @@ pub enum PartsError {
 }
 
 impl PartsError {
-    /// The name of the part at fault; `None` for the text around the parts, or for all parts together.
+    /// Returns the name of the part at fault; `None` for the text around the parts, or for all parts together.
     pub fn part(&self) -> Option<&str> {
         match self {
             Self::Grammar(_) => None,
@@ -215,7 +215,7 @@ impl PartsError {
         }
     }
 
-    /// Whether the caller cancelled the operation.
+    /// Returns whether the caller cancelled the operation.
     pub fn is_cancelled(&self) -> bool {
         match self {
             Self::Grammar(error) | Self::Gbnf { error, .. } | Self::Until { error, .. } => {

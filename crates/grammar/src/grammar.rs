@@ -169,7 +169,7 @@ impl Grammar {
         Self { program: Arc::new(program), limits: Arc::new(limits.clone()) }
     }
 
-    /// Constraints of the schema that the grammar does not check, each with its place: `format`s that the crate does
+    /// Returns the constraints of the schema that the grammar does not check, each with its place: `format`s that the crate does
     /// not know, which JSON Schema treats as annotations.
     ///
     /// ```

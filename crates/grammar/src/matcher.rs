@@ -188,27 +188,27 @@ impl Matcher {
         }
     }
 
-    /// The number of accepted tokens.
+    /// Returns the number of accepted tokens.
     pub fn accepted(&self) -> usize {
         self.before.len()
     }
 
-    /// Whether the text so far is a complete text of the grammar: it may end here, even if more may follow.
+    /// Returns whether the text so far is a complete text of the grammar: it may end here, even if more may follow.
     pub fn is_complete(&self) -> bool {
         self.at.ended || self.shared.memory().machine.is_accepting(self.at.position.state)
     }
 
-    /// Whether an end-of-generation token was accepted.
+    /// Returns whether an end-of-generation token was accepted.
     pub fn is_ended(&self) -> bool {
         self.at.ended
     }
 
-    /// Whether nothing can follow, neither a byte nor a token. The text cannot continue, whether or not it is complete.
+    /// Returns whether nothing can follow, neither a byte nor a token. The text cannot continue, whether or not it is complete.
     pub fn is_dead(&self) -> bool {
         self.at.ended || self.shared.memory().machine.is_stuck(self.at.position.state)
     }
 
-    /// The number of states that the machine has created so far.
+    /// Returns the number of states that the machine has created so far.
     pub fn states(&self) -> usize {
         self.shared.memory().machine.states()
     }

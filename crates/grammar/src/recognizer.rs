@@ -75,12 +75,12 @@ impl Recognizer {
         self.machine.advance_token(&mut self.at, id, bytes, &Meter::new(&|| false))
     }
 
-    /// Whether the text so far is a complete text of the grammar.
+    /// Returns whether the text so far is a complete text of the grammar.
     pub fn is_complete(&self) -> bool {
         self.machine.is_accepting(self.at.state)
     }
 
-    /// Whether no text of the grammar begins with the text so far.
+    /// Returns whether no text of the grammar begins with the text so far.
     pub fn is_dead(&self) -> bool {
         self.at.state == DEAD
     }
@@ -99,7 +99,7 @@ impl Recognizer {
         self.at = self.machine.start();
     }
 
-    /// Whether a whole text matches. Starts from the beginning.
+    /// Returns whether a whole text matches. Starts from the beginning.
     ///
     /// # Errors
     ///

@@ -17,27 +17,27 @@ impl TokenSet {
         Self { words: vec![0; vocabulary.div_ceil(64)], len: vocabulary }
     }
 
-    /// The number of tokens in the vocabulary.
+    /// Returns the number of tokens in the vocabulary.
     pub fn vocabulary(&self) -> usize {
         self.len
     }
 
-    /// Whether a token is in the set.
+    /// Returns whether a token is in the set.
     pub fn contains(&self, token: u32) -> bool {
         self.words.get(token as usize / 64).is_some_and(|word| word >> (token % 64) & 1 != 0)
     }
 
-    /// Whether no token is in the set.
+    /// Returns whether no token is in the set.
     pub fn is_empty(&self) -> bool {
         self.words.iter().all(|word| *word == 0)
     }
 
-    /// The number of tokens in the set.
+    /// Returns the number of tokens in the set.
     pub fn count(&self) -> usize {
         self.words.iter().map(|word| word.count_ones() as usize).sum()
     }
 
-    /// The tokens in the set, ascending.
+    /// Returns the tokens in the set, ascending.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.words.iter().enumerate().flat_map(|(i, &word)| {
             let next = |word: &u64| Some(word & (word - 1)).filter(|word| *word != 0);
@@ -46,7 +46,7 @@ impl TokenSet {
         })
     }
 
-    /// The bits: token `t` is bit `t % 64` of word `t / 64`.
+    /// Returns the bits: token `t` is bit `t % 64` of word `t / 64`.
     pub fn words(&self) -> &[u64] {
         &self.words
     }

@@ -46,8 +46,8 @@ struct State {
     begun: bool,
 }
 
-/// The texts in which none of the strings occurs, and after which no following string would have begun earlier. Without
-/// strings: all texts.
+/// Returns rules for the texts in which none of the strings occurs. A text must not end with the beginning of a string if
+/// the string that follows it could then have begun earlier: see the last rule above. Without strings: all texts.
 pub(crate) fn rules(strings: &[&str], limits: &Limits, meter: &Meter<'_>) -> Result<Rules, UntilError> {
     if let Some(i) = strings.iter().position(|text| text.is_empty()) {
         return Err(UntilError::Empty(i));

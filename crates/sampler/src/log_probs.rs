@@ -38,7 +38,7 @@ impl LogProbs {
         Self::default()
     }
 
-    /// The `n` most probable tokens of a row of logits (index = token id), best first, ties to the lower id; all tokens
+    /// Returns the `n` most probable tokens of a row of logits (index = token id), best first, ties to the lower id; all tokens
     /// if there are fewer. For the candidates that a chain of steps leaves, use [`best_of`](Self::best_of) with the
     /// result of [`Sampler::apply`](crate::Sampler::apply).
     ///
@@ -78,7 +78,7 @@ impl LogProbs {
 }
 
 impl Candidates {
-    /// `ln(sum of exp(logit))` of the candidates in f64, summed in the current order (ascending ids unless something
+    /// Returns `ln(sum of exp(logit))` of the candidates in f64, summed in the current order (ascending ids unless something
     /// sorted them). Subtract it from a logit to get the token's log-probability. -inf if all candidates are excluded.
     pub fn log_sum_exp(&self) -> f64 {
         let max = f64::from(self.max_logit());

@@ -38,7 +38,7 @@ impl Sampler {
         }
     }
 
-    /// A sampler that always picks the highest logit.
+    /// Makes a sampler that always picks the highest logit.
     pub fn greedy() -> Self {
         Sampler {
             steps: Vec::new(),

@@ -152,7 +152,7 @@ impl DType {
         self.matrix_bytes(1, k)
     }
 
-    /// Bytes of `rows` contiguous rows of `k` elements.
+    /// Returns the bytes of `rows` contiguous rows of `k` elements.
     ///
     /// # Errors
     /// As [`row_bytes`](Self::row_bytes).

@@ -5,7 +5,7 @@
 //! - [`model`]: the real models that `cargo xtask fetch-models` gets.
 //! - [`tiny_bert`], [`tiny_llama`]: tiny models in Hugging Face's form.
 //! - [`Meter`]: an allocator that counts, and refuses what a test wants refused.
-//! - [`pages`], [`page_commands`]: the commands in the documents.
+//! - [`pages`], [`page_lines`], [`page_commands`]: the commands in the documents.
 //! - [`skip`], [`skip_without_root`]: a test that cannot run says so, and the summary of `cargo xtask test` lists it.
 //!
 //! | variable | what it names |
@@ -32,7 +32,7 @@ pub use meter::{
     LARGE, Meter, Used, granted, measured, process_calls, refusing, refusing_after_probes, refusing_from,
 };
 pub use models::{model, models_folder};
-pub use pages::{PageCommand, page_commands, pages};
+pub use pages::{PageCommand, PageLine, page_commands, page_lines, pages};
 pub use skips::{skip, skip_without_root};
 
 /// Returns the value of a variable that is set and not empty.

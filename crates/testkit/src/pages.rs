@@ -1,7 +1,7 @@
-//! The commands on the project's pages, so that tests can check that they parse.
+//! The commands on the project's pages, so that tests can run them, or check that they parse.
 //!
 //! ```text
-//! page      blocks marked `sh` (every line) and `console` (what follows `$ `)
+//! page      blocks marked `sh` (every line) and `console` (what follows `$ `); with `,no_run` no test runs them
 //! line      simple commands between | ; & ( ), without redirections, leading assignments and comments
 //! command   words, without their quotes
 //! ```
@@ -9,6 +9,22 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// Folders without pages of the project: what is built or downloaded there.
+const NO_PAGES: &[&str] = &["target", "node_modules"];
+
+/// A line with commands, as a page shows it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct PageLine {
+    /// The number of the line, from 1.
+    pub line: usize,
+    /// The line, without the prompt `$ `. Lines that end with `\` are joined.
+    pub text: String,
+    /// The language of its block: `sh` or `console`.
+    pub language: &'static str,
+    /// Whether a test runs the line: its block is not marked `no_run`.
+    pub is_run: bool,
+}
 
 /// A command of a page.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,33 +35,37 @@ pub struct PageCommand {
     pub words: Vec<String>,
 }
 
-/// Returns the Markdown files of the repository outside `fixtures`, by their paths, with their texts. Empty on a
-/// machine without the source tree, such as a phone.
+/// Returns all Markdown files of the repository by their paths, with their texts. Empty on a machine without the source
+/// tree, such as a phone.
 pub fn pages() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut found = Vec::new();
-    let mut folders: Vec<PathBuf> = ["", "docs", "fuzz"].map(|folder| root.join(folder)).into();
-    for parent in ["crates", "bindings"] {
-        let entries = fs::read_dir(root.join(parent)).into_iter().flatten().flatten();
-        folders.extend(entries.map(|entry| entry.path()));
-    }
-    for entry in folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten() {
-        let path = entry.path();
-        if path.extension().is_some_and(|end| end == "md")
-            && let Ok(text) = fs::read_to_string(&path)
-        {
-            let short = path.strip_prefix(&root).unwrap_or(&path);
-            found.push((short.display().to_string(), text));
+    let mut folders: Vec<PathBuf> = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            let name = name.to_string_lossy();
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                let is_hidden = name.starts_with('.') && name != ".github";
+                if !is_hidden && !NO_PAGES.contains(&&*name) {
+                    folders.push(path);
+                }
+            } else if name.ends_with(".md")
+                && let Ok(text) = fs::read_to_string(&path)
+            {
+                let short = path.strip_prefix(&root).unwrap_or(&path);
+                found.push((short.display().to_string().replace('\\', "/"), text));
+            }
         }
     }
     found.sort();
     found
 }
 
-/// Returns the commands in a page's blocks.
-pub fn page_commands(page: &str) -> Vec<PageCommand> {
+/// Returns the lines with commands in a page's blocks, without empty lines and comments.
+pub fn page_lines(page: &str) -> Vec<PageLine> {
     let mut found = Vec::new();
-    let mut block = None;
+    let mut block: Option<&str> = None;
     // A command that continues on the next line, and where it begins.
     let mut open: Option<(usize, String)> = None;
     for (number, line) in page.lines().enumerate() {
@@ -54,11 +74,13 @@ pub fn page_commands(page: &str) -> Vec<PageCommand> {
             open = None;
             continue;
         }
-        let line = match block {
-            Some("sh") => line,
-            Some("console") if open.is_some() => line,
-            Some("console") => match line.strip_prefix("$ ") {
-                Some(command) => command,
+        let (language, mark) =
+            block.unwrap_or_default().split_once(',').unwrap_or((block.unwrap_or_default(), ""));
+        let (language, line) = match language {
+            "sh" => ("sh", line),
+            "console" if open.is_some() => ("console", line),
+            "console" => match line.strip_prefix("$ ") {
+                Some(command) => ("console", command),
                 None => continue,
             },
             _ => continue,
@@ -69,10 +91,20 @@ pub fn page_commands(page: &str) -> Vec<PageCommand> {
         };
         match text.strip_suffix('\\') {
             Some(begun) => open = Some((first, begun.to_owned())),
-            None => found.extend(commands(&text).into_iter().map(|words| PageCommand { line: first, words })),
+            None if commands(&text).is_empty() => {}
+            None => found.push(PageLine { line: first, text, language, is_run: mark != "no_run" }),
         }
     }
     found
+}
+
+/// Returns the commands in a page's blocks.
+pub fn page_commands(page: &str) -> Vec<PageCommand> {
+    let of = |line: PageLine| {
+        let commands = commands(&line.text);
+        commands.into_iter().map(move |words| PageCommand { line: line.line, words })
+    };
+    page_lines(page).into_iter().flat_map(of).collect()
 }
 
 /// Returns the simple commands of a line, as words.
@@ -171,9 +203,31 @@ mod tests {
     }
 
     #[test]
+    fn marks_say_which_lines_are_run() {
+        let page = "```sh\n# a comment\na \\\nb\n\n```\n```sh,no_run\nc\n```\n```console,no_run\n$ d\ne\n```\n```console\n$ f\n```\n";
+        let found = page_lines(page);
+        let told: Vec<_> = found.iter().map(|l| (l.line, l.text.as_str(), l.language, l.is_run)).collect();
+        let expected = [
+            (3, "a b", "sh", true),
+            (8, "c", "sh", false),
+            (11, "d", "console", false),
+            (15, "f", "console", true),
+        ];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
     fn the_readme_is_among_the_pages() {
         let pages = pages();
         assert!(pages.iter().any(|(path, text)| path == "README.md" && !page_commands(text).is_empty()));
-        assert!(pages.iter().any(|(path, _)| path.ends_with("docs/text.md")), "{}", pages.len());
+        for page in [
+            "docs/text.md",
+            "benches/peers-gguf/README.md",
+            "bindings/android/demo-apk/README.md",
+            "fuzz/README.md",
+        ] {
+            assert!(pages.iter().any(|(path, _)| path == page), "{page} of {}", pages.len());
+        }
+        assert!(pages.iter().all(|(path, _)| !path.contains("target/")));
     }
 }

@@ -55,7 +55,7 @@ impl Tokenizer {
         Ok(())
     }
 
-    /// The bytes of a token, including control tokens. They may be part of a character.
+    /// Returns the bytes of a token, including control tokens. They may be part of a character.
     ///
     /// # Errors
     /// If the id is out of range.
@@ -65,7 +65,7 @@ impl Tokenizer {
         Ok(bytes)
     }
 
-    /// The bytes of several tokens. They are valid UTF-8 if the tokens are those of a text.
+    /// Returns the bytes of several tokens. They are valid UTF-8 if the tokens are those of a text.
     ///
     /// # Errors
     /// If an id is out of range.
@@ -85,7 +85,7 @@ impl Tokenizer {
         Ok(out)
     }
 
-    /// The text of several tokens. Bytes that are not UTF-8 become U+FFFD.
+    /// Returns the text of several tokens. Bytes that are not UTF-8 become U+FFFD.
     ///
     /// # Errors
     /// If an id is out of range.
@@ -206,7 +206,7 @@ impl DecodeStream {
         Ok(&self.text)
     }
 
-    /// The beginning of a character that is still incomplete: at most three bytes, which further tokens may complete.
+    /// Returns the beginning of a character that is still incomplete: at most three bytes, which further tokens may complete.
     pub fn incomplete(&self) -> &[u8] {
         &self.pending
     }

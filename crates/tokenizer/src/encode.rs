@@ -227,7 +227,7 @@ impl Tokenizer {
         Ok(count.0)
     }
 
-    /// Whether these tokens begin with BOS twice: the text began with it, and encoding added another.
+    /// Returns whether these tokens begin with BOS twice: the text began with it, and encoding added another.
     ///
     /// Encoding does not change that, as in llama.cpp. A caller may warn about it, or encode without
     /// [`EncodeOptions::add_special`].

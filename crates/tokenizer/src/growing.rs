@@ -34,12 +34,12 @@ impl<'t> GrowingText<'t> {
         Self { tokenizer, options, text, ids, parts, scratch }
     }
 
-    /// The tokens of the current text.
+    /// Returns the tokens of the current text.
     pub fn ids(&self) -> &[TokenId] {
         &self.ids
     }
 
-    /// The current text.
+    /// Returns the current text.
     pub fn text(&self) -> &str {
         &self.text
     }

@@ -10,7 +10,7 @@ const FIXED: u64 = 64 << 10;
 const ROLES: (u64, u64) = (128, 4096);
 
 impl Tokenizer {
-    /// The maximum heap size in bytes while a file's tokenizer is built and afterwards, in addition to the file's own
+    /// Returns the maximum heap size in bytes while a file's tokenizer is built and afterwards, in addition to the file's own
     /// bytes.
     ///
     /// Reads the lengths of the tokens' texts and their types, and allocates nothing. Metadata that cannot be built

@@ -26,7 +26,7 @@ impl std::fmt::Debug for Strings {
 }
 
 impl Strings {
-    /// Strings in `storage` that begin at `base`, with `gap` bytes between two of them.
+    /// Makes strings in `storage` that begin at `base`, with `gap` bytes between two of them.
     ///
     /// # Errors
     /// `TooLarge` if they extend past 4 GiB, `OutOfStorage` if they extend past the end of the storage.
@@ -101,24 +101,24 @@ impl Strings {
         Strings { storage, base: self.base, gap: self.gap, offsets }
     }
 
-    /// The number of strings.
+    /// Returns the number of strings.
     pub fn len(&self) -> usize {
         self.offsets.len().saturating_sub(1)
     }
 
-    /// Whether the list is empty.
+    /// Returns whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// String `i`; empty if `i` is out of range.
+    /// Returns string `i`; empty if `i` is out of range.
     #[inline]
     pub fn get(&self, i: usize) -> &[u8] {
         let (start, len) = self.place(i);
         self.storage().get(start..start + len).unwrap_or(&[])
     }
 
-    /// All strings, in order.
+    /// Returns all strings, in order.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let bytes = self.storage();
         self.places().map(move |(start, len)| bytes.get(start..start + len).unwrap_or(&[]))
@@ -160,7 +160,7 @@ impl Strings {
         own_len == len && equal(self.storage(), own_start, bytes, start, len)
     }
 
-    /// The size on the heap in bytes, without the storage.
+    /// Returns the size on the heap in bytes, without the storage.
     pub fn owned_bytes(&self) -> usize {
         self.offsets.capacity() * size_of::<u32>()
     }
@@ -182,7 +182,7 @@ impl std::fmt::Debug for Scores {
 }
 
 impl Scores {
-    /// `len` values of four bytes each at `start`: f32, or i32 if `integers` is true.
+    /// Makes scores from `len` values of four bytes each at `start`: f32, or i32 if `integers` is true.
     ///
     /// # Errors
     /// `OutOfStorage` if the values extend past the end of the storage.
@@ -206,17 +206,17 @@ impl Scores {
         Scores { storage: Arc::new(bytes), start: 0, len: scores.len(), integers: false }
     }
 
-    /// The number of scores.
+    /// Returns the number of scores.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there are no scores.
+    /// Returns whether there are no scores.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Score `i`; 0 if `i` is out of range.
+    /// Returns score `i`; 0 if `i` is out of range.
     #[inline]
     pub fn get(&self, i: usize) -> f32 {
         if i >= self.len {
@@ -346,7 +346,7 @@ pub struct TokenizerSpec {
 }
 
 impl TokenizerSpec {
-    /// A description with only the kind and the tokens.
+    /// Makes a description with only the kind and the tokens.
     pub fn new(model: impl Into<String>, tokens: Strings) -> Self {
         TokenizerSpec {
             model: model.into(),

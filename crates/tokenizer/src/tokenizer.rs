@@ -70,62 +70,62 @@ impl Tokenizer {
         })
     }
 
-    /// The number of tokens in the vocabulary.
+    /// Returns the number of tokens in the vocabulary.
     pub fn vocab_size(&self) -> usize {
         self.vocab.len()
     }
 
-    /// The ids of tokens with a role.
+    /// Returns the ids of tokens with a role.
     pub fn special_ids(&self) -> &SpecialIds {
         &self.ids
     }
 
-    /// The token that begins a text, if the model has one.
+    /// Returns the token that begins a text, if the model has one.
     pub fn bos(&self) -> Option<TokenId> {
         self.ids.bos
     }
 
-    /// The token that ends a text, if the model has one.
+    /// Returns the token that ends a text, if the model has one.
     pub fn eos(&self) -> Option<TokenId> {
         self.ids.eos
     }
 
-    /// Whether encoding with [`EncodeOptions::add_special`] begins with BOS.
+    /// Returns whether encoding with [`EncodeOptions::add_special`] begins with BOS.
     ///
     /// [`EncodeOptions::add_special`]: crate::EncodeOptions::add_special
     pub fn adds_bos(&self) -> bool {
         self.add_bos && self.ids.bos.is_some()
     }
 
-    /// Whether encoding with [`EncodeOptions::add_special`] ends with EOS.
+    /// Returns whether encoding with [`EncodeOptions::add_special`] ends with EOS.
     ///
     /// [`EncodeOptions::add_special`]: crate::EncodeOptions::add_special
     pub fn adds_eos(&self) -> bool {
         self.add_eos && self.ids.eos.is_some()
     }
 
-    /// Whether the model expects SEP after a text, and between two texts that are compared. BERT's kind adds the one
+    /// Returns whether the model expects SEP after a text, and between two texts that are compared. BERT's kind adds the one
     /// after the text by itself.
     pub fn adds_sep(&self) -> bool {
         self.add_sep && self.ids.sep.is_some()
     }
 
-    /// Whether a token ends the generation; false for an id that is out of range.
+    /// Returns whether a token ends the generation; false for an id that is out of range.
     pub fn is_eog(&self, id: TokenId) -> bool {
         self.vocab.attrs(id) & attr::EOG != 0
     }
 
-    /// Whether a token is a control token; false for an id that is out of range.
+    /// Returns whether a token is a control token; false for an id that is out of range.
     pub fn is_control(&self, id: TokenId) -> bool {
         self.vocab.attrs(id) & attr::CONTROL != 0
     }
 
-    /// The token whose string in the vocabulary is exactly `text`.
+    /// Returns the token whose string in the vocabulary is exactly `text`.
     pub fn token(&self, text: &str) -> Option<TokenId> {
         self.vocab.find(text.as_bytes())
     }
 
-    /// The string of a token, as the vocabulary spells it.
+    /// Returns the string of a token, as the vocabulary spells it.
     ///
     /// # Errors
     /// If the id is out of range.
@@ -138,12 +138,12 @@ impl Tokenizer {
         self.kind.writing()
     }
 
-    /// What the file did not say, and what was assumed instead.
+    /// Returns what the file did not say, and what was assumed instead.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// The size of the tokenizer on the heap in bytes. Strings and scores in shared storage are not counted.
+    /// Returns the size of the tokenizer on the heap in bytes. Strings and scores in shared storage are not counted.
     pub fn heap_bytes(&self) -> usize {
         self.vocab.owned_bytes() + self.specials.owned_bytes() + self.kind.owned_bytes()
     }

@@ -9,7 +9,7 @@
 
 use crate::job::Job;
 use crate::reserve::exactly;
-use crate::sort::{self, sort};
+use crate::sort::sort;
 use crate::watch::Watch;
 use crate::{TokenId, TokenizerError};
 
@@ -60,7 +60,7 @@ impl Key {
 #[cfg(feature = "gguf")]
 pub(crate) fn planned_bytes(n: u64, bytes: u64) -> u64 {
     let nodes = 1 + n + bytes / 2;
-    nodes * 9 + 4 + n * size_of::<Key>() as u64 + sort::planned_bytes::<Key>(n) + (n + 1) * 16
+    nodes * 9 + 4 + n * size_of::<Key>() as u64 + crate::sort::planned_bytes::<Key>(n) + (n + 1) * 16
 }
 
 /// The strings in ascending order, without duplicates.

@@ -23,25 +23,25 @@ use std::time::{Duration, Instant};
 /// Options of `cargo xtask load-test`.
 #[derive(Args)]
 pub(crate) struct LoadArgs {
-    /// A server that runs, like 127.0.0.1:8080; without it `happy serve` is started with smollm2, 8 slots and 2 threads
+    /// Address of a running server, such as 127.0.0.1:8080 [default: starts `happy serve` with smollm2, 8 slots and 2 threads]
     #[arg(long, value_name = "ADDRESS")]
     address: Option<String>,
-    /// The id of the server's process, to tell its memory; known if it is started here
+    /// Process id of that server, to report its memory; not needed for a server that is started here
     #[arg(long, requires = "address")]
     pid: Option<u32>,
-    /// Clients at a time
+    /// Number of simultaneous clients
     #[arg(long, value_name = "N", default_value_t = 64)]
     clients: u64,
-    /// How long requests are sent; those that run then are waited for
+    /// Number of seconds for which new requests are sent; requests that are running then may finish
     #[arg(long, value_name = "N", default_value_t = 60)]
     seconds: u64,
-    /// Tokens of a prompt
+    /// Number of tokens in each prompt
     #[arg(long, value_name = "N", default_value_t = 200)]
     prompt: u64,
-    /// Tokens of an answer
+    /// Number of tokens in each answer
     #[arg(long, value_name = "N", default_value_t = 100)]
     tokens: u64,
-    /// Different prompts, which are asked in turn
+    /// Number of different prompts, which are asked in turn
     #[arg(long, value_name = "N", default_value_t = 512)]
     prompts: u64,
     /// Seconds without a request before the server's memory is read again; a server that is started here gives memory back after

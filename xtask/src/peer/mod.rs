@@ -61,7 +61,7 @@ struct Case {
 enum Kind {
     /// tokens/s of prefilling this many tokens
     Prefill(u32),
-    /// tokens/s of decoding 64 tokens after this many
+    /// Tokens per second when 64 tokens are decoded after `depth` others.
     Decode { depth: u32 },
     /// Seconds from the start of the process to the first token
     FirstToken,

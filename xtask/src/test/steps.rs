@@ -192,6 +192,14 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step {
         when: Long,
+        name: "features",
+        what: "cargo clippy on each crate without features and with each feature alone, so happy-gguf without std too; warnings are errors",
+        advice: "run cargo clippy -p PACKAGE --no-default-features --features FEATURE alone",
+        beside: true,
+        run: features,
+    },
+    Step {
+        when: Long,
         name: "package",
         what: "cargo package: every crate that is published",
         advice: "a packaged crate must build from its own files; see the error above",
@@ -277,6 +285,27 @@ fn package() -> Result<Outcome> {
     // It is not needed any more.
     let _ = std::fs::remove_dir_all(&folder);
     done
+}
+
+/// Checks that each published package with features compiles without any and with each of them alone.
+fn features() -> Result<Outcome> {
+    let metadata = process::metadata(&["--no-deps"])?;
+    let published = metadata.packages.iter().filter(|package| package.publish.as_deref() != Some(&[]));
+    for package in published {
+        let features = package.features.keys().filter(|feature| *feature != "default");
+        let features: Vec<&str> = features.map(String::as_str).collect();
+        if features.is_empty() {
+            continue;
+        }
+        for feature in [""].into_iter().chain(features) {
+            println!("{} with {}", package.name, if feature.is_empty() { "no features" } else { feature });
+            let which = ["--package", package.name.as_str(), "--no-default-features", "--features", feature];
+            let command =
+                [&["clippy", "--release", "--quiet"], &which[..], &["--", "-D", "warnings"]].concat();
+            cargo(&command, TEST_PROFILE)?;
+        }
+    }
+    Ok(Outcome::Passed)
 }
 
 /// Runs the corpora on the selection in the repository, and on the full data if they are available.

@@ -47,6 +47,29 @@ pub(super) fn complete(tree: &Tree) -> Vec<Violation> {
     found
 }
 
+/// Languages of blocks whose commands would escape the tests, which read `sh` and `console`.
+const OTHER_SHELLS: &[&str] = &["", "bash", "shell", "zsh", "shell-session"];
+
+/// Checks that every block of code on a page says what it is, so that a test runs or parses each command.
+pub(super) fn languages(tree: &Tree) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for (path, text) in tree.texts(".md") {
+        let fences = text
+            .lines()
+            .enumerate()
+            .filter_map(|(i, line)| Some((i + 1, line.trim_start().strip_prefix("```")?)));
+        for (line, language) in fences.step_by(2) {
+            if OTHER_SHELLS.contains(&language.trim()) {
+                found.push(format!(
+                    "{path}:{line}: a block marked `{}`, expected `sh`, `text` or another language",
+                    language.trim()
+                ));
+            }
+        }
+    }
+    found
+}
+
 /// Returns whether a page has Rust code that should be compiled.
 fn has_rust(page: &str) -> bool {
     let mut languages = page.lines().filter_map(|line| line.trim_start().strip_prefix("```"));
@@ -145,6 +168,14 @@ mod tests {
             let found = complete(&tree(files));
             assert_eq!(found.len(), *expected, "{files:?}: {found:?}");
         }
+    }
+
+    #[test]
+    fn blocks_that_do_not_say_what_they_are_are_named() {
+        let page = "```sh\na\n```\n```text\n```\n  ```sh,no_run\n  ```\n```\nb\n```\n```bash\nc\n```\n";
+        let found = languages(&tree(&[("docs/a.md", page)]));
+        let places: Vec<&str> = found.iter().filter_map(|text| text.split(": ").next()).collect();
+        assert_eq!(places, ["docs/a.md:8", "docs/a.md:11"], "{found:?}");
     }
 
     #[test]

@@ -68,6 +68,7 @@ const CHECKS: &[Check] = &[
     ("the version is the same everywhere", versions::same),
     ("links in documents resolve", links::resolve),
     ("every page is in the book, and its code is compiled", book::complete),
+    ("every block of code says what it is", book::languages),
     ("what people read is easy to read", phrases::wording),
     ("xtask stays small", counts::limits),
 ];

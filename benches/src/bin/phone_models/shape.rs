@@ -30,7 +30,7 @@ impl Shape {
         Shape { architecture, writer, error: None }
     }
 
-    /// A key of the architecture.
+    /// Adds the metadata key `ARCHITECTURE.key`.
     pub(crate) fn key(mut self, key: &str, value: impl Into<OwnedValue>) -> Self {
         self.writer = self.writer.kv(format!("{}.{key}", self.architecture), value);
         self
@@ -55,7 +55,7 @@ impl Shape {
         self
     }
 
-    /// F32 values as given.
+    /// Adds a tensor with these F32 values.
     pub(crate) fn values(mut self, name: impl Into<String>, values: &[f32]) -> Self {
         let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
         self.writer = self.writer.tensor(name, GgmlType::F32, &[values.len() as u64], bytes);

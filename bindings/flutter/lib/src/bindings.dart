@@ -223,26 +223,27 @@ final class HappyLoadOptions extends ffi.Struct {
   @ffi.Uint32()
   external int size;
 
-  /// Number of threads, including the caller's. 0: all big cores but one, or all cores if they are equal.
+  /// Number of threads, including the caller's, at most 256. 0, the default: all big cores but one, or all cores if
+  /// they are equal.
   @ffi.Uint32()
   external int threads;
 
-  /// Size of a session's context in tokens. 0: what the model was trained for, but at most 4096 and what fits the
-  /// budget.
+  /// Size of a session's context in tokens. 0, the default: what the model was trained for, but at most 4,096 and what
+  /// fits the budget.
   @ffi.Uint32()
   external int context;
 
-  /// Maximum number of prompt tokens in one pass. 0: 256. Results do not depend on it.
+  /// Maximum number of prompt tokens in one pass. Results do not depend on it. 0 and the default: 256.
   @ffi.Uint32()
   external int batch;
 
-  /// Maximum bytes of anonymous memory for the model and one session. 0: what the machine has free, or less if the
-  /// limits of the process are lower.
+  /// Maximum bytes of anonymous memory for the model and one session. 0, the default: what the machine has free, or
+  /// less if the limits of the process are lower.
   @ffi.Uint64()
   external int memory_budget;
 
   /// Instruction set, such as `scalar`, `avx2` or `dotprod`; `happy_cpu` lists those of this machine, and another one
-  /// gives `HAPPY_UNSUPPORTED`. Empty: the best that the machine has.
+  /// gives `HAPPY_UNSUPPORTED`. Empty, the default: the best that the machine has.
   external HappyText isa;
 
   /// Called while loading, on the caller's thread; may be NULL.
@@ -254,12 +255,12 @@ final class HappyLoadOptions extends ffi.Struct {
   /// Ends loading early, with `HAPPY_CANCELLED`; may be NULL.
   external ffi.Pointer<HappyCancel> cancel;
 
-  /// Element type of the KV cache, a `HappyKvType`.
+  /// Element type of the KV cache, a `HappyKvType`. Default: `HAPPY_KV_F16`.
   @ffi.Int32()
   external int kv_type;
 
-  /// 0: map the file, which no program may write to or truncate while the model is loaded. 1: read it into anonymous
-  /// memory.
+  /// 0, the default: map the file, which no program may write to or truncate while the model is loaded. 1: read it into
+  /// anonymous memory.
   @ffi.Uint32()
   external int copy;
 
@@ -271,13 +272,13 @@ final class HappyLoadOptions extends ffi.Struct {
   @ffi.Size()
   external int n_adapters;
 
-  /// Maximum rank of adapters to plan for: the sum of the ranks of all adapters that a session uses at once. 0: that of
-  /// `adapters`.
+  /// Maximum rank of adapters to plan for: the sum of the ranks of all adapters that a session uses at once. 0, the
+  /// default: that of `adapters`.
   @ffi.Uint32()
   external int adapter_rank;
 
   /// 1: load for embedders instead of sessions. A text runs in one pass, several texts share one, and there are no
-  /// logits; sessions of such a model cannot generate. 0: load for sessions.
+  /// logits; sessions of such a model cannot generate. 0, the default: load for sessions.
   @ffi.Uint32()
   external int embeddings;
 
@@ -304,7 +305,7 @@ final class HappyLoadOptions extends ffi.Struct {
   external int branch_bytes;
 
   /// 1: sessions also guess with the file's draft head (multi-token prediction), if `draft_tokens` is not 0. A file
-  /// without one is refused with `HAPPY_MODEL`. 0: they guess from their texts alone.
+  /// without one is refused with `HAPPY_MODEL`. 0, the default: they guess from their texts alone.
   @ffi.Uint32()
   external int draft_head;
 
@@ -415,11 +416,11 @@ final class HappyFilePart extends ffi.Struct {
 
 /// A number to add to the logit of a token.
 final class HappyLogitBias extends ffi.Struct {
-  /// The token.
+  /// The token's id.
   @ffi.Uint32()
   external int token;
 
-  /// The number; minus infinity forbids the token.
+  /// The number to add: finite, or minus infinity, which forbids the token.
   @ffi.Float()
   external double bias;
 }
@@ -434,7 +435,7 @@ final class HappySamplerOptions extends ffi.Struct {
   @ffi.Uint32()
   external int top_k;
 
-  /// Seed of the random choice; every turn starts from it. `HAPPY_SEED_RANDOM`: another one each turn.
+  /// Seed of the random choice; every turn starts from it. `HAPPY_SEED_RANDOM`, the default: another one each turn.
   @ffi.Uint64()
   external int seed;
 
@@ -479,27 +480,28 @@ final class HappySamplerOptions extends ffi.Struct {
   @ffi.Float()
   external double dynatemp_exponent;
 
-  /// Divide positive logits of recent tokens by this, and multiply negative ones. Above 0; 1 is neutral, less favors
-  /// repetition. Default: 1.
+  /// Divide positive logits of recent tokens by this, and multiply negative ones by it. Above 0; 1 is neutral, and
+  /// values below 1 favor repetition. Default: 1.
   @ffi.Float()
   external double repeat_penalty;
 
-  /// Subtract this from a logit for each recent occurrence of its token. 0 is neutral, less favors repetition. Default:
-  /// 0.
+  /// Subtract this from a logit for each recent occurrence of its token. Any finite number; 0 is neutral, and negative
+  /// values favor repetition. Default: 0.
   @ffi.Float()
   external double frequency_penalty;
 
-  /// Subtract this once from the logits of recent tokens. 0 is neutral, less favors repetition. Default: 0.
+  /// Subtract this once from the logits of recent tokens. Any finite number; 0 is neutral, and negative values favor
+  /// repetition. Default: 0.
   @ffi.Float()
   external double presence_penalty;
 
-  /// Penalty of a token that would continue a repetition of the shortest length that counts (DRY). At least 0; 0 turns
-  /// DRY off. Default: 0.
+  /// Penalty of a token that would make a repetition one token longer than DRY allows. At least 0; 0 turns DRY off.
+  /// Default: 0.
   @ffi.Float()
   external double dry_multiplier;
 
-  /// Factor by which DRY's penalty grows with each token that a repetition is longer. At least 0; below 1 turns DRY
-  /// off. Default: 1.75.
+  /// Factor by which DRY's penalty grows with each further token of a repetition. At least 0; below 1 turns DRY off.
+  /// Default: 1.75.
   @ffi.Float()
   external double dry_base;
 
@@ -515,8 +517,8 @@ final class HappySamplerOptions extends ffi.Struct {
   @ffi.Float()
   external double adaptive_target;
 
-  /// Weight of the past in adaptive-p's average of its choices: it averages over about 1 / (1 - X) tokens. From 0 to
-  /// 0.99. Default: 0.9.
+  /// Weight of the past in adaptive-p's average of its choices: 0.9 averages over about 10 tokens, 0.99 over about 100.
+  /// From 0 to 0.99. Default: 0.9.
   @ffi.Float()
   external double adaptive_decay;
 
@@ -524,7 +526,8 @@ final class HappySamplerOptions extends ffi.Struct {
   @ffi.Uint32()
   external int penalty_last_n;
 
-  /// Length in tokens of the longest repetition that DRY does not penalize. Default: 2.
+  /// Length in tokens of the longest repetition that DRY allows: it penalizes tokens that would make one longer. 0
+  /// penalizes every recent token. Default: 2.
   @ffi.Uint32()
   external int dry_allowed_length;
 
@@ -570,7 +573,7 @@ final class HappySessionOptions extends ffi.Struct {
   external int size;
 
   /// 1: answer even if the chat template has no place for the system message, the tools or a variable, which the model
-  /// then never sees. 0: such a turn fails with `HAPPY_TEMPLATE`.
+  /// then never sees. 0, the default: such a turn fails with `HAPPY_TEMPLATE`.
   @ffi.Uint32()
   external int ignore_unused;
 
@@ -701,7 +704,7 @@ final class HappyGenerateOptions extends ffi.Struct {
   @ffi.Uint32()
   external int size;
 
-  /// Maximum number of tokens. 0: until the context is full.
+  /// Maximum number of generated tokens. 0, the default: until the context is full.
   @ffi.Uint32()
   external int max_tokens;
 
@@ -724,24 +727,26 @@ final class HappyGenerateOptions extends ffi.Struct {
   /// A JSON schema that the text must match. Empty: any text. Not together with a grammar.
   external HappyText json_schema;
 
-  /// Deliver text when this many milliseconds have passed since the last text event. 0: never because of time.
+  /// Deliver text when this many milliseconds have passed since the last text event. 0, the default: never because of
+  /// time.
   @ffi.Uint32()
   external int coalesce_ms;
 
-  /// Deliver text when this many bytes of UTF-8 have come. 0: never because of size. If both are 0, text is delivered
-  /// at once.
+  /// Deliver text when this many bytes of UTF-8 have come. 0, the default: never because of size. If both are 0, text
+  /// is delivered at once.
   @ffi.Uint32()
   external int coalesce_bytes;
 
-  /// 1: continue the text as it is, without template and conversation.
+  /// 1: continue the text as it is, without template and conversation. 0, the default: answer a message.
   @ffi.Uint32()
   external int raw;
 
-  /// When a turn is cancelled: 0 keeps what was answered as the assistant's message, 1 takes the whole turn back.
+  /// 1: take the whole turn back when it is cancelled. 0, the default: keep what was answered as the assistant's
+  /// message.
   @ffi.Uint32()
   external int drop_cancelled;
 
-  /// 1: continue when the model wants to end its answer. 0: end there.
+  /// 1: continue when the model wants to end its answer. 0, the default: end there.
   @ffi.Uint32()
   external int ignore_end;
 
@@ -817,15 +822,15 @@ final class HappyFinish extends ffi.Struct {
   @ffi.Double()
   external double prefill_seconds;
 
-  /// Seconds for the tokens after the first.
+  /// Seconds for the generated tokens after the first.
   @ffi.Double()
   external double decode_seconds;
 
-  /// Prompt tokens per second.
+  /// Computed prompt tokens per second.
   @ffi.Double()
   external double prefill_rate;
 
-  /// Generated tokens per second.
+  /// Generated tokens after the first, per second.
   @ffi.Double()
   external double decode_rate;
 }
@@ -841,17 +846,18 @@ final class HappyEmbedOptions extends ffi.Struct {
   @ffi.Int32()
   external int pooling;
 
-  /// Number of the first values of a vector to keep, for models that were trained for it (Matryoshka). 0: all.
+  /// Number of values at the beginning of each vector to keep, for models that were trained for it (Matryoshka). 0, the
+  /// default: all.
   @ffi.Uint32()
   external int dimensions;
 
-  /// 1: leave vectors as the model gives them. 0: divide them by their length, so that their dot product is their
-  /// cosine. Ranks are never divided.
+  /// 1: leave vectors as the model gives them. 0, the default: divide them by their length, so that their dot product
+  /// is their cosine. Ranks are never divided.
   @ffi.Uint32()
   external int unnormalized;
 
-  /// 1: shorten texts of more tokens than the context; the special token at the end stays there. 0: such texts give
-  /// `HAPPY_CONTEXT_FULL`.
+  /// 1: shorten texts of more tokens than the context; the special token at the end stays there. 0, the default: such
+  /// texts give `HAPPY_CONTEXT_FULL`.
   @ffi.Uint32()
   external int truncate;
 

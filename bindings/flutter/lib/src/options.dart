@@ -101,40 +101,42 @@ final class HappyLoadOptions {
   });
 
   // <HappyLoadOptions fields>
-  /// Number of threads, including the caller's. 0: all big cores but one, or all cores if they are equal.
+  /// Number of threads, including the caller's, at most 256. 0, the default: all big cores but one, or all cores if they
+  /// are equal.
   final int? threads;
 
-  /// Size of a session's context in tokens. 0: what the model was trained for, but at most 4096 and what fits the budget.
+  /// Size of a session's context in tokens. 0, the default: what the model was trained for, but at most 4,096 and what
+  /// fits the budget.
   final int? context;
 
-  /// Maximum number of prompt tokens in one pass. 0: 256. Results do not depend on it.
+  /// Maximum number of prompt tokens in one pass. Results do not depend on it. 0 and the default: 256.
   final int? batch;
 
-  /// Maximum bytes of anonymous memory for the model and one session. 0: what the machine has free, or less if the limits
-  /// of the process are lower.
+  /// Maximum bytes of anonymous memory for the model and one session. 0, the default: what the machine has free, or less
+  /// if the limits of the process are lower.
   final int? memoryBudget;
 
   /// Instruction set, such as `scalar`, `avx2` or `dotprod`; `happy_cpu` lists those of this machine, and another one
-  /// gives `HAPPY_UNSUPPORTED`. Empty: the best that the machine has.
+  /// gives `HAPPY_UNSUPPORTED`. Empty, the default: the best that the machine has.
   final String? instructionSet;
 
-  /// Element type of the KV cache, a `HappyKvType`.
+  /// Element type of the KV cache, a `HappyKvType`. Default: `HAPPY_KV_F16`.
   final HappyKvType? kvType;
 
-  /// False: map the file, which no program may write to or truncate while the model is loaded. True: read it into
-  /// anonymous memory.
+  /// False, the default: map the file, which no program may write to or truncate while the model is loaded. True: read it
+  /// into anonymous memory.
   final bool copy;
 
   /// Adapters (LoRA) with which sessions begin, in the order in which their results are added. Each is the path of a
   /// file, or `FILE=SCALE`; the scale is 1 if none is given. Not set: no adapters.
   final List<String> adapters;
 
-  /// Maximum rank of adapters to plan for: the sum of the ranks of all adapters that a session uses at once. 0: that of
-  /// `adapters`.
+  /// Maximum rank of adapters to plan for: the sum of the ranks of all adapters that a session uses at once. 0, the
+  /// default: that of `adapters`.
   final int? adapterRank;
 
   /// True: load for embedders instead of sessions. A text runs in one pass, several texts share one, and there are no
-  /// logits; sessions of such a model cannot generate. False: load for sessions.
+  /// logits; sessions of such a model cannot generate. False, the default: load for sessions.
   final bool embeddings;
 
   /// Maximum bytes for snapshots. In models with windows or recurrent states, a conversation can go back only to a
@@ -156,7 +158,7 @@ final class HappyLoadOptions {
   final int? branchBytes;
 
   /// True: sessions also guess with the file's draft head (multi-token prediction), if `draft_tokens` is not 0. A file
-  /// without one is refused with `HAPPY_MODEL`. False: they guess from their texts alone.
+  /// without one is refused with `HAPPY_MODEL`. False, the default: they guess from their texts alone.
   final bool draftHead;
   // </HappyLoadOptions fields>
 
@@ -207,7 +209,7 @@ final class HappySessionOptions {
 
   // <HappySessionOptions fields>
   /// True: answer even if the chat template has no place for the system message, the tools or a variable, which the model
-  /// then never sees. False: such a turn fails with `HAPPY_TEMPLATE`.
+  /// then never sees. False, the default: such a turn fails with `HAPPY_TEMPLATE`.
   final bool ignoreUnused;
 
   /// The system message. Empty: no system message.
@@ -284,7 +286,7 @@ final class HappyGenerateOptions {
   });
 
   // <HappyGenerateOptions fields>
-  /// Maximum number of tokens. 0: until the context is full.
+  /// Maximum number of generated tokens. 0, the default: until the context is full.
   final int? maxTokens;
 
   /// How tokens are chosen. Not set: the defaults.
@@ -299,17 +301,18 @@ final class HappyGenerateOptions {
   /// A JSON schema that the text must match. Empty: any text. Not together with a grammar.
   final String? jsonSchema;
 
-  /// Deliver text when this much time has passed since the last text event. 0: never because of time.
+  /// Deliver text when this much time has passed since the last text event. 0, the default: never because of time.
   final Duration coalesce;
 
-  /// Deliver text when this many bytes of UTF-8 have come. 0: never because of size. If both are 0, text is delivered at
-  /// once.
+  /// Deliver text when this many bytes of UTF-8 have come. 0, the default: never because of size. If both are 0, text is
+  /// delivered at once.
   final int? coalesceBytes;
 
-  /// When a turn is cancelled: 0 keeps what was answered as the assistant's message, 1 takes the whole turn back.
+  /// True: take the whole turn back when it is cancelled. False, the default: keep what was answered as the assistant's
+  /// message.
   final bool dropCancelled;
 
-  /// True: continue when the model wants to end its answer. False: end there.
+  /// True: continue when the model wants to end its answer. False, the default: end there.
   final bool ignoreEnd;
 
   /// Whether the model calls tools: `auto` (it decides), `none`, `required` (at least one call), or the name of a tool
@@ -359,15 +362,16 @@ final class HappyEmbedOptions {
   /// does not say it is an error.
   final HappyPooling? pooling;
 
-  /// Number of the first values of a vector to keep, for models that were trained for it (Matryoshka). 0: all.
+  /// Number of values at the beginning of each vector to keep, for models that were trained for it (Matryoshka). 0, the
+  /// default: all.
   final int? dimensions;
 
-  /// True: leave vectors as the model gives them. False: divide them by their length, so that their dot product is their
-  /// cosine. Ranks are never divided.
+  /// True: leave vectors as the model gives them. False, the default: divide them by their length, so that their dot
+  /// product is their cosine. Ranks are never divided.
   final bool unnormalized;
 
-  /// True: shorten texts of more tokens than the context; the special token at the end stays there. False: such texts
-  /// give `HAPPY_CONTEXT_FULL`.
+  /// True: shorten texts of more tokens than the context; the special token at the end stays there. False, the default:
+  /// such texts give `HAPPY_CONTEXT_FULL`.
   final bool truncate;
   // </HappyEmbedOptions fields>
 

@@ -55,7 +55,7 @@ final class HappySamplerOptions {
   /// Keep this many of the most probable tokens. 0 keeps all. Default: 40.
   final int? topK;
 
-  /// Seed of the random choice; every turn starts from it. [randomSeed]: another one each turn.
+  /// Seed of the random choice; every turn starts from it. [randomSeed], the default: another one each turn.
   final int? seed;
 
   /// Divide the logits by this. At least 0; 0 always takes the best token, 1 changes nothing. Default: 0.8.
@@ -90,22 +90,23 @@ final class HappySamplerOptions {
   /// Exponent of the entropy for the dynamic temperature. At least 0. Default: 1.
   final double? dynatempExponent;
 
-  /// Divide positive logits of recent tokens by this, and multiply negative ones. Above 0; 1 is neutral, less favors
-  /// repetition. Default: 1.
+  /// Divide positive logits of recent tokens by this, and multiply negative ones by it. Above 0; 1 is neutral, and values
+  /// below 1 favor repetition. Default: 1.
   final double? repeatPenalty;
 
-  /// Subtract this from a logit for each recent occurrence of its token. 0 is neutral, less favors repetition. Default:
-  /// 0.
+  /// Subtract this from a logit for each recent occurrence of its token. Any finite number; 0 is neutral, and negative
+  /// values favor repetition. Default: 0.
   final double? frequencyPenalty;
 
-  /// Subtract this once from the logits of recent tokens. 0 is neutral, less favors repetition. Default: 0.
+  /// Subtract this once from the logits of recent tokens. Any finite number; 0 is neutral, and negative values favor
+  /// repetition. Default: 0.
   final double? presencePenalty;
 
-  /// Penalty of a token that would continue a repetition of the shortest length that counts (DRY). At least 0; 0 turns
-  /// DRY off. Default: 0.
+  /// Penalty of a token that would make a repetition one token longer than DRY allows. At least 0; 0 turns DRY off.
+  /// Default: 0.
   final double? dryMultiplier;
 
-  /// Factor by which DRY's penalty grows with each token that a repetition is longer. At least 0; below 1 turns DRY off.
+  /// Factor by which DRY's penalty grows with each further token of a repetition. At least 0; below 1 turns DRY off.
   /// Default: 1.75.
   final double? dryBase;
 
@@ -118,14 +119,15 @@ final class HappySamplerOptions {
   /// Prefer tokens whose probability is near this (adaptive-p). From 0 to 1; below 0 is an ordinary draw. Default: -1.
   final double? adaptiveTarget;
 
-  /// Weight of the past in adaptive-p's average of its choices: it averages over about 1 / (1 - X) tokens. From 0 to
-  /// 0.99. Default: 0.9.
+  /// Weight of the past in adaptive-p's average of its choices: 0.9 averages over about 10 tokens, 0.99 over about 100.
+  /// From 0 to 0.99. Default: 0.9.
   final double? adaptiveDecay;
 
   /// Number of recent tokens that the penalties look at. At most 1,048,576; 0 turns them off. Default: 64.
   final int? penaltyLastN;
 
-  /// Length in tokens of the longest repetition that DRY does not penalize. Default: 2.
+  /// Length in tokens of the longest repetition that DRY allows: it penalizes tokens that would make one longer. 0
+  /// penalizes every recent token. Default: 2.
   final int? dryAllowedLength;
 
   /// Number of recent tokens in which DRY looks for repetitions. At most 1,048,576; 0 turns DRY off. Default: 64.

@@ -302,13 +302,13 @@ final class HappyFinish {
   /// Seconds for the prompt.
   final double prefillSeconds;
 
-  /// Seconds for the tokens after the first.
+  /// Seconds for the generated tokens after the first.
   final double decodeSeconds;
 
   /// Prompt tokens per second.
   final double prefillRate;
 
-  /// Generated tokens per second.
+  /// Generated tokens after the first, per second.
   final double decodeRate;
 }
 

@@ -85,8 +85,8 @@ struct Report {
     rss_anon_bytes: u64,
     kv_bytes: usize,
     weight_bytes_per_token: usize,
-    /// Bytes of keys and values that are read for a token in the middle of the decoded ones, and of states that are
-    /// read and written.
+    /// Bytes of the cache that decoding reads and writes per token: states, and the keys and values at the middle of the
+    /// decoded tokens.
     cache_bytes_per_token: usize,
     kernels: Vec<&'static str>,
 }

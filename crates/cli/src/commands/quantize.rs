@@ -23,7 +23,7 @@ pub(crate) struct QuantizeArgs {
     /// IQ1_S, IQ1_M, IQ2_XXS .. IQ2_M, IQ3_XXS .. IQ3_M, IQ4_NL, IQ4_XS, TQ1_0, TQ2_0, Q1_0, Q2_0, MXFP4_MOE, F16, BF16
     #[arg(long = "type", value_name = "TYPE")]
     mix: Mix,
-    /// Give every matrix the type that the mix is named after, also the important ones
+    /// Give every matrix the type that the mix is named after, even the important ones
     #[arg(long)]
     pure: bool,
     /// Importance matrix: a GGUF file or one of the older format

@@ -88,7 +88,7 @@ impl Engine {
 }
 
 impl Composed {
-    /// The whole prompt.
+    /// Returns the token ids of the whole prompt.
     pub fn ids(&self) -> &[TokenId] {
         &self.ids
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 
-/// Of fewer bytes than this a thread would be no help.
+/// Weights of fewer bytes than this are read so fast that a thread would not help.
 const WORTH: u64 = 32 << 20;
 
 /// The thread's calls need little.
@@ -17,7 +17,7 @@ const STACK: usize = 128 << 10;
 pub(super) struct Ahead(Option<(Arc<AtomicBool>, JoinHandle<()>)>);
 
 impl Ahead {
-    /// Starts the thread. Without memory or threads, nothing is read ahead, and all works as well.
+    /// Starts the thread. If the system refuses memory or a thread, nothing is read ahead, and everything else works.
     pub(super) fn start(files: &GgufSetFile, model: &Model) -> Self {
         let Some(ahead) = ReadAhead::new(files, model).ok().filter(|ahead| ahead.bytes() >= WORTH) else {
             return Self::default();

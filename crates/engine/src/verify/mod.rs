@@ -125,12 +125,12 @@ impl fmt::Display for Difference {
 }
 
 impl Reference {
-    /// Texts whose ids are compared.
+    /// Returns the number of texts whose ids are compared.
     pub fn texts(&self) -> usize {
         self.texts.len()
     }
 
-    /// Tensors whose bytes are compared.
+    /// Returns the number of tensors whose bytes are compared.
     pub fn tensors(&self) -> usize {
         self.weights.len()
     }

@@ -43,7 +43,7 @@ pub unsafe extern "C" fn happy_cpu(out: *mut HappyString, error: *mut *mut Happy
 /// call from within the callback gives `HAPPY_BUSY`.
 ///
 /// # Safety
-/// `user` is what `on_log` expects, from whatever thread.
+/// `user` is what `on_log` expects; it may be called on any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn happy_set_log(
     on_log: HappyOnLog,

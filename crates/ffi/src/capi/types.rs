@@ -242,9 +242,9 @@ pub struct HappyPlan {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct HappyLogitBias {
-    /// The token.
+    /// The token's id.
     pub token: u32,
-    /// The number; minus infinity forbids the token.
+    /// The number to add: finite, or minus infinity, which forbids the token.
     pub bias: f32,
 }
 
@@ -289,11 +289,11 @@ pub struct HappyFinish {
     pub generated_tokens: u64,
     /// Seconds for the prompt.
     pub prefill_seconds: f64,
-    /// Seconds for the tokens after the first.
+    /// Seconds for the generated tokens after the first.
     pub decode_seconds: f64,
-    /// Prompt tokens per second.
+    /// Computed prompt tokens per second.
     pub prefill_rate: f64,
-    /// Generated tokens per second.
+    /// Generated tokens after the first, per second.
     pub decode_rate: f64,
 }
 

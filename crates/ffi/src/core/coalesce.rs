@@ -76,7 +76,7 @@ impl Outbox {
         }
     }
 
-    /// Delivers what waits.
+    /// Delivers the event that waits, if there is one.
     fn release(&mut self) {
         if let Some(event) = self.waiting.take() {
             if text(&event).is_some() {

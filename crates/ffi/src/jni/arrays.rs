@@ -33,7 +33,7 @@ pub(super) fn optional(env: &Env<'_>, array: &JByteArray<'_>, what: &str) -> Res
     if array.is_null() { Ok(None) } else { text(env, array, what).map(Some) }
 }
 
-/// The texts of a JSON array.
+/// Reads a JSON array of texts.
 pub(super) fn texts(env: &Env<'_>, array: &JByteArray<'_>, what: &str) -> Result<Vec<String>, Trouble> {
     let items = json::array(&text(env, array, what)?, what)?.unwrap_or_default();
     let mut texts = Vec::new();
@@ -87,7 +87,7 @@ fn require(array: &impl Reference, what: &str) -> Result<(), Trouble> {
     if array.is_null() { Err(Failure::argument(format!("{what} is null")).into()) } else { Ok(()) }
 }
 
-/// Zeros, or an error where memory cannot be had.
+/// Returns `len` zeros, or an error if memory is refused. `what` names them in the message.
 fn room<T: Clone + Default>(len: usize, what: &str) -> Result<Vec<T>, Trouble> {
     let mut room = Vec::new();
     room.try_reserve_exact(len)

@@ -216,7 +216,7 @@ pub extern "system" fn Java_dev_happyllm_Native_modelInfo<'l>(
     call(env, |env| give(env, self::model(model)?.info(metadata).as_bytes()))
 }
 
-/// What other devices are verified against, as JSON.
+/// Returns what other devices are verified against, as JSON.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_dev_happyllm_Native_modelReference<'l>(
     env: EnvUnowned<'l>,
@@ -230,7 +230,7 @@ pub extern "system" fn Java_dev_happyllm_Native_modelReference<'l>(
     })
 }
 
-/// The first difference from a reference, as JSON.
+/// Returns the first difference from a reference, as JSON.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_dev_happyllm_Native_modelVerify<'l>(
     env: EnvUnowned<'l>,
@@ -246,7 +246,7 @@ pub extern "system" fn Java_dev_happyllm_Native_modelVerify<'l>(
     })
 }
 
-/// Tokens of a text.
+/// Returns the tokens of a text.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_dev_happyllm_Native_tokenize<'l>(
     env: EnvUnowned<'l>,

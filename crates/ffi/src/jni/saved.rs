@@ -55,7 +55,7 @@ pub extern "system" fn Java_dev_happyllm_Native_sessionReplay<'l>(
     });
 }
 
-/// Saves what is new.
+/// Saves the turns and messages that the session's file does not have yet.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_dev_happyllm_Native_sessionAppend(
     env: EnvUnowned<'_>,

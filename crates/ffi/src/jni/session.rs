@@ -18,7 +18,7 @@ pub(super) fn session(handle: jlong) -> Outcome<Arc<Session>> {
     registry::get::<Session>(from_java(handle))
 }
 
-/// A session of a model.
+/// Makes a session of a model. `options` is a JSON object.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_dev_happyllm_Native_sessionNew<'l>(
     env: EnvUnowned<'l>,
@@ -61,7 +61,7 @@ pub extern "system" fn Java_dev_happyllm_Native_sessionAdd<'l>(
     });
 }
 
-/// Adds a message as JSON.
+/// Adds a message, given as a JSON object.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_dev_happyllm_Native_sessionAddJson<'l>(
     env: EnvUnowned<'l>,
@@ -72,7 +72,7 @@ pub extern "system" fn Java_dev_happyllm_Native_sessionAddJson<'l>(
     call(env, |env| Ok(self::session(session)?.add_json(&text(env, &message, "message")?)?));
 }
 
-/// The conversation as JSON.
+/// Returns the conversation as a JSON array of messages.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_dev_happyllm_Native_sessionMessages<'l>(
     env: EnvUnowned<'l>,
@@ -82,7 +82,7 @@ pub extern "system" fn Java_dev_happyllm_Native_sessionMessages<'l>(
     call(env, |env| give(env, self::session(session)?.messages()?.as_bytes()))
 }
 
-/// Keeps the first messages.
+/// Keeps the first `count` messages, and removes the others.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_dev_happyllm_Native_sessionTruncate(
     env: EnvUnowned<'_>,
@@ -97,7 +97,7 @@ pub extern "system" fn Java_dev_happyllm_Native_sessionTruncate(
     });
 }
 
-/// Forgets the conversation.
+/// Removes all messages but the system message, and empties the KV cache.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_dev_happyllm_Native_sessionClear(
     env: EnvUnowned<'_>,
@@ -107,7 +107,7 @@ pub extern "system" fn Java_dev_happyllm_Native_sessionClear(
     call(env, |_| Ok(self::session(session)?.clear()?));
 }
 
-/// Goes on with other adapters, a JSON array.
+/// Uses other adapters from now on: a JSON array of `FILE` or `FILE=SCALE`.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_dev_happyllm_Native_sessionSetAdapters<'l>(
     env: EnvUnowned<'l>,
@@ -121,7 +121,7 @@ pub extern "system" fn Java_dev_happyllm_Native_sessionSetAdapters<'l>(
     });
 }
 
-/// The tools that the last turn could not constrain, as JSON.
+/// Returns the tools that the last turn could not constrain, as a JSON array.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_dev_happyllm_Native_sessionLeftOut<'l>(
     env: EnvUnowned<'l>,
@@ -131,7 +131,7 @@ pub extern "system" fn Java_dev_happyllm_Native_sessionLeftOut<'l>(
     call(env, |env| give(env, self::session(session)?.left_out()?.as_bytes()))
 }
 
-/// What the governor decided, as JSON.
+/// Returns what the governor decided, as JSON.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_dev_happyllm_Native_sessionGovernor<'l>(
     env: EnvUnowned<'l>,
@@ -141,7 +141,7 @@ pub extern "system" fn Java_dev_happyllm_Native_sessionGovernor<'l>(
     call(env, |env| give(env, self::session(session)?.governor()?.as_bytes()))
 }
 
-/// What it takes.
+/// Returns the memory of the session and of the process: the fields of `HappyMemory` in order.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_dev_happyllm_Native_sessionMemory<'l>(
     env: EnvUnowned<'l>,
@@ -170,7 +170,7 @@ pub extern "system" fn Java_dev_happyllm_Native_start<'l>(
     });
 }
 
-/// The next event. It is made an array of when the session is free again.
+/// Returns the next event. The array is made after the session is free again, since making it may run Java code.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_dev_happyllm_Native_next<'l>(
     env: EnvUnowned<'l>,

@@ -52,7 +52,7 @@ pub(super) fn pairs(n: usize) -> impl Iterator<Item = (usize, usize)> {
 }
 
 impl<'a> Compiler<'a> {
-    /// The ways to meet a goal that a schema fails or a value differs.
+    /// Returns the ways to meet a negated goal: a schema must fail, or a value must differ from the given one.
     pub(super) fn ways_to_fail(&mut self, goal: &Goal<'a>) -> Result<Vec<Way<'a>>> {
         if goal.is_value {
             return Ok(self.ways_to_differ(&goal.loc));

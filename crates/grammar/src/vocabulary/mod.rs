@@ -151,27 +151,27 @@ impl Vocabulary {
         Ok(Self(Arc::new(inner)))
     }
 
-    /// The number of tokens.
+    /// Returns the number of tokens.
     pub fn len(&self) -> usize {
         self.0.ends.len()
     }
 
-    /// Whether the vocabulary has no tokens.
+    /// Returns whether the vocabulary has no tokens.
     pub fn is_empty(&self) -> bool {
         self.0.ends.is_empty()
     }
 
-    /// The bytes of a token; empty for special tokens and for ids that are out of range.
+    /// Returns the bytes of a token; empty for special tokens and for ids that are out of range.
     pub fn piece(&self, token: u32) -> &[u8] {
         self.0.piece(token)
     }
 
-    /// Whether a token ends a text.
+    /// Returns whether a token ends a text.
     pub fn is_end_of_generation(&self, token: u32) -> bool {
         self.0.end_of_generation.contains(&token)
     }
 
-    /// The approximate memory that the vocabulary takes, in bytes.
+    /// Returns the approximate memory that the vocabulary takes, in bytes.
     pub fn memory(&self) -> usize {
         let slices = self.slices().iter().map(|slice| slice.trie.memory() + slice.all.len() * 8);
         slices.sum::<usize>() + self.0.bytes.len() + self.0.ends.len() * 4

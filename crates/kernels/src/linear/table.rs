@@ -22,7 +22,11 @@ macro_rules! kernel_table {
                 $crate::linear::float::kernel::<$token, happy_tensor::$d block>()
             };
             $(($in_place $d block:ident $d facts:tt) => { in_place::<$token, happy_tensor::$d block>() };)*
-            ($d dtype:ident $d block:ident $d facts:tt) => { unpacked::<$token, happy_tensor::$d block>() };
+            ($d dtype:ident $d block:ident $d facts:tt) => {{
+                // Here, since the file of an instruction set that decodes all formats in place would import it in vain.
+                use super::unpacked;
+                unpacked::<$token, happy_tensor::$d block>()
+            }};
         }
         macro_rules! kernels {
             ($d($d dtype:ident $d block:ident $d facts:tt)*) => { [$d(kernel!($d dtype $d block $d facts)),*] };

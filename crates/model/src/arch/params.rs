@@ -94,18 +94,27 @@ impl<'a> Params<'a> {
         value.ok_or_else(|| LoadError::MissingKey { key: self.key(key) })
     }
 
-    /// Reads an integer of any type that fits in `u32`, if the key exists.
+    /// Reads an integer of any type that fits in `u32`, if the key exists. A bool counts as 0 or 1.
+    ///
+    /// # Errors
+    /// [`LoadError::Key`] if the value is of another type, negative or too large.
     pub fn opt_u32(&self, key: &str) -> Result<Option<u32>, LoadError> {
         self.get(key, "a whole number from 0 to 4294967295", number)
     }
 
     /// Reads an integer that is required.
+    ///
+    /// # Errors
+    /// As for [`opt_u32`](Self::opt_u32), and [`LoadError::MissingKey`] if the key does not exist.
     pub fn u32(&self, key: &str) -> Result<u32, LoadError> {
         let value = self.opt_u32(key)?;
         self.required(key, value)
     }
 
     /// Reads a finite f32, if the key exists.
+    ///
+    /// # Errors
+    /// [`LoadError::Key`] if the value is of another type or not finite.
     pub fn opt_f32(&self, key: &str) -> Result<Option<f32>, LoadError> {
         self.get(key, "a finite f32", |v| match *v {
             Value::F32(x) if x.is_finite() => Some(x),
@@ -114,12 +123,18 @@ impl<'a> Params<'a> {
     }
 
     /// Reads a finite f32 that is required.
+    ///
+    /// # Errors
+    /// As for [`opt_f32`](Self::opt_f32), and [`LoadError::MissingKey`] if the key does not exist.
     pub fn f32(&self, key: &str) -> Result<f32, LoadError> {
         let value = self.opt_f32(key)?;
         self.required(key, value)
     }
 
     /// Reads a finite f32 for each of `n` layers, if the key exists: one value for all layers, or an array of at least `n` values.
+    ///
+    /// # Errors
+    /// As for [`opt_f32`](Self::opt_f32), if the array has fewer than `n` such values, and if memory is refused.
     pub fn opt_f32_per_layer(&self, key: &str, n: usize) -> Result<Option<Vec<f32>>, LoadError> {
         let Some(Value::Array(array)) = self.value(key) else {
             return Ok(self.opt_f32(key)?.map(|x| collected(n, std::iter::repeat(x))).transpose()?);
@@ -136,6 +151,9 @@ impl<'a> Params<'a> {
     }
 
     /// Reads a bool, if the key exists.
+    ///
+    /// # Errors
+    /// [`LoadError::Key`] if the value is of another type.
     pub fn opt_bool(&self, key: &str) -> Result<Option<bool>, LoadError> {
         self.get(key, "a bool", |v| match *v {
             Value::Bool(b) => Some(b),
@@ -144,6 +162,9 @@ impl<'a> Params<'a> {
     }
 
     /// Reads a string, if the key exists.
+    ///
+    /// # Errors
+    /// [`LoadError::Key`] if the value is of another type or not UTF-8.
     pub fn opt_str(&self, key: &str) -> Result<Option<&'a str>, LoadError> {
         self.get(key, "a string", |v| match v {
             Value::String(s) => s.to_str().ok(),
@@ -151,7 +172,11 @@ impl<'a> Params<'a> {
         })
     }
 
-    /// Reads an integer (or bool) for each of `n` layers, if the key exists: an array of at least `n` values.
+    /// Reads an integer (or bool) for each of `n` layers from an array of at least `n` values. Returns `None` if the key does not exist or
+    /// its value is not an array.
+    ///
+    /// # Errors
+    /// [`LoadError::Key`] if the array has fewer than `n` such values, and an error if memory is refused.
     pub fn opt_array(&self, key: &str, n: usize) -> Result<Option<Vec<u32>>, LoadError> {
         let Some(Value::Array(array)) = self.value(key) else { return Ok(None) };
         let values = collected(n, array.iter().map_while(|v| number(&v)))?;
@@ -162,6 +187,9 @@ impl<'a> Params<'a> {
     }
 
     /// Reads an integer for each of `n` layers, if the key exists: one value for all layers, or an array.
+    ///
+    /// # Errors
+    /// As for [`opt_array`](Self::opt_array) and [`opt_u32`](Self::opt_u32).
     pub fn opt_per_layer(&self, key: &str, n: usize) -> Result<Option<Vec<u32>>, LoadError> {
         match self.opt_array(key, n)? {
             Some(values) => Ok(Some(values)),
@@ -173,6 +201,9 @@ impl<'a> Params<'a> {
     }
 
     /// Reads an integer for each of `n` layers that is required: one value for all layers, or an array.
+    ///
+    /// # Errors
+    /// As for [`opt_per_layer`](Self::opt_per_layer), and [`LoadError::MissingKey`] if the key does not exist.
     pub fn per_layer(&self, key: &str, n: usize) -> Result<Vec<u32>, LoadError> {
         let value = self.opt_per_layer(key, n)?;
         self.required(key, value)

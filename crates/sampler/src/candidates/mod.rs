@@ -83,7 +83,7 @@ impl Candidates {
         self.sorted = false;
     }
 
-    /// The length of the row that the candidates come from. Every token id is below it.
+    /// Returns the length of the row that the candidates come from. Every token id is below it.
     pub fn vocab_size(&self) -> usize {
         self.logits.len()
     }
@@ -93,22 +93,22 @@ impl Candidates {
         self.logits.get(id as usize).copied()
     }
 
-    /// The number of candidates left.
+    /// Returns the number of candidates left.
     pub fn len(&self) -> usize {
         if self.is_list { self.list.len() } else { self.logits.len() }
     }
 
-    /// Whether no candidates are left.
+    /// Returns whether no candidates are left.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether the candidates are known to be in descending order.
+    /// Returns whether the candidates are known to be in descending order.
     pub fn is_sorted(&self) -> bool {
         self.sorted
     }
 
-    /// All candidates as (token, logit) in the current order, which is ascending by id until something sorts.
+    /// Returns all candidates as (token, logit) in the current order, which is ascending by id until something sorts.
     pub fn iter(&self) -> impl Iterator<Item = (TokenId, f32)> + '_ {
         let dense: &[f32] = if self.is_list { &[] } else { &self.logits };
         let list: &[Candidate] = if self.is_list { &self.list } else { &[] };
@@ -133,7 +133,7 @@ impl Candidates {
         }
     }
 
-    /// The best candidate, ties to the lower id; `None` if there are no candidates or all are excluded.
+    /// Returns the best candidate, ties to the lower id; `None` if there are no candidates or all are excluded.
     pub fn best(&self) -> Option<(TokenId, f32)> {
         if !self.is_list {
             let max = self.max_logit();
@@ -157,7 +157,7 @@ impl Candidates {
         best
     }
 
-    /// The highest logit, or -inf if there are no candidates.
+    /// Returns the highest logit, or -inf if there are no candidates.
     pub fn max_logit(&self) -> f32 {
         let max = |a: f32, b: f32| if b > a { b } else { a };
         if self.is_list {

@@ -21,12 +21,15 @@ const WIDTH: f64 = 0.3;
 const SHARPNESS: f64 = 10.0;
 
 parameters! {
-    /// Adaptive-p. It should follow a min-p or another cut, for it favors unlikely tokens like likely ones.
+    /// Adaptive-p. It should follow a min-p or another cut, because it favors a token of either side of the target alike.
+    ///
+    /// In Rust an ordinary draw is a target of `None`, and `Some` takes 0 to 1 only. Command line, C, Java and Dart write `None` as
+    /// -1.
     pub struct AdaptiveP {
         /// Prefer tokens whose probability is near this (adaptive-p). From 0 to 1; below 0 is an ordinary draw. Default: -1.
         pub target: Option<f32> = None,
-        /// Weight of the past in adaptive-p's average of its choices: it averages over about 1 / (1 - X) tokens. From 0
-        /// to 0.99. Default: 0.9.
+        /// Weight of the past in adaptive-p's average of its choices: 0.9 averages over about 10 tokens, 0.99 over about
+        /// 100. From 0 to 0.99. Default: 0.9.
         pub decay: f32 = 0.9,
     }
 }

@@ -18,18 +18,19 @@ use crate::{Candidates, SamplerError, TokenId, math};
 parameters! {
     /// The DRY repetition penalty. See the module's text for the formula.
     pub struct Dry {
-        /// Penalty of a token that would continue a repetition of the shortest length that counts (DRY). At least 0; 0 turns
-        /// DRY off. Default: 0.
+        /// Penalty of a token that would make a repetition one token longer than DRY allows. At least 0; 0 turns DRY off.
+        /// Default: 0.
         pub multiplier: f32 = 0.0,
-        /// Factor by which DRY's penalty grows with each token that a repetition is longer. At least 0; below 1 turns DRY off.
+        /// Factor by which DRY's penalty grows with each further token of a repetition. At least 0; below 1 turns DRY off.
         /// Default: 1.75.
         pub base: f32 = 1.75,
-        /// Length in tokens of the longest repetition that DRY does not penalize. Default: 2.
+        /// Length in tokens of the longest repetition that DRY allows: it penalizes tokens that would make one longer. 0
+        /// penalizes every recent token. Default: 2.
         pub allowed_length: usize = 2 => serde(deserialize_with = "crate::parameters::json::count"),
         /// Number of recent tokens in which DRY looks for repetitions. At most 1,048,576; 0 turns DRY off. Default: 64.
         pub last_n: usize = 64 => serde(deserialize_with = "crate::parameters::json::count"),
         /// Token sequences that end a repetition; empty ones are ignored.
-        /// [`breaker_sequences`](crate::steps::breaker_sequences) makes them from text.
+        /// [`breaker_sequences`](crate::steps::breaker_sequences) makes them from text. Default: none.
         pub breakers: Vec<Vec<TokenId>> = Vec::new() => serde(default),
     }
 }

@@ -89,7 +89,7 @@ impl Infill {
         Ok(Infill { vocabulary, fallback, order: Vec::new(), longer: Vec::new() })
     }
 
-    /// Joins the probabilities of tokens where one begins the other. The token that is absorbed gets p = 0 and a logit
+    /// Joins the probabilities of two tokens if the piece of one begins with the piece of the other. The token that is absorbed gets p = 0 and a logit
     /// of -inf. `items` must be in descending order of their logits.
     fn join_prefixes(&mut self, items: &mut [Candidate]) {
         let Infill { vocabulary, order, longer, .. } = self;

@@ -15,13 +15,14 @@ parameters! {
     pub struct Penalties {
         /// Number of recent tokens that the penalties look at. At most 1,048,576; 0 turns them off. Default: 64.
         pub last_n: usize = 64 => serde(deserialize_with = "crate::parameters::json::count"),
-        /// Divide positive logits of recent tokens by this, and multiply negative ones. Above 0; 1 is neutral, less
-        /// favors repetition. Default: 1.
+        /// Divide positive logits of recent tokens by this, and multiply negative ones by it. Above 0; 1 is neutral, and
+        /// values below 1 favor repetition. Default: 1.
         pub repeat: f32 = 1.0,
-        /// Subtract this from a logit for each recent occurrence of its token. 0 is neutral, less favors repetition. Default:
-        /// 0.
+        /// Subtract this from a logit for each recent occurrence of its token. Any finite number; 0 is neutral, and negative
+        /// values favor repetition. Default: 0.
         pub frequency: f32 = 0.0 => serde(rename = "freq"),
-        /// Subtract this once from the logits of recent tokens. 0 is neutral, less favors repetition. Default: 0.
+        /// Subtract this once from the logits of recent tokens. Any finite number; 0 is neutral, and negative values favor
+        /// repetition. Default: 0.
         pub presence: f32 = 0.0 => serde(rename = "present"),
     }
 }

@@ -47,7 +47,7 @@ parameters! {
     pub struct TopP {
         /// Keep the most probable tokens until their probabilities add up to this. From 0 to 1; 1 keeps all. Default: 0.95.
         pub p: f32 = 0.95,
-        /// Minimum number of tokens to keep.
+        /// Minimum number of tokens to keep. 0 counts as 1. Default: 1.
         pub min_keep: usize = 1 => serde(default),
     }
 }
@@ -92,7 +92,7 @@ parameters! {
     pub struct MinP {
         /// Keep tokens whose probability is at least this share of the best one's. From 0 to 1; 0 keeps all. Default: 0.05.
         pub p: f32 = 0.05,
-        /// Minimum number of tokens to keep.
+        /// Minimum number of tokens to keep. 0 counts as 1. Default: 1.
         pub min_keep: usize = 1 => serde(default),
     }
 }

@@ -14,7 +14,7 @@ parameters! {
         /// Keep the tokens whose surprise is nearest to the entropy, until their probabilities add up to this. From 0 to 1; 1
         /// keeps all. Default: 1.
         pub p: f32 = 1.0,
-        /// Minimum number of tokens to keep.
+        /// Minimum number of tokens to keep. 0 counts as 1. Default: 1.
         pub min_keep: usize = 1 => serde(default),
     }
 }

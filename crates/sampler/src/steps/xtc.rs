@@ -15,9 +15,9 @@ parameters! {
         /// Minimum probability of a top choice. Tokens at or above it are candidates for exclusion; values above 0.5 turn XTC
         /// off. From 0 to 1. Default: 0.1.
         pub threshold: f32 = 0.1,
-        /// Minimum number of tokens to keep.
+        /// Minimum number of tokens to keep. 0 counts as 1. Default: 1.
         pub min_keep: usize = 1 => serde(default),
-        /// Seed of the step's random numbers. A sampler replaces it with its own seed.
+        /// Seed of the step's random numbers. A sampler replaces it with its own seed. Default: 0.
         pub seed: u64 = 0 => serde(default),
     }
 }

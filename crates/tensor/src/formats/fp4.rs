@@ -64,7 +64,7 @@ const _: () = assert!(size_of::<BlockMXFP4>() == 17);
 const _: () = assert!(size_of::<BlockNVFP4>() == 36);
 
 impl BlockMXFP4 {
-    /// Half the scale: 2^(e - 128), a subnormal f32 for `e` below 2.
+    /// Returns half the scale: 2^(e - 128), a subnormal f32 for `e` below 2.
     #[inline]
     pub fn d(&self) -> f32 {
         f32::from_bits(match self.e {
@@ -73,7 +73,7 @@ impl BlockMXFP4 {
         })
     }
 
-    /// The integers, of [`FP4_LEVELS`].
+    /// Returns the integers, of [`FP4_LEVELS`].
     #[inline]
     pub fn quants(&self) -> [i8; 32] {
         look_up(&FP4_LEVELS, &self.qs)
@@ -134,13 +134,13 @@ fn e4m3_from(x: f32) -> u8 {
 }
 
 impl BlockNVFP4 {
-    /// Half the scales of the sub-blocks.
+    /// Returns half the scales of the sub-blocks.
     #[inline]
     pub fn d(&self) -> [f32; 4] {
         map(self.d, half_e4m3)
     }
 
-    /// Half the scale of sub-block `part`.
+    /// Returns half the scale of sub-block `part`.
     ///
     /// # Panics
     /// If `part` is not below 4.
@@ -149,7 +149,7 @@ impl BlockNVFP4 {
         half_e4m3(self.d[part])
     }
 
-    /// Integers of sub-block `part`, of [`FP4_LEVELS`].
+    /// Returns the integers of sub-block `part`, of [`FP4_LEVELS`].
     ///
     /// # Panics
     /// If `part` is not below 4.
@@ -163,7 +163,7 @@ impl BlockNVFP4 {
         q
     }
 
-    /// The integers, of [`FP4_LEVELS`].
+    /// Returns the integers, of [`FP4_LEVELS`].
     #[inline]
     pub fn quants(&self) -> [i8; 64] {
         let mut q = [0; 64];

@@ -78,13 +78,13 @@ impl BlockIQ1S {
         f16_le(self.d) * 0.125
     }
 
-    /// Odd scales of 32 elements each, 1..=15.
+    /// Returns the odd scales of 32 elements each, 1..=15.
     #[inline]
     pub fn scales(&self) -> [i8; 8] {
         map(self.qh, |h| (2 * (u16::from_le_bytes(h) >> 12 & 7) + 1) as i8)
     }
 
-    /// The integers: -9, -7, -1, 1, 7 or 9.
+    /// Returns the integers: -9, -7, -1, 1, 7 or 9.
     #[inline]
     pub fn quants(&self) -> [i8; 256] {
         let mut q = [0; 256];
@@ -109,7 +109,7 @@ impl BlockIQ1M {
         f16_le((a | b << 4 | c << 8 | d << 12).to_le_bytes()) * 0.125
     }
 
-    /// Odd scales of 16 elements each, 1..=15.
+    /// Returns the odd scales of 16 elements each, 1..=15.
     #[inline]
     pub fn scales(&self) -> [i8; 16] {
         let mut out = [0; 16];
@@ -120,7 +120,7 @@ impl BlockIQ1M {
         out
     }
 
-    /// The integers: -9, -7, -1, 1, 7 or 9.
+    /// Returns the integers: -9, -7, -1, 1, 7 or 9.
     #[inline]
     pub fn quants(&self) -> [i8; 256] {
         let mut q = [0; 256];

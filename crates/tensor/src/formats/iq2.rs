@@ -122,7 +122,7 @@ impl BlockIQ2XXS {
         u32::from_le_bytes([a, b, c, d])
     }
 
-    /// Odd scales of 16 elements each, 1..=31.
+    /// Returns the odd scales of 16 elements each, 1..=31.
     #[inline]
     pub fn scales(&self) -> [i8; 16] {
         let mut out = [0; 16];
@@ -132,7 +132,7 @@ impl BlockIQ2XXS {
         out
     }
 
-    /// The integers: 8, 25 or 43 with a sign.
+    /// Returns the integers: 8, 25 or 43 with a sign.
     #[inline]
     pub fn quants(&self) -> [i8; 256] {
         let mut q = [0; 256];
@@ -147,13 +147,13 @@ impl BlockIQ2XXS {
 }
 
 impl BlockIQ2XS {
-    /// Odd scales of 16 elements each, 1..=31.
+    /// Returns the odd scales of 16 elements each, 1..=31.
     #[inline]
     pub fn scales(&self) -> [i8; 16] {
         odd_scales(self.scales)
     }
 
-    /// The integers: 8, 25 or 43 with a sign.
+    /// Returns the integers: 8, 25 or 43 with a sign.
     #[inline]
     pub fn quants(&self) -> [i8; 256] {
         let mut q = [0; 256];
@@ -166,13 +166,13 @@ impl BlockIQ2XS {
 }
 
 impl BlockIQ2S {
-    /// Odd scales of 16 elements each, 1..=31.
+    /// Returns the odd scales of 16 elements each, 1..=31.
     #[inline]
     pub fn scales(&self) -> [i8; 16] {
         odd_scales(self.scales)
     }
 
-    /// The integers: 8, 25 or 43 with a sign.
+    /// Returns the integers: 8, 25 or 43 with a sign.
     #[inline]
     pub fn quants(&self) -> [i8; 256] {
         let mut q = [0; 256];

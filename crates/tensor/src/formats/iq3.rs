@@ -74,13 +74,13 @@ impl BlockIQ3XXS {
         f16_le(self.d) * 0.25
     }
 
-    /// Odd scales of 32 elements each, 1..=31.
+    /// Returns the odd scales of 32 elements each, 1..=31.
     #[inline]
     pub fn scales(&self) -> [i8; 8] {
         map(self.signs, |s| (2 * (u32::from_le_bytes(s) >> 28) + 1) as i8)
     }
 
-    /// The integers: 4, 12 .. 52, 62 with a sign.
+    /// Returns the integers: 4, 12 .. 52, 62 with a sign.
     #[inline]
     pub fn quants(&self) -> [i8; 256] {
         let mut q = [0; 256];
@@ -108,7 +108,7 @@ impl BlockIQ3S {
         f16_le(self.d)
     }
 
-    /// Odd scales of 32 elements each, 1..=31.
+    /// Returns the odd scales of 32 elements each, 1..=31.
     #[inline]
     pub fn scales(&self) -> [i8; 8] {
         let mut out = [0; 8];
@@ -118,7 +118,7 @@ impl BlockIQ3S {
         out
     }
 
-    /// The integers: 1, 3 .. 15 with a sign.
+    /// Returns the integers: 1, 3 .. 15 with a sign.
     #[inline]
     pub fn quants(&self) -> [i8; 256] {
         let mut q = [0; 256];

@@ -76,13 +76,13 @@ pub(super) fn look_up(levels: &[i8; 16], qs: &[u8; 16]) -> [i8; 32] {
 }
 
 impl BlockIQ4NL {
-    /// The scale.
+    /// Returns the scale.
     #[inline]
     pub fn d(&self) -> f32 {
         f16_le(self.d)
     }
 
-    /// The integers, of [`IQ4_LEVELS`].
+    /// Returns the integers, of [`IQ4_LEVELS`].
     #[inline]
     pub fn quants(&self) -> [i8; 32] {
         look_up(&IQ4_LEVELS, &self.qs)
@@ -114,7 +114,7 @@ impl BlockIQ4XS {
         })
     }
 
-    /// The integers, of [`IQ4_LEVELS`].
+    /// Returns the integers, of [`IQ4_LEVELS`].
     #[inline]
     pub fn quants(&self) -> [i8; 256] {
         let mut q = [0; 256];

@@ -61,7 +61,7 @@ fn parts<const N: usize>(part: impl Fn(usize) -> [i8; 32]) -> [i8; N] {
 }
 
 impl BlockQ1_0 {
-    /// The scale.
+    /// Returns the scale.
     #[inline]
     pub fn d(&self) -> f32 {
         f16_le(self.d)
@@ -80,7 +80,7 @@ impl BlockQ1_0 {
         q
     }
 
-    /// The integers, -1 or 1.
+    /// Returns the integers, -1 or 1.
     #[inline]
     pub fn quants(&self) -> [i8; 128] {
         parts(|part| self.quants_of(part))
@@ -94,7 +94,7 @@ impl BlockQ1_0 {
 }
 
 impl BlockQ2_0 {
-    /// The scale.
+    /// Returns the scale.
     #[inline]
     pub fn d(&self) -> f32 {
         f16_le(self.d)
@@ -118,7 +118,7 @@ impl BlockQ2_0 {
         q
     }
 
-    /// The integers, -1..=2.
+    /// Returns the integers, -1..=2.
     #[inline]
     pub fn quants(&self) -> [i8; 64] {
         parts(|part| self.quants_of(part))

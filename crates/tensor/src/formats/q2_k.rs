@@ -58,7 +58,7 @@ impl BlockQ2K {
         (self.scales.map(|s| s & 0xF), self.scales.map(|s| s >> 4))
     }
 
-    /// The integers, 0..=3.
+    /// Returns the integers, 0..=3.
     #[inline]
     pub fn quants(&self) -> [i8; 256] {
         unpack_2(&self.qs).map(|q| q as i8)

@@ -50,7 +50,7 @@ impl BlockQ3K {
         scales_k3(&self.scales)
     }
 
-    /// The integers, -4..=3.
+    /// Returns the integers, -4..=3.
     #[inline]
     pub fn quants(&self) -> [i8; 256] {
         let mut q = unpack_2(&self.qs).map(|q| q as i8 - 4);

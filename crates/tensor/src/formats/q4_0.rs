@@ -32,13 +32,13 @@ pub struct BlockQ4_0 {
 const _: () = assert!(size_of::<BlockQ4_0>() == 18);
 
 impl BlockQ4_0 {
-    /// The scale.
+    /// Returns the scale.
     #[inline]
     pub fn d(&self) -> f32 {
         f16_le(self.d)
     }
 
-    /// The integers, -8..=7.
+    /// Returns the integers, -8..=7.
     #[inline]
     pub fn quants(&self) -> [i8; 32] {
         let mut q = [0; 32];

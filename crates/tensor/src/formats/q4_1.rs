@@ -34,19 +34,19 @@ pub struct BlockQ4_1 {
 const _: () = assert!(size_of::<BlockQ4_1>() == 20);
 
 impl BlockQ4_1 {
-    /// The scale.
+    /// Returns the scale.
     #[inline]
     pub fn d(&self) -> f32 {
         f16_le(self.d)
     }
 
-    /// The minimum, which is added.
+    /// Returns the minimum, which is added.
     #[inline]
     pub fn m(&self) -> f32 {
         f16_le(self.m)
     }
 
-    /// The integers, 0..=15.
+    /// Returns the integers, 0..=15.
     #[inline]
     pub fn quants(&self) -> [i8; 32] {
         let mut q = [0; 32];

@@ -57,7 +57,7 @@ impl BlockQ4K {
         scales_mins_k4(&self.scales)
     }
 
-    /// The integers, 0..=15.
+    /// Returns the integers, 0..=15.
     #[inline]
     pub fn quants(&self) -> [i8; 256] {
         let mut q = [0; 256];

@@ -38,19 +38,19 @@ pub struct BlockQ5_0 {
 const _: () = assert!(size_of::<BlockQ5_0>() == 22);
 
 impl BlockQ5_0 {
-    /// The scale.
+    /// Returns the scale.
     #[inline]
     pub fn d(&self) -> f32 {
         f16_le(self.d)
     }
 
-    /// The fifth bits as one number.
+    /// Returns the fifth bits as one number.
     #[inline]
     pub fn qh(&self) -> u32 {
         u32::from_le_bytes(self.qh)
     }
 
-    /// The integers, -16..=15.
+    /// Returns the integers, -16..=15.
     #[inline]
     pub fn quants(&self) -> [i8; 32] {
         unpack_5(self.qh(), &self.qs).map(|q| q as i8 - 16)

@@ -41,25 +41,25 @@ pub struct BlockQ5_1 {
 const _: () = assert!(size_of::<BlockQ5_1>() == 24);
 
 impl BlockQ5_1 {
-    /// The scale.
+    /// Returns the scale.
     #[inline]
     pub fn d(&self) -> f32 {
         f16_le(self.d)
     }
 
-    /// The minimum, which is added.
+    /// Returns the minimum, which is added.
     #[inline]
     pub fn m(&self) -> f32 {
         f16_le(self.m)
     }
 
-    /// The fifth bits as one number.
+    /// Returns the fifth bits as one number.
     #[inline]
     pub fn qh(&self) -> u32 {
         u32::from_le_bytes(self.qh)
     }
 
-    /// The integers, 0..=31.
+    /// Returns the integers, 0..=31.
     #[inline]
     pub fn quants(&self) -> [i8; 32] {
         unpack_5(self.qh(), &self.qs).map(|q| q as i8)

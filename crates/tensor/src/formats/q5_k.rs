@@ -61,7 +61,7 @@ impl BlockQ5K {
         scales_mins_k4(&self.scales)
     }
 
-    /// The integers, 0..=31.
+    /// Returns the integers, 0..=31.
     #[inline]
     pub fn quants(&self) -> [i8; 256] {
         let mut q = [0; 256];

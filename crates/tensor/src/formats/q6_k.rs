@@ -49,7 +49,7 @@ impl BlockQ6K {
         self.scales
     }
 
-    /// The integers, -32..=31.
+    /// Returns the integers, -32..=31.
     #[inline]
     pub fn quants(&self) -> [i8; 256] {
         let mut q = [0; 256];

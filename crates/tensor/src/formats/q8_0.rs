@@ -29,13 +29,13 @@ pub struct BlockQ8_0 {
 const _: () = assert!(size_of::<BlockQ8_0>() == 34);
 
 impl BlockQ8_0 {
-    /// The scale.
+    /// Returns the scale.
     #[inline]
     pub fn d(&self) -> f32 {
         f16_le(self.d)
     }
 
-    /// The integers, -128..=127.
+    /// Returns the integers, -128..=127.
     #[inline]
     pub fn quants(&self) -> [i8; 32] {
         self.qs

@@ -93,13 +93,13 @@ fn trits(x: &[f32; 256]) -> (f32, [u8; 256]) {
 }
 
 impl BlockTQ1_0 {
-    /// The scale.
+    /// Returns the scale.
     #[inline]
     pub fn d(&self) -> f32 {
         f16_le(self.d)
     }
 
-    /// The integers, -1..=1.
+    /// Returns the integers, -1..=1.
     #[inline]
     pub fn quants(&self) -> [i8; 256] {
         let mut q = [0; 256];
@@ -120,13 +120,13 @@ impl BlockTQ1_0 {
 }
 
 impl BlockTQ2_0 {
-    /// The scale.
+    /// Returns the scale.
     #[inline]
     pub fn d(&self) -> f32 {
         f16_le(self.d)
     }
 
-    /// The integers, -1..=2.
+    /// Returns the integers, -1..=2.
     #[inline]
     pub fn quants(&self) -> [i8; 256] {
         map(unpack_2(&self.qs), |q| q as i8 - 1)

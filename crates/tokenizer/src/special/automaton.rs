@@ -40,6 +40,7 @@ pub(super) struct Automaton {
 }
 
 /// The maximum heap size of building, including the result, for `n` strings of `bytes` bytes together.
+#[cfg(feature = "gguf")]
 pub(super) fn planned_bytes(n: u64, bytes: u64) -> u64 {
     let nodes = bytes + 1;
     let node = 4 + 1 + 4 + 4;

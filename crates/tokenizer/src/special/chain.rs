@@ -18,6 +18,7 @@ pub(super) struct Chain {
 }
 
 /// The heap size of a chain over `n` strings, in bytes.
+#[cfg(feature = "gguf")]
 pub(super) fn planned_bytes(n: u64) -> u64 {
     (n + 1) * 12
 }

@@ -17,6 +17,8 @@ const PASSWORD: &str = "throw-away";
 pub(super) struct Tools(());
 
 impl Tools {
+    /// Checks that all programs and the system's resources are installed.
+    ///
     /// # Errors
     /// If something is missing; the message names the packages.
     pub(super) fn find() -> Result<Self> {

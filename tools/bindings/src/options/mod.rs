@@ -151,7 +151,10 @@ fn about(row: &list::Row) -> String {
     let about =
         row.about.replace("; may be NULL.", ".").replace(" May be NULL.", "").replace("NULL:", "Not set:");
     match row.kind.as_str() {
-        kind if is_flag(kind) => about.replace("0:", "False:").replace("1:", "True:"),
+        kind if is_flag(kind) => about
+            .replace("0, the default:", "False, the default:")
+            .replace("0:", "False:")
+            .replace("1:", "True:"),
         _ => about,
     }
 }

@@ -133,7 +133,7 @@ fn writes(probe: &Probe, scratch: &Path) -> Result<String> {
     Ok(if same && name == Some("made") { format!("yes, version {}", gguf.version()) } else { "no".into() })
 }
 
-/// Opens the file with the many tokens, all peers in turns, and keeps the median of each.
+/// Measures how long each peer takes to open the file with many tokens. The peers take turns, and the median counts.
 pub fn times(probes: &[Probe], inputs: &Inputs, columns: &mut [Measured]) -> Result<()> {
     let mut nanos = vec![Vec::new(); probes.len()];
     for _ in 0..TURNS {

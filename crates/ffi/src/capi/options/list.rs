@@ -14,18 +14,19 @@ options! {
     /// How to load a model. Begin with `happy_load_options_init`.
     struct HappyLoadOptions for Loading {
         first {
-            /// Number of threads, including the caller's. 0: all big cores but one, or all cores if they are equal.
+            /// Number of threads, including the caller's, at most 256. 0, the default: all big cores but one, or all cores
+            /// if they are equal.
             threads: CountOrNone => options.threads;
-            /// Size of a session's context in tokens. 0: what the model was trained for, but at most 4096 and what fits
-            /// the budget.
+            /// Size of a session's context in tokens. 0, the default: what the model was trained for, but at most 4,096 and
+            /// what fits the budget.
             context: CountOrNone => options.context;
-            /// Maximum number of prompt tokens in one pass. 0: 256. Results do not depend on it.
+            /// Maximum number of prompt tokens in one pass. Results do not depend on it. 0 and the default: 256.
             batch: CountOrDefault => options.batch;
-            /// Maximum bytes of anonymous memory for the model and one session. 0: what the machine has free, or less
-            /// if the limits of the process are lower.
+            /// Maximum bytes of anonymous memory for the model and one session. 0, the default: what the machine has free,
+            /// or less if the limits of the process are lower.
             memory_budget: Bytes => options.memory_budget;
             /// Instruction set, such as `scalar`, `avx2` or `dotprod`; `happy_cpu` lists those of this machine, and
-            /// another one gives `HAPPY_UNSUPPORTED`. Empty: the best that the machine has.
+            /// another one gives `HAPPY_UNSUPPORTED`. Empty, the default: the best that the machine has.
             isa: InstructionSet => options.isa;
             /// Called while loading, on the caller's thread; may be NULL.
             progress: Progress => progress;
@@ -33,10 +34,10 @@ options! {
             progress_user: Pointer => progress_user;
             /// Ends loading early, with `HAPPY_CANCELLED`; may be NULL.
             cancel: Cancel => cancel;
-            /// Element type of the KV cache, a `HappyKvType`.
+            /// Element type of the KV cache, a `HappyKvType`. Default: `HAPPY_KV_F16`.
             kv_type: KvType => options.kv;
-            /// 0: map the file, which no program may write to or truncate while the model is loaded. 1: read it into
-            /// anonymous memory.
+            /// 0, the default: map the file, which no program may write to or truncate while the model is loaded. 1: read
+            /// it into anonymous memory.
             copy: Not => options.mmap;
         }
         later {
@@ -44,10 +45,10 @@ options! {
             /// path of a file, or `FILE=SCALE`; the scale is 1 if none is given. NULL: no adapters.
             adapters, n_adapters: Adapters => options.adapters;
             /// Maximum rank of adapters to plan for: the sum of the ranks of all adapters that a session uses at once.
-            /// 0: that of `adapters`.
+            /// 0, the default: that of `adapters`.
             adapter_rank: CountOrDefault => options.adapter_rank;
             /// 1: load for embedders instead of sessions. A text runs in one pass, several texts share one, and there
-            /// are no logits; sessions of such a model cannot generate. 0: load for sessions.
+            /// are no logits; sessions of such a model cannot generate. 0, the default: load for sessions.
             embeddings: Embeddings => options;
             /// Maximum bytes for snapshots. In models with windows or recurrent states, a conversation can go back only
             /// to a snapshot; without one, it is computed again from the beginning. At most an eighth of the memory
@@ -65,7 +66,7 @@ options! {
             /// need more, the least recently used are dropped. Default: 0.
             branch_bytes: Size => options.branch_bytes;
             /// 1: sessions also guess with the file's draft head (multi-token prediction), if `draft_tokens` is not 0.
-            /// A file without one is refused with `HAPPY_MODEL`. 0: they guess from their texts alone.
+            /// A file without one is refused with `HAPPY_MODEL`. 0, the default: they guess from their texts alone.
             draft_head: Flag => options.draft_head;
             /// Must be 0.
             reserved: Reserved;
@@ -76,7 +77,7 @@ options! {
     struct HappySamplerOptions for SamplerSettings {
         first {
             top_k: Count => params.top_k.k;
-            /// Seed of the random choice; every turn starts from it. `HAPPY_SEED_RANDOM`: another one each turn.
+            /// Seed of the random choice; every turn starts from it. `HAPPY_SEED_RANDOM`, the default: another one each turn.
             seed: Seed => seed;
             temperature: Number => params.temperature.t;
             top_p: Number => params.top_p.p;
@@ -118,7 +119,7 @@ options! {
     struct HappySessionOptions for SessionSettings {
         first {
             /// 1: answer even if the chat template has no place for the system message, the tools or a variable, which
-            /// the model then never sees. 0: such a turn fails with `HAPPY_TEMPLATE`.
+            /// the model then never sees. 0, the default: such a turn fails with `HAPPY_TEMPLATE`.
             ignore_unused: Flag => conversation.ignore_unused;
             /// The system message. Empty: no system message.
             system: Text => conversation.system;
@@ -153,7 +154,7 @@ options! {
     /// How to generate. Begin with `happy_generate_options_init`.
     struct HappyGenerateOptions for TurnSettings {
         first {
-            /// Maximum number of tokens. 0: until the context is full.
+            /// Maximum number of generated tokens. 0, the default: until the context is full.
             max_tokens: CountOrNone => max_tokens;
             /// How tokens are chosen. NULL: the defaults.
             sampler: Sampler => sampler;
@@ -165,18 +166,18 @@ options! {
             grammar: Grammar => form;
             /// A JSON schema that the text must match. Empty: any text. Not together with a grammar.
             json_schema: JsonSchema => form;
-            /// Deliver text when this many milliseconds have passed since the last text event. 0: never because of
-            /// time.
+            /// Deliver text when this many milliseconds have passed since the last text event. 0, the default: never
+            /// because of time.
             coalesce_ms: Millis => coalesce.time;
-            /// Deliver text when this many bytes of UTF-8 have come. 0: never because of size. If both are 0, text is
-            /// delivered at once.
+            /// Deliver text when this many bytes of UTF-8 have come. 0, the default: never because of size. If both are 0,
+            /// text is delivered at once.
             coalesce_bytes: Count => coalesce.bytes;
-            /// 1: continue the text as it is, without template and conversation.
+            /// 1: continue the text as it is, without template and conversation. 0, the default: answer a message.
             raw: Flag => raw;
-            /// When a turn is cancelled: 0 keeps what was answered as the assistant's message, 1 takes the whole turn
-            /// back.
+            /// 1: take the whole turn back when it is cancelled. 0, the default: keep what was answered as the assistant's
+            /// message.
             drop_cancelled: Flag => drop_cancelled;
-            /// 1: continue when the model wants to end its answer. 0: end there.
+            /// 1: continue when the model wants to end its answer. 0, the default: end there.
             ignore_end: Flag => ignore_end;
             /// Must be 0.
             reserved: Reserved;
@@ -194,14 +195,14 @@ options! {
             /// How the hidden states of a text become one vector, a `HappyPooling`. Default: as the model's file says;
             /// a file that does not say it is an error.
             pooling: Pooling => pooling;
-            /// Number of the first values of a vector to keep, for models that were trained for it (Matryoshka). 0:
-            /// all.
+            /// Number of values at the beginning of each vector to keep, for models that were trained for it (Matryoshka).
+            /// 0, the default: all.
             dimensions: CountOrNone => dimensions;
-            /// 1: leave vectors as the model gives them. 0: divide them by their length, so that their dot product is
-            /// their cosine. Ranks are never divided.
+            /// 1: leave vectors as the model gives them. 0, the default: divide them by their length, so that their dot
+            /// product is their cosine. Ranks are never divided.
             unnormalized: Not => normalize;
-            /// 1: shorten texts of more tokens than the context; the special token at the end stays there. 0: such
-            /// texts give `HAPPY_CONTEXT_FULL`.
+            /// 1: shorten texts of more tokens than the context; the special token at the end stays there. 0, the default:
+            /// such texts give `HAPPY_CONTEXT_FULL`.
             truncate: Truncate => too_long;
             /// Must be 0.
             reserved: Reserved;

@@ -3,7 +3,6 @@
 use super::dotprod::{self, Dotprod};
 use super::i8mm::{self, I8mm};
 use super::neon::{self, Neon};
-use super::unpacked;
 use crate::arch::scalar;
 use crate::isa::Isa;
 use crate::linear::table::kernel_table;

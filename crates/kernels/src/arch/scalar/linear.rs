@@ -45,7 +45,7 @@ impl<F: FnOnce()> Op for Body<F> {
 pub(crate) static LINEAR: [LinearKernel; DType::COUNT] = kernel_table!(Scalar, in place []);
 
 /// The kernel of a quantized format.
-const fn unpacked<P: Products, B: Source + Block>() -> LinearKernel {
+pub(super) const fn unpacked<P: Products, B: Source + Block>() -> LinearKernel {
     LinearKernel {
         dtype: B::DTYPE,
         isa: P::ISA,

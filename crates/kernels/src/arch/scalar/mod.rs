@@ -7,6 +7,7 @@ use crate::kernels::IsaKernels;
 use crate::ops::Ops;
 use crate::simd::{Op, Simd, tree};
 use happy_tensor::convert::{bf16_to_f32, f16_from_f32, f16_to_f32};
+use linear::unpacked;
 
 /// Everything in portable code.
 pub(crate) static KERNELS: IsaKernels =

@@ -4,7 +4,6 @@
 use super::avx2::Avx2;
 use super::avx512::Avx512;
 use super::avxvnni::AvxVnni;
-use super::unpacked;
 use crate::check::check;
 use crate::kernels::Kernels;
 use crate::linear::LinearKernel;

@@ -123,8 +123,8 @@ fn pump(mut from: impl Read, output: &Output, kind: u8, unplugged: Option<&Phone
     }
 }
 
-/// Hands the program its standard input; where the stream ends first, the shell is told to hang up, as Android's adbd does
-/// (its children live on).
+/// Hands the program its standard input. If the stream ends before the program, the shell gets a hang-up signal, as from
+/// Android's adbd; the shell's children live on.
 fn feed(mut reader: StreamReader, stdin: ChildStdin, v2: bool, child: &Mutex<Child>) {
     let mut stdin = Some(stdin);
     let ended = feed_all(&mut reader, &mut stdin, v2);

@@ -80,7 +80,7 @@ fn stat2(stream: &mut Stream, name: &[u8; 4], found: io::Result<Metadata>) -> io
     stream.writer.write_all(&bytes)
 }
 
-/// SEND: the other side sends a file. All of it is read, also where it cannot be kept.
+/// SEND: the other side sends a file. All of it is read, even if it cannot be kept.
 fn receive(phone: &Phone, stream: &mut Stream, argument: &str) -> io::Result<()> {
     let (path, mode) = argument.rsplit_once(',').unwrap_or((argument, "33188"));
     let path = phone.path(path);

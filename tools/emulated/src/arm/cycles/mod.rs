@@ -58,7 +58,7 @@ pub(crate) struct Args {
 struct Side {
     who: &'static str,
     program: PathBuf,
-    /// The instruction set, for a person.
+    /// The instruction set's name in the table.
     isa: &'static str,
     /// Arguments before the number of tokens, of each kernel of a format for an instruction set and one token or many.
     kernels: fn(&str, &str, usize) -> Vec<Vec<String>>,

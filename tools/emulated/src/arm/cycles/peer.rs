@@ -8,7 +8,7 @@ use std::process::Command;
 
 /// A way to compile them.
 pub(super) struct Peer {
-    /// Our name of what they may use.
+    /// Our name of the instruction set that the peer's kernels may use.
     pub(super) isa: &'static str,
     march: &'static str,
 }

@@ -76,7 +76,7 @@ impl Trace {
         self.ran.len()
     }
 
-    /// One multiplication of a run with three, where a run with one has `once` blocks.
+    /// Finds the blocks of one multiplication in the trace of three. `once` is the number of blocks in a trace of one.
     pub(super) fn period(&self, once: usize) -> Result<Period<'_>> {
         let length = self.ran.len().saturating_sub(once) / 2;
         // The last stretch of a whole length in which everything comes again a length later.
@@ -101,7 +101,7 @@ impl Period<'_> {
         self.each().count()
     }
 
-    /// The `length` instructions in the middle.
+    /// Returns the `length` instructions in the middle.
     pub(super) fn window(&self, length: usize) -> Vec<u32> {
         let first = self.instructions().saturating_sub(length) / 2;
         self.each().skip(first).take(length).collect()

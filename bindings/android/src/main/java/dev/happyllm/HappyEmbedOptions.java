@@ -34,15 +34,18 @@ public final class HappyEmbedOptions {
         return this;
     }
 
-    /** Number of the first values of a vector to keep, for models that were trained for it (Matryoshka). 0: all. */
+    /**
+     * Number of values at the beginning of each vector to keep, for models that were trained for it (Matryoshka). 0, the
+     * default: all.
+     */
     public HappyEmbedOptions dimensions(int value) {
         json.put("dimensions", value);
         return this;
     }
 
     /**
-     * True: leave vectors as the model gives them. False: divide them by their length, so that their dot product is their
-     * cosine. Ranks are never divided.
+     * True: leave vectors as the model gives them. False, the default: divide them by their length, so that their dot
+     * product is their cosine. Ranks are never divided.
      */
     public HappyEmbedOptions unnormalized(boolean value) {
         json.put("unnormalized", value);
@@ -50,8 +53,8 @@ public final class HappyEmbedOptions {
     }
 
     /**
-     * True: shorten texts of more tokens than the context; the special token at the end stays there. False: such texts
-     * give {@code HAPPY_CONTEXT_FULL}.
+     * True: shorten texts of more tokens than the context; the special token at the end stays there. False, the default:
+     * such texts give {@code HAPPY_CONTEXT_FULL}.
      */
     public HappyEmbedOptions truncate(boolean value) {
         json.put("truncate", value);

@@ -75,7 +75,7 @@ public final class HappyFinish {
         return prefillSeconds;
     }
 
-    /** Seconds for the tokens after the first. */
+    /** Seconds for the generated tokens after the first. */
     public double decodeSeconds() {
         return decodeSeconds;
     }
@@ -85,7 +85,7 @@ public final class HappyFinish {
         return prefillRate;
     }
 
-    /** Generated tokens per second. */
+    /** Generated tokens after the first, per second. */
     public double decodeRate() {
         return decodeRate;
     }

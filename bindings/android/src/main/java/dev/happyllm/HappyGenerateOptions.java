@@ -6,7 +6,7 @@ public final class HappyGenerateOptions {
     private HappyCancel cancel;
 
     // <HappyGenerateOptions setters>
-    /** Maximum number of tokens. 0: until the context is full. */
+    /** Maximum number of generated tokens. 0, the default: until the context is full. */
     public HappyGenerateOptions maxTokens(int value) {
         json.put("max_tokens", value);
         return this;
@@ -36,34 +36,40 @@ public final class HappyGenerateOptions {
         return this;
     }
 
-    /** Deliver text when this many milliseconds have passed since the last text event. 0: never because of time. */
+    /**
+     * Deliver text when this many milliseconds have passed since the last text event. 0, the default: never because of
+     * time.
+     */
     public HappyGenerateOptions coalesceMillis(int value) {
         json.put("coalesce_ms", value);
         return this;
     }
 
     /**
-     * Deliver text when this many bytes of UTF-8 have come. 0: never because of size. If both are 0, text is delivered at
-     * once.
+     * Deliver text when this many bytes of UTF-8 have come. 0, the default: never because of size. If both are 0, text is
+     * delivered at once.
      */
     public HappyGenerateOptions coalesceBytes(int value) {
         json.put("coalesce_bytes", value);
         return this;
     }
 
-    /** True: continue the text as it is, without template and conversation. */
+    /** True: continue the text as it is, without template and conversation. False, the default: answer a message. */
     public HappyGenerateOptions raw(boolean value) {
         json.put("raw", value);
         return this;
     }
 
-    /** When a turn is cancelled: 0 keeps what was answered as the assistant's message, 1 takes the whole turn back. */
+    /**
+     * True: take the whole turn back when it is cancelled. False, the default: keep what was answered as the assistant's
+     * message.
+     */
     public HappyGenerateOptions dropCancelled(boolean value) {
         json.put("drop_cancelled", value);
         return this;
     }
 
-    /** True: continue when the model wants to end its answer. False: end there. */
+    /** True: continue when the model wants to end its answer. False, the default: end there. */
     public HappyGenerateOptions ignoreEnd(boolean value) {
         json.put("ignore_end", value);
         return this;

@@ -22,29 +22,33 @@ public final class HappyLoadOptions {
     private HappyProgress progress;
 
     // <HappyLoadOptions setters>
-    /** Number of threads, including the caller's. 0: all big cores but one, or all cores if they are equal. */
+    /**
+     * Number of threads, including the caller's, at most 256. 0, the default: all big cores but one, or all cores if they
+     * are equal.
+     */
     public HappyLoadOptions threads(int value) {
         json.put("threads", value);
         return this;
     }
 
     /**
-     * Size of a session's context in tokens. 0: what the model was trained for, but at most 4096 and what fits the budget.
+     * Size of a session's context in tokens. 0, the default: what the model was trained for, but at most 4,096 and what
+     * fits the budget.
      */
     public HappyLoadOptions context(int value) {
         json.put("context", value);
         return this;
     }
 
-    /** Maximum number of prompt tokens in one pass. 0: 256. Results do not depend on it. */
+    /** Maximum number of prompt tokens in one pass. Results do not depend on it. 0 and the default: 256. */
     public HappyLoadOptions batch(int value) {
         json.put("batch", value);
         return this;
     }
 
     /**
-     * Maximum bytes of anonymous memory for the model and one session. 0: what the machine has free, or less if the limits
-     * of the process are lower.
+     * Maximum bytes of anonymous memory for the model and one session. 0, the default: what the machine has free, or less
+     * if the limits of the process are lower.
      */
     public HappyLoadOptions memoryBudget(long value) {
         json.put("memory_budget", value);
@@ -53,22 +57,22 @@ public final class HappyLoadOptions {
 
     /**
      * Instruction set, such as {@code scalar}, {@code avx2} or {@code dotprod}; {@code happy_cpu} lists those of this
-     * machine, and another one gives {@code HAPPY_UNSUPPORTED}. Empty: the best that the machine has.
+     * machine, and another one gives {@code HAPPY_UNSUPPORTED}. Empty, the default: the best that the machine has.
      */
     public HappyLoadOptions isa(String value) {
         json.put("isa", Text.text("isa", value));
         return this;
     }
 
-    /** Element type of the KV cache, a {@code HappyKvType}. */
+    /** Element type of the KV cache, a {@code HappyKvType}. Default: {@code HAPPY_KV_F16}. */
     public HappyLoadOptions kvType(KvType value) {
         json.put("kv_type", value.name().toLowerCase(Locale.ROOT));
         return this;
     }
 
     /**
-     * False: map the file, which no program may write to or truncate while the model is loaded. True: read it into
-     * anonymous memory.
+     * False, the default: map the file, which no program may write to or truncate while the model is loaded. True: read it
+     * into anonymous memory.
      */
     public HappyLoadOptions copy(boolean value) {
         json.put("copy", value);
@@ -85,8 +89,8 @@ public final class HappyLoadOptions {
     }
 
     /**
-     * Maximum rank of adapters to plan for: the sum of the ranks of all adapters that a session uses at once. 0: that of
-     * {@code adapters}.
+     * Maximum rank of adapters to plan for: the sum of the ranks of all adapters that a session uses at once. 0, the
+     * default: that of {@code adapters}.
      */
     public HappyLoadOptions adapterRank(int value) {
         json.put("adapter_rank", value);
@@ -95,7 +99,7 @@ public final class HappyLoadOptions {
 
     /**
      * True: load for embedders instead of sessions. A text runs in one pass, several texts share one, and there are no
-     * logits; sessions of such a model cannot generate. False: load for sessions.
+     * logits; sessions of such a model cannot generate. False, the default: load for sessions.
      */
     public HappyLoadOptions embeddings(boolean value) {
         json.put("embeddings", value);
@@ -142,7 +146,7 @@ public final class HappyLoadOptions {
 
     /**
      * True: sessions also guess with the file's draft head (multi-token prediction), if {@code draft_tokens} is not 0. A
-     * file without one is refused with {@code HAPPY_MODEL}. False: they guess from their texts alone.
+     * file without one is refused with {@code HAPPY_MODEL}. False, the default: they guess from their texts alone.
      */
     public HappyLoadOptions draftHead(boolean value) {
         json.put("draft_head", value);

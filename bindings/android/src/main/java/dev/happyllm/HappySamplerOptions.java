@@ -18,7 +18,9 @@ public final class HappySamplerOptions {
         return this;
     }
 
-    /** Seed of the random choice; every turn starts from it. {@link #SEED_RANDOM}: another one each turn. */
+    /**
+     * Seed of the random choice; every turn starts from it. {@link #SEED_RANDOM}, the default: another one each turn.
+     */
     public HappySamplerOptions seed(long value) {
         json.put("seed", value);
         return this;
@@ -98,8 +100,8 @@ public final class HappySamplerOptions {
     }
 
     /**
-     * Divide positive logits of recent tokens by this, and multiply negative ones. Above 0; 1 is neutral, less favors
-     * repetition. Default: 1.
+     * Divide positive logits of recent tokens by this, and multiply negative ones by it. Above 0; 1 is neutral, and values
+     * below 1 favor repetition. Default: 1.
      */
     public HappySamplerOptions repeatPenalty(float value) {
         json.put("repeat_penalty", value);
@@ -107,23 +109,26 @@ public final class HappySamplerOptions {
     }
 
     /**
-     * Subtract this from a logit for each recent occurrence of its token. 0 is neutral, less favors repetition. Default:
-     * 0.
+     * Subtract this from a logit for each recent occurrence of its token. Any finite number; 0 is neutral, and negative
+     * values favor repetition. Default: 0.
      */
     public HappySamplerOptions frequencyPenalty(float value) {
         json.put("frequency_penalty", value);
         return this;
     }
 
-    /** Subtract this once from the logits of recent tokens. 0 is neutral, less favors repetition. Default: 0. */
+    /**
+     * Subtract this once from the logits of recent tokens. Any finite number; 0 is neutral, and negative values favor
+     * repetition. Default: 0.
+     */
     public HappySamplerOptions presencePenalty(float value) {
         json.put("presence_penalty", value);
         return this;
     }
 
     /**
-     * Penalty of a token that would continue a repetition of the shortest length that counts (DRY). At least 0; 0 turns
-     * DRY off. Default: 0.
+     * Penalty of a token that would make a repetition one token longer than DRY allows. At least 0; 0 turns DRY off.
+     * Default: 0.
      */
     public HappySamplerOptions dryMultiplier(float value) {
         json.put("dry_multiplier", value);
@@ -131,7 +136,7 @@ public final class HappySamplerOptions {
     }
 
     /**
-     * Factor by which DRY's penalty grows with each token that a repetition is longer. At least 0; below 1 turns DRY off.
+     * Factor by which DRY's penalty grows with each further token of a repetition. At least 0; below 1 turns DRY off.
      * Default: 1.75.
      */
     public HappySamplerOptions dryBase(float value) {
@@ -160,8 +165,8 @@ public final class HappySamplerOptions {
     }
 
     /**
-     * Weight of the past in adaptive-p's average of its choices: it averages over about 1 / (1 - X) tokens. From 0 to
-     * 0.99. Default: 0.9.
+     * Weight of the past in adaptive-p's average of its choices: 0.9 averages over about 10 tokens, 0.99 over about 100.
+     * From 0 to 0.99. Default: 0.9.
      */
     public HappySamplerOptions adaptiveDecay(float value) {
         json.put("adaptive_decay", value);
@@ -174,7 +179,10 @@ public final class HappySamplerOptions {
         return this;
     }
 
-    /** Length in tokens of the longest repetition that DRY does not penalize. Default: 2. */
+    /**
+     * Length in tokens of the longest repetition that DRY allows: it penalizes tokens that would make one longer. 0
+     * penalizes every recent token. Default: 2.
+     */
     public HappySamplerOptions dryAllowedLength(int value) {
         json.put("dry_allowed_length", value);
         return this;

@@ -7,7 +7,7 @@ public final class HappySessionOptions {
     // <HappySessionOptions setters>
     /**
      * True: answer even if the chat template has no place for the system message, the tools or a variable, which the model
-     * then never sees. False: such a turn fails with {@code HAPPY_TEMPLATE}.
+     * then never sees. False, the default: such a turn fails with {@code HAPPY_TEMPLATE}.
      */
     public HappySessionOptions ignoreUnused(boolean value) {
         json.put("ignore_unused", value);
