@@ -46,6 +46,7 @@ routes! {
     POST "/tokenize" OpenAi plain::tokenize;
     POST "/detokenize" OpenAi plain::detokenize;
     POST "/apply-template" OpenAi plain::apply_template;
+    GET  "/catalog" OpenAi ollama::catalog;
     GET  "/v1/models" OpenAi plain::models;
     GET  "/v1/models/" OpenAi plain::model;
     POST "/v1/chat/completions" OpenAi chat::create;
@@ -60,6 +61,7 @@ routes! {
     GET  "/api/tags" Ollama ollama::tags;
     GET  "/api/ps" Ollama ollama::ps;
     POST "/api/show" Ollama ollama::show;
+    POST "/api/pull" Ollama ollama::pull;
     POST "/api/embed" Ollama ollama::embed;
     POST "/api/embeddings" Ollama ollama::embeddings;
     GET  "/api/version" Ollama ollama::version;
