@@ -101,7 +101,8 @@ impl Embeddings {
         let worker = Worker { source, engine: None, embedder: None, ledger: self.ledger.clone() };
         let (idle_trim, metrics) = (self.idle_trim, self.metrics.clone());
         let started = thread.spawn(move || worker.serve(&orders, idle_trim, &metrics));
-        let started = started.map_err(|error| ApiError::internal(format!("cannot start a thread: {error}")))?;
+        let started =
+            started.map_err(|error| ApiError::internal(format!("cannot start a thread: {error}")))?;
         *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(started);
         Ok(())
     }

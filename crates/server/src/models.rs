@@ -98,7 +98,8 @@ impl Models {
     /// Adds a model that was downloaded. If its file is in the list already, that model gets one more name.
     pub(crate) fn add(&self, model: ServedModel) {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        let is_same = |entry: &&Arc<Entry>| entry.source.as_ref().is_some_and(|known| known.path == model.path);
+        let is_same =
+            |entry: &&Arc<Entry>| entry.source.as_ref().is_some_and(|known| known.path == model.path);
         match entries.iter().find(is_same) {
             Some(known) if known.is_named(&model.name) => {}
             Some(known) => known.also.lock().unwrap_or_else(PoisonError::into_inner).push(model.name),
@@ -180,7 +181,10 @@ impl Models {
     /// Returns a model of the list.
     pub(crate) fn entry(&self, index: usize) -> Result<Arc<Entry>, ApiError> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        entries.get(index).cloned().ok_or_else(|| ApiError::new(Kind::NotFound, self.none()).code("model_not_found"))
+        entries
+            .get(index)
+            .cloned()
+            .ok_or_else(|| ApiError::new(Kind::NotFound, self.none()).code("model_not_found"))
     }
 
     fn take(self: &Arc<Self>, index: usize, keep: KeepAlive) -> Option<Arc<Lease>> {
@@ -314,4 +318,3 @@ impl From<ServerError> for ApiError {
         }
     }
 }
-

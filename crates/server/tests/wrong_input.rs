@@ -68,10 +68,20 @@ fn fields_of_every_endpoint() {
         (openai, chat(json!({ "logit_bias": { "99999": 1 } })), 400, "99999"),
         (openai, chat(json!({ "tools": [{ "type": "function" }] })), 400, "`tools.0.function`: is missing"),
         (openai, chat(json!({ "tool_choice": "maybe" })), 400, "`tool_choice`: is \"maybe\""),
-        (openai, chat(json!({ "response_format": { "type": "json_schema" } })), 400, "`response_format.json_schema`"),
+        (
+            openai,
+            chat(json!({ "response_format": { "type": "json_schema" } })),
+            400,
+            "`response_format.json_schema`",
+        ),
         (openai, chat(json!({ "grammar": "root ::= x" })), 400, "x"),
         (openai, chat(json!({ "repeat_penalty": 0 })), 400, "0"),
-        (openai, chat(json!({ "chat_template_kwargs": [] })), 400, "`chat_template_kwargs`: expected an object"),
+        (
+            openai,
+            chat(json!({ "chat_template_kwargs": [] })),
+            400,
+            "`chat_template_kwargs`: expected an object",
+        ),
         (completions, json!({}), 400, "`prompt`: expected a string"),
         (completions, json!({ "prompt": [] }), 400, "`prompt`: expected a string"),
         (completions, json!({ "prompt": [1, "x"] }), 400, "`prompt`"),
@@ -84,14 +94,34 @@ fn fields_of_every_endpoint() {
         (responses, json!({ "input": [{ "type": "file" }] }), 400, "`input.0.type`: is \"file\""),
         (responses, json!({ "input": "x", "tools": [{ "type": "web_search" }] }), 400, "`tools.0.type`"),
         (responses, json!({ "input": "x", "max_output_tokens": 0 }), 400, "`max_output_tokens`"),
-        (responses, json!({ "input": "x", "text": { "format": { "type": "xml" } } }), 400, "`text.format.type`"),
+        (
+            responses,
+            json!({ "input": "x", "text": { "format": { "type": "xml" } } }),
+            400,
+            "`text.format.type`",
+        ),
         (responses, json!({ "input": long }), 400, "context holds 256 tokens"),
         (anthropic, json!({ "messages": user() }), 400, "`max_tokens`: is missing"),
         (anthropic, json!({ "max_tokens": 2 }), 400, "`messages`: is missing"),
-        (anthropic, json!({ "max_tokens": 2, "messages": message_of("king", &"x".into()) }), 400, "`messages.0.role`"),
-        (anthropic, json!({ "max_tokens": 2, "messages": message_of("user", &image) }), 400, "only reads text"),
+        (
+            anthropic,
+            json!({ "max_tokens": 2, "messages": message_of("king", &"x".into()) }),
+            400,
+            "`messages.0.role`",
+        ),
+        (
+            anthropic,
+            json!({ "max_tokens": 2, "messages": message_of("user", &image) }),
+            400,
+            "only reads text",
+        ),
         (anthropic, message_to(json!({ "tools": [{ "name": "f" }] })), 400, "`tools.0.input_schema`"),
-        (anthropic, message_to(json!({ "tool_choice": { "type": "x" } })), 400, "`tool_choice.type`: is \"x\""),
+        (
+            anthropic,
+            message_to(json!({ "tool_choice": { "type": "x" } })),
+            400,
+            "`tool_choice.type`: is \"x\"",
+        ),
         (anthropic, message_to(json!({ "thinking": true })), 400, "`thinking`: expected an object"),
         ("/v1/messages/count_tokens", json!({ "messages": [] }), 400, "`messages`: is empty"),
         ("/api/chat", json!({ "messages": {} }), 400, "`messages`: expected an array"),
@@ -102,7 +132,12 @@ fn fields_of_every_endpoint() {
         ("/api/chat", chat(json!({ "keep_alive": "5 parsecs" })), 400, "`keep_alive`: expected seconds"),
         ("/api/chat", chat(json!({ "think": 7 })), 400, "`think`: expected true, false or a level"),
         ("/api/chat", chat(json!({ "model": "other" })), 404, "unknown model `other`"),
-        ("/api/chat", json!({ "messages": [{ "role": "user", "content": "x", "images": ["aaaa"] }] }), 400, "only reads text"),
+        (
+            "/api/chat",
+            json!({ "messages": [{ "role": "user", "content": "x", "images": ["aaaa"] }] }),
+            400,
+            "only reads text",
+        ),
         ("/api/generate", json!({ "prompt": 5 }), 400, "`prompt`: expected a string"),
         ("/api/generate", json!({ "prompt": "x", "images": ["aaaa"] }), 400, "only reads text"),
         ("/api/generate", json!({ "prompt": "x", "suffix": "y" }), 400, "`suffix`"),
@@ -113,13 +148,23 @@ fn fields_of_every_endpoint() {
         ("/api/pull", json!({ "model": "x" }), 403, "--downloads"),
         ("/tokenize", json!({}), 400, "`content`: is missing"),
         ("/tokenize", json!({ "content": 5 }), 400, "`content`: expected a string"),
-        ("/tokenize", json!({ "content": "x", "add_special": "yes" }), 400, "`add_special`: expected true or false"),
+        (
+            "/tokenize",
+            json!({ "content": "x", "add_special": "yes" }),
+            400,
+            "`add_special`: expected true or false",
+        ),
         ("/detokenize", json!({}), 400, "`tokens`: is missing"),
         ("/detokenize", json!({ "tokens": ["a"] }), 400, "is not a valid token id"),
         ("/apply-template", json!({}), 400, "`messages`: is missing"),
         ("/v1/embeddings", json!({}), 400, "`input`: is missing or empty"),
         ("/v1/embeddings", json!({ "input": many }), 400, "2049 texts, expected at most 2048"),
-        ("/v1/embeddings", json!({ "input": "x", "encoding_format": "hex" }), 400, "`encoding_format`: is \"hex\""),
+        (
+            "/v1/embeddings",
+            json!({ "input": "x", "encoding_format": "hex" }),
+            400,
+            "`encoding_format`: is \"hex\"",
+        ),
         ("/v1/embeddings", json!({ "input": [99999] }), 400, "99999 is not a valid token id"),
         ("/v1/rerank", json!({ "documents": ["x"] }), 400, "`query`: is missing"),
         ("/v1/rerank", json!({ "query": "x", "documents": [] }), 400, "expected 1 to 2048"),
@@ -129,9 +174,11 @@ fn fields_of_every_endpoint() {
     let mut failures = Vec::new();
     let mut check = |path: &str, body: &str, answer: &Response, status: u16, part: &str| {
         let message = message(path, answer);
-        let says = message.as_deref().is_some_and(|message| message.contains(part) && !message.contains('\n'));
+        let says =
+            message.as_deref().is_some_and(|message| message.contains(part) && !message.contains('\n'));
         if answer.status != status || !says || answer.header("x-should-retry") != Some("false") {
-            failures.push(format!("{path} {body}: {} {}, expected {status}, {part}", answer.status, answer.body));
+            failures
+                .push(format!("{path} {body}: {} {}, expected {status}, {part}", answer.status, answer.body));
         }
     };
     for (path, body, status, part) in &cases {
