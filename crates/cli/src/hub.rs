@@ -25,8 +25,11 @@ pub(crate) fn name(text: &str) -> CliResult<Name> {
 /// Returns whether a model's name is one that only the hub knows, and not a path.
 pub(crate) fn is_hub_name(model: &str) -> bool {
     let addresses = ["hf:", "https://", "http://"];
-    addresses.iter().any(|start| model.starts_with(start))
-        || ALIASES.iter().any(|alias| alias.name.eq_ignore_ascii_case(model))
+    // A short name may have a quantization.
+    let short = model.split_once(':').map_or(model, |(name, _)| name);
+    !model.contains(char::is_whitespace)
+        && (addresses.iter().any(|start| model.starts_with(start))
+            || ALIASES.iter().any(|alias| alias.name.eq_ignore_ascii_case(short)))
 }
 
 /// Returns the file of a model in the cache; `None` if it is not there.

@@ -2,7 +2,8 @@
 
 use crate::error::{CliError, CliResult};
 use crate::models;
-use clap::{Args, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 use happy_engine::{AdapterFile, Engine, LoadOptions, ModelFile};
 use happy_kernels::Isa;
 use happy_model::KvType;
@@ -121,6 +122,36 @@ impl ModelArgs {
     /// Its name in messages.
     pub(crate) fn name(&self) -> Display<'_> {
         self.model.display()
+    }
+}
+
+/// Which model, for commands whose first word may name it.
+#[derive(Debug)]
+pub(crate) struct MainModelArgs {
+    pub(crate) model: ModelArgs,
+    /// Whether the command line has `-m`.
+    pub(crate) is_given: bool,
+}
+
+impl FromArgMatches for MainModelArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let is_given = matches.value_source("model") == Some(ValueSource::CommandLine);
+        Ok(Self { model: ModelArgs::from_arg_matches(matches)?, is_given })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for MainModelArgs {
+    fn augment_args(command: Command) -> Command {
+        ModelArgs::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        ModelArgs::augment_args_for_update(command)
     }
 }
 

@@ -39,8 +39,8 @@ static MEMORY: allocator::WithReserve<std::alloc::System> = allocator::WithReser
 const EXAMPLES: &str = "\
 Examples:
   happy pull qwen3-0.6b
-  happy run -m qwen3-0.6b \"Why is the sky blue?\"
-  happy chat -m model.gguf
+  happy run qwen3-0.6b \"Why is the sky blue?\"
+  happy chat qwen3-0.6b
 
 `happy COMMAND -h` lists the options that most people need, `happy COMMAND --help` all of them.";
 

@@ -32,9 +32,12 @@ pub(crate) fn folder() -> Option<PathBuf> {
     Some(data?.join("happy-phone-llm").join("models"))
 }
 
-/// Returns whether this is the name of a known model, or of a file in the models folder.
-pub(crate) fn is_known(model: &str) -> bool {
-    KNOWN.iter().any(|known| known.name == model) || in_folder(model).is_some()
+/// Returns whether this is the name of a model and not a prompt: a known name, one of the hub, a file of the models folder, or a path that
+/// ends with `.gguf`.
+pub(crate) fn is_name(model: &str) -> bool {
+    let is_path = || model.ends_with(".gguf") && !model.contains(char::is_whitespace);
+    let is_known = || KNOWN.iter().any(|known| known.name == model) || in_folder(model).is_some();
+    is_known() || hub::is_hub_name(model) || is_path()
 }
 
 /// Returns the file of a model that is given by path, by a known name, or by the name of a file in the models folder,

@@ -163,6 +163,14 @@ impl Ask {
         if self.max_tokens == Some(0) {
             return Err(ApiError::field("max_tokens", "is 0, expected at least 1"));
         }
+        // A sampler ignores ids that don't exist. A client that sends one means another model.
+        let n_vocab = engine.model().n_vocab();
+        if let Some((id, _)) = self.sampling.logit_bias.iter().find(|(id, _)| *id as usize >= n_vocab) {
+            return Err(ApiError::field(
+                "logit_bias",
+                format_args!("token {id}, expected ids below {n_vocab}"),
+            ));
+        }
         let options = self.options(choice, cancel)?;
         let composed = match &self.prompt {
             Prompt::Chat(chat) => chat.conversation(engine)?.compose(options)?,

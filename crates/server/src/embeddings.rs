@@ -3,11 +3,13 @@
 
 use crate::error::ApiError;
 use crate::metrics::Metrics;
+use crate::models::{Ledger, Taken};
 use happy_engine::model::Pooling;
 use happy_engine::{Cancel, EmbedOptions, Embedder, Embedding, Engine, LoadOptions, Rank, TooLong};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -41,14 +43,17 @@ pub(crate) enum Source {
     None,
 }
 
-/// The thread. It starts with the first order.
+/// The thread. It starts with the first order, and has ended when this is dropped.
 pub(crate) struct Embeddings {
-    orders: SyncSender<Order>,
+    /// `None` while this is being dropped.
+    orders: Option<SyncSender<Order>>,
     /// What the thread needs. `None` once it has started.
     start: Mutex<Option<(Source, Receiver<Order>)>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
     /// Time without an order after which memory is given back; `None`: it never is.
     idle_trim: Option<Duration>,
     metrics: Arc<Metrics>,
+    ledger: Ledger,
 }
 
 /// Maximum number of orders that wait.
@@ -58,9 +63,15 @@ const QUEUE: usize = 64;
 pub(crate) const CONTEXT: usize = 2048;
 
 impl Embeddings {
-    pub(crate) fn new(source: Source, idle_trim: Option<Duration>, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        source: Source,
+        idle_trim: Option<Duration>,
+        metrics: Arc<Metrics>,
+        ledger: Ledger,
+    ) -> Self {
         let (orders, waiting) = sync_channel(QUEUE);
-        Self { orders, start: Mutex::new(Some((source, waiting))), idle_trim, metrics }
+        let (start, thread) = (Mutex::new(Some((source, waiting))), Mutex::default());
+        Self { orders: Some(orders), start, thread, idle_trim, metrics, ledger }
     }
 
     /// Runs a task on the thread.
@@ -72,7 +83,8 @@ impl Embeddings {
         let cancel = crate::stream::CancelOnDrop(Cancel::new());
         let (reply, answer) = oneshot::channel();
         let order = Order { work, cancel: cancel.0.clone(), reply };
-        self.orders.try_send(order).map_err(|refused| match refused {
+        let orders = self.orders.as_ref().ok_or_else(crate::scheduler::ended)?;
+        orders.try_send(order).map_err(|refused| match refused {
             TrySendError::Full(_) => ApiError::new(
                 crate::error::Kind::Busy,
                 format!("the queue is full, {QUEUE} embedding requests wait: try again later"),
@@ -86,19 +98,34 @@ impl Embeddings {
         let start = self.start.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some((source, orders)) = start else { return Ok(()) };
         let thread = std::thread::Builder::new().name("happy-embeddings".to_owned());
-        let worker = Worker { source, engine: None, embedder: None };
+        let worker = Worker { source, engine: None, embedder: None, ledger: self.ledger.clone() };
         let (idle_trim, metrics) = (self.idle_trim, self.metrics.clone());
         let started = thread.spawn(move || worker.serve(&orders, idle_trim, &metrics));
-        started.map(drop).map_err(|error| ApiError::internal(format!("cannot start a thread: {error}")))
+        let started =
+            started.map_err(|error| ApiError::internal(format!("cannot start a thread: {error}")))?;
+        *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(started);
+        Ok(())
+    }
+}
+
+impl Drop for Embeddings {
+    /// Waits for the thread, so that its memory is free for the next model.
+    fn drop(&mut self) {
+        self.orders = None;
+        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
     }
 }
 
 struct Worker {
     source: Source,
-    /// The model, if it came from a file and is loaded.
-    engine: Option<Engine>,
+    /// The model, if it came from a file and is loaded, and its memory.
+    engine: Option<(Engine, Taken)>,
     /// The embedder that was used last, with its options.
     embedder: Option<(EmbedOptions, Embedder)>,
+    ledger: Ledger,
 }
 
 impl Worker {
@@ -127,9 +154,12 @@ impl Worker {
 
     fn engine(&mut self) -> Result<Engine, ApiError> {
         match (&self.source, &self.engine) {
-            (Source::Loaded(engine), _) | (_, Some(engine)) => Ok(engine.clone()),
+            (Source::Loaded(engine), _) | (_, Some((engine, _))) => Ok(engine.clone()),
             (Source::File(path, options), None) => {
-                Ok(self.engine.insert(Engine::open(path, options)?).clone())
+                let memory_budget = self.ledger.left().or(options.memory_budget);
+                let engine = Engine::open(path, &LoadOptions { memory_budget, ..(**options).clone() })?;
+                let memory = self.ledger.take(engine.plan().anon_bytes());
+                Ok(self.engine.insert((engine, memory)).0.clone())
             }
             (Source::None, None) => {
                 Err(ApiError::invalid("this server's model was not loaded for embeddings"))

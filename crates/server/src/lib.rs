@@ -4,6 +4,7 @@
 mod api;
 mod ask;
 mod delta;
+mod downloads;
 mod embeddings;
 mod error;
 mod fields;
@@ -19,6 +20,7 @@ mod server;
 mod state;
 mod stream;
 
+pub use downloads::Downloads;
 pub use error::ServerError;
 pub use models::ServedModel;
 pub use options::ServerOptions;

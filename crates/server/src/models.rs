@@ -6,18 +6,24 @@
 //!                                while the model doesn't fit beside the loaded ones: unload the least recently used idle one
 //!                                if no model is idle: refuse the request, with the numbers
 //! a lease ends            -> the model's time (`keep_alive`) begins; when it is over and no request uses the model, it is unloaded
+//! a download is complete  -> the model is added at the end of the list
 //! ```
 
-use crate::embeddings::{CONTEXT, Embeddings, Source as EmbeddingSource};
+mod entry;
+mod ledger;
+
 use crate::error::{ApiError, Kind, ServerError};
 use crate::metrics::Metrics;
 use crate::options::ServerOptions;
-use crate::scheduler::{Scheduler, StartError};
-use happy_engine::{Engine, LoadOptions, Plan, Source};
+use entry::{plain, with_budget};
+use happy_engine::{Engine, LoadOptions, Source};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
+
+pub(crate) use entry::{Entry, Loaded};
+pub(crate) use ledger::{Ledger, Taken};
 
 /// A model that a server loads when a request names it.
 #[derive(Clone, Debug)]
@@ -31,125 +37,13 @@ pub struct ServedModel {
     pub load: LoadOptions,
 }
 
-/// A loaded model.
-pub(crate) struct Loaded {
-    pub(crate) name: String,
-    pub(crate) engine: Engine,
-    /// `None` if the model only embeds.
-    pub(crate) scheduler: Option<Scheduler>,
-    pub(crate) embeddings: Embeddings,
-}
-
-impl Loaded {
-    fn start(
-        name: &str,
-        engine: Engine,
-        file: Option<(&Path, &LoadOptions)>,
-        options: &ServerOptions,
-        metrics: &Arc<Metrics>,
-    ) -> Result<Self, ServerError> {
-        let embeds = engine.model().spec().whole_texts;
-        let scheduler = if embeds {
-            None
-        } else {
-            let sessions = options.sessions.as_ref().map(|folder| folder.join(file_name(name)));
-            let started = Scheduler::start(engine.context()?, options, metrics.clone(), sessions);
-            Some(started.map_err(|error| match error {
-                StartError::Thread(error) => ServerError::Start(error),
-                StartError::Engine(error) => ServerError::Engine(error),
-            })?)
-        };
-        let source = match file {
-            _ if embeds => EmbeddingSource::Loaded(engine.clone()),
-            Some((path, load)) => for_embeddings(&engine, path.to_owned(), load),
-            None => EmbeddingSource::None,
-        };
-        let embeddings = Embeddings::new(source, options.idle_trim, metrics.clone());
-        Ok(Self { name: name.to_owned(), engine, scheduler, embeddings })
-    }
-}
-
-/// Returns a folder name for a model name. Letters, digits, `-`, `_` and dots are kept, and `m-` is put before them.
-fn file_name(name: &str) -> String {
-    let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' };
-    let name: String = name.chars().map(plain).collect();
-    format!("m-{name}")
-}
-
-/// Returns how to load the model a second time for embeddings.
-fn for_embeddings(engine: &Engine, path: PathBuf, load: &LoadOptions) -> EmbeddingSource {
-    let trained = engine.model().spec().n_ctx_train as usize;
-    let options = LoadOptions {
-        context: Some(trained.clamp(1, CONTEXT)),
-        threads: load.threads,
-        isa: load.isa,
-        memory_budget: load.memory_budget,
-        mmap: load.mmap,
-        adapters: load.adapters.clone(),
-        ..LoadOptions::embeddings()
-    };
-    EmbeddingSource::File(path, Box::new(options))
-}
-
-/// A model of the list.
-pub(crate) struct Entry {
-    pub(crate) name: String,
-    /// Where to load it from. `None`: the caller loaded it, and it is never unloaded.
-    source: Option<ServedModel>,
-    state: Mutex<EntryState>,
-    verdict: OnceLock<Result<Plan, String>>,
-}
-
-#[derive(Default)]
-struct EntryState {
-    loaded: Option<Arc<Loaded>>,
-    /// The number of the last lease, which tells which model was used last.
-    last_used: u64,
-    expires: Option<Instant>,
-}
-
-impl Entry {
-    fn new(name: String, source: Option<ServedModel>) -> Self {
-        Self { name, source, state: Mutex::default(), verdict: OnceLock::new() }
-    }
-
-    fn state(&self) -> MutexGuard<'_, EntryState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns the model if it is loaded. This doesn't keep it loaded.
-    pub(crate) fn loaded(&self) -> Option<Arc<Loaded>> {
-        self.state().loaded.clone()
-    }
-
-    /// Returns how long the model stays loaded, if that is limited.
-    pub(crate) fn time_left(&self) -> Option<Duration> {
-        self.state().expires.map(|at| at.saturating_duration_since(Instant::now()))
-    }
-
-    /// Returns the plan for the model, or why it can't run here, from the file's header. This reads the file.
-    pub(crate) fn verdict(&self, budget: Option<u64>) -> Result<Plan, String> {
-        if let Some(loaded) = self.loaded() {
-            return Ok(*loaded.engine.plan());
-        }
-        let plan = || {
-            let Some(source) = &self.source else { return Err("it is not loaded".to_owned()) };
-            let options = with_budget(&source.load, budget);
-            Engine::plan_of(&Source::Path(&source.path), &options).map_err(|error| error.to_string())
-        };
-        self.verdict.get_or_init(plan).clone()
-    }
-}
-
-fn with_budget(load: &LoadOptions, budget: Option<u64>) -> LoadOptions {
-    LoadOptions { memory_budget: budget.or(load.memory_budget), ..load.clone() }
-}
-
 /// All models of a server.
 pub(crate) struct Models {
-    entries: Vec<Entry>,
+    /// Models are only added, at the end, so an index stays valid.
+    entries: RwLock<Vec<Arc<Entry>>>,
     options: ServerOptions,
     metrics: Arc<Metrics>,
+    ledger: Ledger,
     /// Held while a model is loaded. Two loads at the same time could not tell what fits.
     loading: tokio::sync::Mutex<()>,
     clock: std::sync::atomic::AtomicU64,
@@ -170,9 +64,10 @@ pub(crate) enum KeepAlive {
 
 impl Models {
     pub(crate) fn new(models: Vec<ServedModel>, options: ServerOptions, metrics: Arc<Metrics>) -> Self {
-        let entries = models.into_iter().map(|model| Entry::new(model.name.clone(), Some(model))).collect();
+        let entry = |model: ServedModel| Arc::new(Entry::new(model.name.clone(), Some(model)));
         Self {
-            entries,
+            entries: RwLock::new(models.into_iter().map(entry).collect()),
+            ledger: Ledger::new(options.memory_budget),
             options,
             metrics,
             loading: tokio::sync::Mutex::default(),
@@ -188,7 +83,7 @@ impl Models {
         file: Option<(&Path, &LoadOptions)>,
     ) -> Result<(), ServerError> {
         let name = self.options.model_name.clone();
-        let loaded = Loaded::start(&name, engine, file, &self.options, &self.metrics)?;
+        let loaded = Loaded::start(&name, engine, file, &self.options, (&self.metrics, &self.ledger))?;
         let source = file.map(|(path, load)| ServedModel {
             name: name.clone(),
             path: path.to_owned(),
@@ -196,12 +91,25 @@ impl Models {
         });
         let entry = Entry::new(name, source);
         entry.state().loaded = Some(Arc::new(loaded));
-        self.entries.insert(0, entry);
+        self.entries.get_mut().unwrap_or_else(PoisonError::into_inner).insert(0, Arc::new(entry));
         Ok(())
     }
 
-    pub(crate) fn entries(&self) -> &[Entry] {
-        &self.entries
+    /// Adds a model that was downloaded. If its file is in the list already, that model gets one more name.
+    pub(crate) fn add(&self, model: ServedModel) {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let is_same =
+            |entry: &&Arc<Entry>| entry.source.as_ref().is_some_and(|known| known.path == model.path);
+        match entries.iter().find(is_same) {
+            Some(known) if known.is_named(&model.name) => {}
+            Some(known) => known.also.lock().unwrap_or_else(PoisonError::into_inner).push(model.name),
+            None => entries.push(Arc::new(Entry::new(model.name.clone(), Some(model)))),
+        }
+    }
+
+    /// Returns all models, as of now.
+    pub(crate) fn entries(&self) -> Vec<Arc<Entry>> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn budget(&self) -> Option<u64> {
@@ -214,20 +122,31 @@ impl Models {
     /// If no model has this name. The error lists the known names.
     pub(crate) fn find(&self, name: Option<&str>) -> Result<usize, ApiError> {
         let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(0) };
-        let plain = |name: &str| name.trim_end_matches(":latest").to_lowercase();
-        if let Some(at) = self.entries.iter().position(|entry| plain(&entry.name) == plain(name)) {
+        let entries = self.entries();
+        if let Some(at) = entries.iter().position(|entry| entry.is_named(name)) {
             return Ok(at);
         }
         if self.options.aliases.iter().any(|known| known == "*" || plain(known) == plain(name)) {
             return Ok(0);
         }
-        let known: Vec<String> = self.entries.iter().map(|entry| format!("`{}`", entry.name)).collect();
-        let message = format!(
-            "unknown model `{name}`, expected one of {} (--alias adds names for the first one)",
-            known.join(", ")
-        );
+        let known: Vec<String> = entries.iter().map(|entry| format!("`{}`", entry.name)).collect();
+        let message = match known.as_slice() {
+            [] => format!("unknown model `{name}`: {}", self.none()),
+            known => format!(
+                "unknown model `{name}`, expected one of {} (--alias adds names for the first one)",
+                known.join(", ")
+            ),
+        };
         Err(ApiError { param: Some("model".to_owned()), ..ApiError::new(Kind::NotFound, message) }
             .code("model_not_found"))
+    }
+
+    /// Says that there are no models, and what to do.
+    fn none(&self) -> &'static str {
+        match self.options.downloads {
+            Some(_) => "this server has no models yet, download one on its page or with /api/pull",
+            None => "this server has no models",
+        }
     }
 
     /// Returns the model with this name, and loads it if it is not loaded.
@@ -254,18 +173,23 @@ impl Models {
             if let Some(loaded) =
                 loaded.map_err(|_| ApiError::internal("the model could not be loaded"))??
             {
-                let mut state = self.entry(index)?.state();
-                state.loaded = Some(Arc::new(loaded));
+                self.entry(index)?.state().loaded = Some(Arc::new(loaded));
             }
         }
     }
 
-    fn entry(&self, index: usize) -> Result<&Entry, ApiError> {
-        self.entries.get(index).ok_or_else(|| ApiError::new(Kind::NotFound, "this server has no models"))
+    /// Returns a model of the list.
+    pub(crate) fn entry(&self, index: usize) -> Result<Arc<Entry>, ApiError> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        entries
+            .get(index)
+            .cloned()
+            .ok_or_else(|| ApiError::new(Kind::NotFound, self.none()).code("model_not_found"))
     }
 
     fn take(self: &Arc<Self>, index: usize, keep: KeepAlive) -> Option<Arc<Lease>> {
-        let mut state = self.entries.get(index)?.state();
+        let entry = self.entry(index).ok()?;
+        let mut state = entry.state();
         let loaded = state.loaded.clone()?;
         state.last_used = self.clock.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
         state.expires = None;
@@ -274,12 +198,10 @@ impl Models {
 
     /// Loads a model if it fits beside the others. Otherwise, unloads an idle model and returns `None`.
     fn load(&self, index: usize) -> Result<Option<Loaded>, ApiError> {
-        let source = self.entry(index)?.source.as_ref();
-        let Some(source) = source else { return Err(ApiError::internal("the model is not loaded")) };
-        let taken: u64 =
-            self.entries.iter().filter_map(Entry::loaded).map(|m| m.engine.plan().anon_bytes()).sum();
-        let left = self.budget().map(|budget| budget.saturating_sub(taken));
-        let options = with_budget(&source.load, left);
+        let entry = self.entry(index)?;
+        let Some(source) = &entry.source else { return Err(ApiError::internal("the model is not loaded")) };
+        let taken = self.ledger.taken();
+        let options = with_budget(&source.load, self.ledger.left());
         let plan = Engine::plan_of(&Source::Path(&source.path), &options);
         let is_tight = match &plan {
             Ok(plan) => plan.shrunk_from.is_some(),
@@ -304,21 +226,22 @@ impl Models {
         }
         let engine = Engine::open(&source.path, &options)?;
         let file = Some((source.path.as_path(), &source.load));
-        Ok(Some(Loaded::start(&source.name, engine, file, &self.options, &self.metrics)?))
+        Ok(Some(Loaded::start(&source.name, engine, file, &self.options, (&self.metrics, &self.ledger))?))
     }
 
     /// Unloads the least recently used idle model. Returns false if all models are in use.
     fn unload_oldest(&self) -> bool {
-        let idle = |entry: &&Entry| entry.source.is_some() && entry.state().is_idle();
-        let oldest = self.entries.iter().filter(idle).min_by_key(|entry| entry.state().last_used);
-        oldest.is_some_and(Entry::unload)
+        let idle = |entry: &&Arc<Entry>| entry.source.is_some() && entry.state().is_idle();
+        let entries = self.entries();
+        let oldest = entries.iter().filter(idle).min_by_key(|entry| entry.state().last_used);
+        oldest.is_some_and(|entry| entry.unload())
     }
 
     /// Unloads the models whose time is over. Returns how long the next one has left.
     pub(crate) fn unload_expired(&self) -> Option<Duration> {
         let now = Instant::now();
         let mut next: Option<Duration> = None;
-        for entry in &self.entries {
+        for entry in self.entries() {
             let Some(at) = entry.state().expires else { continue };
             if at > now {
                 let left = at - now;
@@ -332,40 +255,19 @@ impl Models {
 
     /// Unloads a model if it is idle, and waits for its thread to end.
     pub(crate) fn unload(&self, index: usize) {
-        self.entries.get(index).map(Entry::unload);
+        if let Ok(entry) = self.entry(index) {
+            entry.unload();
+        }
     }
 
     /// Ends the threads of all models. When this returns, their session files are complete.
     pub(crate) fn close(&self) {
-        for entry in &self.entries {
+        for entry in self.entries() {
             let loaded = entry.state().loaded.clone();
             if let Some(scheduler) = loaded.as_ref().and_then(|loaded| loaded.scheduler.as_ref()) {
                 scheduler.end();
             }
         }
-    }
-}
-
-impl EntryState {
-    /// Returns whether the model is loaded and no request uses it.
-    fn is_idle(&self) -> bool {
-        self.loaded.as_ref().is_some_and(|loaded| Arc::strong_count(loaded) == 1)
-    }
-}
-
-impl Entry {
-    /// Unloads the model if it is idle and can be loaded again. Returns whether it did.
-    fn unload(&self) -> bool {
-        let mut state = self.state();
-        if self.source.is_none() || !state.is_idle() {
-            return false;
-        }
-        state.expires = None;
-        let loaded = state.loaded.take();
-        // Dropping the model waits for its thread. Others must be able to read the list meanwhile.
-        drop(state);
-        drop(loaded);
-        true
     }
 }
 
@@ -399,7 +301,7 @@ impl Drop for Lease {
             KeepAlive::Forever => None,
             KeepAlive::For(time) => Some(time),
         };
-        if let Some(entry) = self.models.entries.get(self.index) {
+        if let Ok(entry) = self.models.entry(self.index) {
             entry.state().expires = keep.map(|time| Instant::now() + time);
         }
         if keep.is_some() {
@@ -413,20 +315,6 @@ impl From<ServerError> for ApiError {
         match error {
             ServerError::Engine(error) => error.into(),
             error => ApiError::internal(error.to_string()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::file_name;
-
-    #[test]
-    fn names_are_names_of_folders() {
-        for (name, expected) in
-            [("a-b_1.5", "m-a-b_1.5"), ("../x", "m-.._x"), ("", "m-"), ("hf:a/b", "m-hf_a_b"), ("é", "m-é")]
-        {
-            assert_eq!(file_name(name), expected);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The options of a server.
 
+use crate::downloads::Downloads;
 use crate::error::ServerError;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -44,6 +45,8 @@ pub struct ServerOptions {
     /// is unloaded or gives memory back ([`idle_trim`](Self::idle_trim)) and when the server ends, and read for the model's next request.
     /// Default: `None`.
     pub sessions: Option<PathBuf>,
+    /// Lets clients download models, and serves the models in the hub's cache. Default: `None`, nothing is downloaded.
+    pub downloads: Option<Downloads>,
     /// Host names by which requests may address this server, besides `localhost` and IP addresses. Default: none. They are not checked
     /// if an API key is set.
     pub hosts: Vec<String>,
@@ -66,6 +69,7 @@ impl Default for ServerOptions {
             keep_alive: None,
             idle_trim: Some(Duration::from_secs(Self::IDLE_TRIM_SECONDS)),
             sessions: None,
+            downloads: None,
             hosts: Vec::new(),
         }
     }

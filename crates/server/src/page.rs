@@ -2,11 +2,13 @@
 
 use std::sync::LazyLock;
 
-const SCRIPTS: [&str; 5] = [
+const SCRIPTS: [&str; 7] = [
     include_str!("../web/settings.js"),
     include_str!("../web/api.js"),
     include_str!("../web/markdown.js"),
     include_str!("../web/chat.js"),
+    include_str!("../web/history.js"),
+    include_str!("../web/library.js"),
     include_str!("../web/main.js"),
 ];
 

@@ -1,5 +1,6 @@
 //! Starting, running and stopping a server.
 
+use crate::downloads::Downloads;
 use crate::error::ServerError;
 use crate::http::accept;
 use crate::metrics::Metrics;
@@ -73,7 +74,7 @@ impl Server {
     /// Serves models that are loaded when a request names them. A request without a model name means the first one.
     ///
     /// # Errors
-    /// If there is no model, and as for [`bind`](Self::bind).
+    /// If there is no model and none can be downloaded, and as for [`bind`](Self::bind).
     pub fn bind_models(models: Vec<ServedModel>, options: ServerOptions) -> Result<Self, ServerError> {
         Self::start(None, models, options)
     }
@@ -84,7 +85,7 @@ impl Server {
         options: ServerOptions,
     ) -> Result<Self, ServerError> {
         options.check()?;
-        if first.is_none() && more.is_empty() {
+        if first.is_none() && more.is_empty() && options.downloads.is_none() {
             return Err(ServerError::Option {
                 what: "the number of models",
                 found: 0,
@@ -101,10 +102,13 @@ impl Server {
         let listener = runtime.block_on(TcpListener::bind(address)).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let metrics = Arc::new(Metrics::default());
+        // What has the same file or name as a model that the caller serves is not added again.
+        let cached = options.downloads.as_ref().map(Downloads::cached).unwrap_or_default();
         let mut models = Models::new(more, options.clone(), metrics.clone());
         if let Some((engine, file)) = first {
             models.put_first(engine, file)?;
         }
+        cached.into_iter().for_each(|model| models.add(model));
         let models = Arc::new(models);
         let state = Arc::new(State { models, options, metrics, started: now() });
         Ok(Self { runtime, listener, address, state, stop: watch::Sender::new(false) })

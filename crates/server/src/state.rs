@@ -47,8 +47,9 @@ impl Lease {
         let mut answers = Vec::new();
         for (composed, cancel) in composed.into_iter().zip(cancels) {
             let (sender, deltas) = tokio::sync::mpsc::unbounded_channel();
-            scheduler.submit(Job { composed, top_log_probs, one_call, deltas: sender })?;
-            answers.push(Answer { deltas, _cancel: cancel, _model: self.clone() });
+            let left = cancel.0.clone();
+            scheduler.submit(Job { composed, top_log_probs, one_call, deltas: sender, left })?;
+            answers.push(Answer { deltas, cancel, model: self.clone() });
         }
         Ok(answers)
     }

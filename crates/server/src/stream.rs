@@ -30,10 +30,19 @@ impl Drop for CancelOnDrop {
 /// One answer as it arrives.
 pub(crate) struct Answer {
     pub(crate) deltas: UnboundedReceiver<Delta>,
-    /// Cancels work that the scheduler has not received yet.
-    pub(crate) _cancel: CancelOnDrop,
+    /// Tells the scheduler that the client has left.
+    pub(crate) cancel: CancelOnDrop,
     /// Keeps the model loaded.
-    pub(crate) _model: Arc<Lease>,
+    pub(crate) model: Arc<Lease>,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.cancel.0.cancel();
+        if let Some(scheduler) = &self.model.scheduler {
+            scheduler.client_left();
+        }
+    }
 }
 
 impl Answer {

@@ -9,38 +9,22 @@ use serde_json::json;
 use std::io::Write;
 use std::time::Duration;
 
-/// All endpoints, with a body that each takes.
-const ENDPOINTS: [(&str, &str); 22] = [
-    ("GET", "/metrics"),
-    ("POST", "/tokenize"),
-    ("POST", "/detokenize"),
-    ("POST", "/apply-template"),
-    ("GET", "/v1/models"),
-    ("GET", "/v1/models/tiny"),
-    ("POST", "/v1/chat/completions"),
-    ("POST", "/v1/completions"),
-    ("POST", "/v1/responses"),
-    ("POST", "/v1/embeddings"),
-    ("POST", "/v1/rerank"),
-    ("POST", "/v1/messages"),
-    ("POST", "/v1/messages/count_tokens"),
-    ("POST", "/api/chat"),
-    ("POST", "/api/generate"),
-    ("GET", "/api/tags"),
-    ("GET", "/api/ps"),
-    ("POST", "/api/show"),
-    ("POST", "/api/embed"),
-    ("POST", "/api/embeddings"),
-    ("GET", "/api/version"),
-    ("GET", "/no/such/endpoint"),
-];
+/// All endpoints that need a key, and one that doesn't exist.
+fn endpoints() -> Vec<(&'static str, String)> {
+    let all = happy_server::internals::endpoints().filter(|(_, path)| !["/", "/health"].contains(path));
+    // A path that ends with `/` takes a name.
+    let full = |path: &str| if path.ends_with('/') { format!("{path}tiny") } else { path.to_owned() };
+    all.map(|(method, path)| (method, full(path))).chain([("GET", "/no/such/endpoint".to_owned())]).collect()
+}
 
 #[test]
 fn nothing_opens_without_the_key() {
     let mut options = options();
     options.api_key = Some("secret".to_owned());
     let server = serve("key", &load(1, 64), options);
-    for (method, path) in ENDPOINTS {
+    let endpoints = endpoints();
+    assert!(endpoints.len() > 20);
+    for (method, path) in &endpoints {
         for headers in ["", "Authorization: Bearer wrong\r\n", "x-api-key: \r\n"] {
             let answer = server.send(method, path, headers, "{}");
             assert_eq!(answer.status, 401, "{method} {path} {headers}: {}", answer.body);
@@ -54,7 +38,7 @@ fn nothing_opens_without_the_key() {
 #[test]
 fn pages_of_strangers_are_refused() {
     let server = serve("origin", &load(1, 64), options());
-    for (method, path) in ENDPOINTS {
+    for (method, path) in &endpoints() {
         for headers in ["Host: evil.example\r\n", "Host: localhost\r\nOrigin: http://evil.example\r\n"] {
             let answer = server.send(method, path, headers, "{}");
             assert_eq!(answer.status, 403, "{method} {path} {headers}: {}", answer.body);
@@ -234,12 +218,18 @@ fn bodies_of_any_kind_end_with_an_answer() {
         r#"{"prompt":["a",[65,66]],"max_tokens":2,"echo":true,"logprobs":3,"logit_bias":{"3":-100}}"#,
         r#"{"messages":[{"role":"assistant","content":"","tool_calls":[{"function":{"name":"f","arguments":{"a":1}}}]}],"options":{"num_predict":2,"top_k":3},"keep_alive":"5m","format":"json"}"#,
     ];
+    let more = [
+        r#"{"model":"hf:o/r:Q8_0","input":["a",[65]],"dimensions":4,"encoding_format":"base64"}"#,
+        r#"{"query":"a","documents":["b",{"text":"c"}],"top_n":1,"return_documents":true}"#,
+        r#"{"prompt":"a","system":"s","options":{"num_predict":2},"think":"low","suffix":""}"#,
+    ];
+    assert!(more.iter().all(|body| happy_server::internals::check(body.as_bytes()) > 0));
     // Each is a request of some API as it stands.
     assert!(bodies.iter().all(|body| happy_server::internals::check(body.as_bytes()) > 0));
     let mut state = 1;
     let mut taken = 0;
     for _ in 0..4000 {
-        for body in bodies {
+        for body in bodies.into_iter().chain(more) {
             taken += happy_server::internals::check(&mutated(body.as_bytes(), &mut state));
         }
     }

@@ -61,7 +61,9 @@ function body(message) {
   bubble.className = "bubble" + (error ? " error" : "");
   if (reasoning) {
     const thoughts = element("details", element("summary", "Thoughts"), ...markdown(reasoning));
-    thoughts.open = !text;
+    thoughts.open = message.thoughts ?? !text;
+    // An answer that streams is drawn again and again: what the reader has opened stays open.
+    thoughts.firstChild.addEventListener("click", () => (message.thoughts = !thoughts.open));
     bubble.append(thoughts);
   }
   if (message.role === "user") bubble.append(...text.split("\n").flatMap((line, i) => (i ? [element("br"), line] : [line])));
@@ -73,7 +75,8 @@ function body(message) {
 function show(message, index) {
   const item = element("li");
   item.className = message.role;
-  item.setAttribute("aria-label", message.role === "user" ? "You" : "Model");
+  const heading = element("h2", message.role === "user" ? "You" : "Model");
+  heading.className = "hidden";
   const tools = element("div");
   tools.className = "tools";
   if (!running) {
@@ -90,7 +93,7 @@ function show(message, index) {
     }
   }
   if (version(message).note) tools.append(version(message).note);
-  item.append(body(message), tools);
+  item.append(heading, body(message), tools);
   return item;
 }
 
@@ -102,20 +105,29 @@ function render() {
   save();
 }
 
+// Says what happens. Screen readers announce it, so a word that stays is not said again.
+function say(text) {
+  if (byId("status").textContent !== text) byId("status").textContent = text;
+}
+
 // Generates the answer that is the last message, or begins one.
 async function answer(index = chat.length) {
   if (running) return;
   if (index === chat.length) chat.push({ role: "assistant", versions: [{ text: "" }], at: 0 });
-  const fresh = version(chat[index]);
+  const answered = chat[index];
+  const fresh = version(answered);
   const messages = chat.slice(0, index).map((message) => ({ role: message.role, content: version(message).text }));
   if (settings.system) messages.unshift({ role: "system", content: settings.system });
   running = new AbortController();
-  byId("status").textContent = "Reading the prompt";
+  say("Reading the prompt");
+  byId("speed").textContent = "";
   render();
   const [list, main] = [byId("messages"), document.querySelector("main")];
   let [begun, count, waiting] = [0, 0, false];
   const draw = () => {
     waiting = false;
+    // Another chat may be on the page by now.
+    if (chat[index] !== answered) return;
     const low = main.scrollHeight - main.scrollTop - main.clientHeight < 80;
     list.lastElementChild.replaceWith(show(chat[index], index));
     if (low) main.scrollTop = main.scrollHeight;
@@ -130,7 +142,8 @@ async function answer(index = chat.length) {
         count++;
         fresh.text += delta.content || "";
         fresh.reasoning = (fresh.reasoning || "") + (delta.reasoning_content || "");
-        byId("status").textContent = "Answering " + speed();
+        say("Answering");
+        byId("speed").textContent = speed();
         if (!waiting) requestAnimationFrame(draw);
         waiting = true;
       }
@@ -139,18 +152,20 @@ async function answer(index = chat.length) {
         fresh.note = [`${count} tokens`, speed()].filter(Boolean).join(", ");
       }
     });
-    byId("status").textContent = "Answered";
+    say("Answered");
   } catch (error) {
     if (running.signal.aborted) {
-      fresh.note = "stopped";
-      byId("status").textContent = "Stopped";
+      fresh.note = ["stopped", speed()].filter(Boolean).join(", ");
+      say("Stopped");
     } else {
       fresh.error = error.message;
-      byId("status").textContent = "Failed";
+      say("Failed");
     }
   }
   running = null;
+  byId("speed").textContent = "";
   render();
   main.scrollTop = main.scrollHeight;
-  byId("prompt").focus();
+  // On a phone, the focus would open the keyboard over the answer.
+  if (!matchMedia("(pointer: coarse)").matches) byId("prompt").focus();
 }

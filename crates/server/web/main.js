@@ -4,11 +4,14 @@ async function showModel() {
   const place = byId("model");
   const list = byId("models");
   try {
-    const all = await models();
-    const mib = (bytes) => (bytes / 2 ** 20).toFixed(0) + " MiB";
-    const verdict = ({ meta }) =>
-      meta.runs ? `${meta.n_ctx} tokens of context · ${mib(meta.weight_bytes)} file, ${mib(meta.memory_bytes)} memory` : "does not run here: " + meta.problem;
+    const all = (await getJson("v1/models")).data;
     const chosen = all.find((model) => model.id === settings.model) || all[0];
+    showLibrary(all, chosen);
+    if (!chosen) {
+      list.hidden = true;
+      place.textContent = "no models yet: download one under Models";
+      return;
+    }
     settings.model = all.length > 1 ? chosen.id : "";
     list.hidden = all.length < 2;
     list.replaceChildren(
@@ -57,15 +60,15 @@ byId("models").addEventListener("change", (event) => {
 });
 byId("stop").addEventListener("click", () => running?.abort());
 byId("new").addEventListener("click", () => {
-  running?.abort();
-  chat = [];
-  render();
+  switchChat([]);
   byId("prompt").focus();
 });
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !byId("settings").open) running?.abort();
+  if (event.key === "Escape" && !document.querySelector("dialog[open]")) running?.abort();
 });
 
 bindSettings();
+bindLibrary();
+bindHistory();
 showModel();
 render();

@@ -30,6 +30,7 @@ function inline(text) {
 function codeBlock(text) {
   const copy = element("button", "Copy");
   copy.type = "button";
+  copy.setAttribute("aria-label", "Copy the code");
   copy.addEventListener("click", () => copyText(text, copy));
   return element("pre", element("code", text), copy);
 }
@@ -46,7 +47,29 @@ function copyText(text, button) {
 // One line of a list: its marker and its text.
 const listItem = /^\s*(?:([-*+])|(\d+)[.)])\s+(.*)$/;
 
-function markdown(text) {
+const indent = (line) => line.length - line.trimStart().length;
+
+// Reads the list that begins at line `i`, with the lists in it, which are indented further. Returns it and the line after it.
+function readList(lines, i, depth) {
+  const [first, level] = [listItem.exec(lines[i]), indent(lines[i])];
+  const list = element(first[1] ? "ul" : "ol");
+  if (first[2]) list.start = Number(first[2]);
+  for (let found; i < lines.length && (found = listItem.exec(lines[i])) && indent(lines[i]) >= level; ) {
+    if (list.lastChild && indent(lines[i]) > level && depth < 8) {
+      const [inner, next] = readList(lines, i, depth + 1);
+      list.lastChild.append(inner);
+      i = next;
+    } else {
+      list.append(element("li", ...inline(found[3])));
+      i++;
+    }
+    // An empty line between two items.
+    if (lines[i] !== undefined && !lines[i].trim() && listItem.test(lines[i + 1] || "") && indent(lines[i + 1]) >= level) i++;
+  }
+  return [list, i];
+}
+
+function markdown(text, depth = 0) {
   const nodes = [];
   const lines = text.split("\n");
   let paragraph = [];
@@ -71,14 +94,24 @@ function markdown(text) {
       nodes.push(element("h" + Math.min(6, heading[1].length + 2), ...inline(heading[2])));
       continue;
     }
-    const item = listItem.exec(line);
-    if (item) {
+    if (/^\s*([-*_])(\s*\1){2,}\s*$/.test(line)) {
       flush();
-      const list = element(item[1] ? "ul" : "ol");
-      if (item[2]) list.start = Number(item[2]);
-      for (let next; i < lines.length && (next = listItem.exec(lines[i])); i++) list.append(element("li", ...inline(next[3])));
-      i--;
+      nodes.push(element("hr"));
+      continue;
+    }
+    if (listItem.test(line)) {
+      flush();
+      const [list, next] = readList(lines, i, 0);
+      i = next - 1;
       nodes.push(list);
+      continue;
+    }
+    if (/^\s*>/.test(line) && depth < 8) {
+      flush();
+      const quoted = [];
+      for (; i < lines.length && /^\s*>/.test(lines[i]); i++) quoted.push(lines[i].replace(/^\s*> ?/, ""));
+      i--;
+      nodes.push(element("blockquote", ...markdown(quoted.join("\n"), depth + 1)));
       continue;
     }
     if (/^\s*\|.*\|\s*$/.test(line) && /^\s*\|[\s:|-]+\|\s*$/.test(lines[i + 1] || "")) {

@@ -38,6 +38,8 @@ pub(crate) fn run() -> Result<Outcome> {
             .arg(&server.url)
             .arg(name)
             .arg(path_of(browser)?)
+            .arg(&happy)
+            .arg(&model)
             .current_dir(folder.join("node"));
         if let Err(why) = process::run(&mut page) {
             failed.push(why);
@@ -79,7 +81,7 @@ fn python(own: &Path, folder: &Path) -> Result<Command> {
 fn node(own: &Path, folder: &Path) -> Result<Command> {
     let folder: PathBuf = folder.join("node");
     std::fs::create_dir_all(&folder).map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
-    for file in ["package.json", "clients.mjs", "page.mjs"] {
+    for file in ["package.json", "clients.mjs", "page.mjs", "hub.mjs"] {
         let (from, to) = (own.join("node").join(file), folder.join(file));
         std::fs::copy(&from, &to).map_err(|e| format!("cannot copy {}: {e}", from.display()))?;
     }

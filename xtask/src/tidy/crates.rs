@@ -23,7 +23,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("happy-engine", LIBRARIES_BELOW_ENGINE),
     (
         "happy-server",
-        &["happy-engine", "happy-gguf", "happy-kernels", "happy-model", "happy-sampler", "happy-tensor"],
+        &[
+            "happy-engine",
+            "happy-gguf",
+            "happy-hub",
+            "happy-kernels",
+            "happy-model",
+            "happy-sampler",
+            "happy-tensor",
+        ],
     ),
     ("happy-cli", LIBRARIES),
     ("happy-ffi", LIBRARIES),

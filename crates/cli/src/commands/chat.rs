@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 const EXAMPLES: &str = "\
 Examples:
   happy chat
+  happy chat qwen3-0.6b
   happy chat -m model.gguf --system \"You are a patient teacher.\"
   happy chat -m qwen25 --tools tools.json
   happy chat -m qwen25 --session notes.happy
@@ -40,6 +41,9 @@ In the chat, /help lists the commands. A message of several lines: end lines wit
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ChatArgs {
+    /// Model: as for -m
+    #[arg(value_name = "MODEL", conflicts_with = "model")]
+    name: Option<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -146,14 +150,15 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
     let form = args.form.form()?;
     let talk = args.talk.read()?;
     let key = args.session_key.as_deref().map(saved::read_key).transpose()?;
-    let model = args.model.name();
+    let named = ModelArgs { model: args.name.clone().unwrap_or_else(|| args.model.model.clone()) };
+    let model = named.name();
     let note = |text: &str| {
         if args.quiet {
         } else {
             output::note(text)
         }
     };
-    let engine = load::engine(&args.model, &args.load_options(), &note)?;
+    let engine = load::engine(&named, &args.load_options(), &note)?;
     let conversation = talk.begin(&engine)?.ok_or_else(|| {
         CliError::new(format!(
             "`{model}` has no chat template, which a chat needs: it is a base model, which continues text; use `happy run`"

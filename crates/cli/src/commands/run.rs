@@ -3,7 +3,7 @@
 use crate::constrain::GrammarSource;
 use crate::error::{CliError, CliResult};
 use crate::generation::{self, GenerationArgs};
-use crate::load::{ContextArgs, LoadArgs, LoraArgs, ModelArgs};
+use crate::load::{ContextArgs, LoadArgs, LoraArgs, MainModelArgs, ModelArgs};
 use crate::pace::PaceArgs;
 use crate::speculate::{self, SpeculationArgs};
 use crate::talk::{Talk, TalkArgs};
@@ -18,6 +18,7 @@ use std::time::Instant;
 const EXAMPLES: &str = "\
 Examples:
   happy run \"Why is the sky blue?\"
+  happy run qwen3-0.6b \"Why is the sky blue?\"
   cat notes.txt | happy run \"Summarize this:\"
   happy run -m model.gguf --system \"Answer in French.\" \"Name three rivers.\"
   happy run --json-schema city.json \"Paris as JSON\"
@@ -28,17 +29,17 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
-    model: ModelArgs,
+    model: MainModelArgs,
     #[command(flatten)]
     lora: LoraArgs,
-    /// The prompt; text that is piped in follows it
+    /// The prompt; text that is piped in follows it. Without -m, the name of a model may come before it
     #[arg(value_name = "PROMPT")]
     words: Vec<String>,
     /// The prompt, as an option
-    #[arg(short, long, value_name = "TEXT", conflicts_with = "words")]
+    #[arg(short, long, value_name = "TEXT")]
     prompt: Option<String>,
     /// Read the prompt from a file; `-` is standard input
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["words", "prompt"])]
+    #[arg(short, long, value_name = "FILE", conflicts_with = "prompt")]
     file: Option<PathBuf>,
     /// Take the prompt as it is, without the model's chat template
     #[arg(long, conflicts_with_all = ["system", "tools", "var", "reply_format"])]
@@ -72,7 +73,8 @@ pub(crate) fn run(args: &RunArgs) -> CliResult {
     let options = args.speculation.of(args.lora.of(args.context.options(&args.load)));
     options.check()?;
     let form = args.form.form()?;
-    let text = prompt_text(args)?;
+    let (model, words) = model_and_words(args);
+    let text = prompt_text(args, words)?;
     let talk = args.talk.read()?;
     let note = |text: &str| {
         if args.quiet {
@@ -81,10 +83,10 @@ pub(crate) fn run(args: &RunArgs) -> CliResult {
         }
     };
     let started = Instant::now();
-    let engine = load::engine(&args.model, &options, &note)?;
-    let conversation = conversation(args, &talk, &engine, &text)?;
+    let engine = load::engine(&model, &options, &note)?;
+    let conversation = conversation(args, &model, &talk, &engine, &text)?;
     if conversation.is_none() && !args.raw && engine.tokenizer().is_some() {
-        note(&format!("`{}` has no chat template: the prompt is continued as text", args.model.name()));
+        note(&format!("`{}` has no chat template: the prompt is continued as text", model.name()));
     }
     let mut options = args.generation.options(&engine, form, cancel, conversation.is_none())?;
     options.shift = args.talk.shifts();
@@ -109,21 +111,31 @@ pub(crate) fn run(args: &RunArgs) -> CliResult {
     finish.as_ref().map_or(Ok(()), generation::complete)
 }
 
+/// Returns the model, and the words of the prompt. Without `-m`, the first word may name the model.
+fn model_and_words(args: &RunArgs) -> (ModelArgs, &[String]) {
+    match args.words.as_slice() {
+        [name, words @ ..] if !args.model.is_given && models::is_name(name) => {
+            (ModelArgs { model: name.into() }, words)
+        }
+        words => (ModelArgs { model: args.model.model.model.clone() }, words),
+    }
+}
+
 /// Returns the prompt from its source. From files and standard input the last line end is removed. Piped text follows a
 /// given prompt after an empty line.
-fn prompt_text(args: &RunArgs) -> CliResult<String> {
-    let given = match (args.words.as_slice(), &args.prompt) {
-        ([], prompt) => prompt.clone(),
-        ([prompt], _) => {
-            if models::is_known(prompt) && !args.quiet {
-                output::note(&format!("`{prompt}` is taken as the prompt; a model is named by -m"));
-            }
-            Some(prompt.clone())
+fn prompt_text(args: &RunArgs, words: &[String]) -> CliResult<String> {
+    let option = match (&args.prompt, &args.file) {
+        (Some(_), _) => Some("--prompt"),
+        (None, Some(_)) => Some("--file"),
+        (None, None) => None,
+    };
+    let given = match (words, option) {
+        ([], _) => args.prompt.clone(),
+        (_, Some(option)) => {
+            return Err(CliError::usage(format!("the prompt is there twice: as PROMPT and with {option}")));
         }
-        ([model, ..], _) if models::is_known(model) => {
-            return Err(CliError::usage(format!("a model is named by -m: happy run -m {model} \"...\"")));
-        }
-        (words, _) => {
+        ([prompt], None) => Some(prompt.clone()),
+        (words, None) => {
             return Err(CliError::usage(format!(
                 "the prompt has {} parts, expected one: put it into quotes",
                 words.len()
@@ -140,9 +152,13 @@ fn prompt_text(args: &RunArgs) -> CliResult<String> {
         }
         (None, Some(path)) => input::read_text(path)?,
         (None, None) if std::io::stdin().is_terminal() => {
-            return Err(CliError::usage(
-                "there is no prompt: give it as an argument, with -f FILE or on standard input",
-            ));
+            let chat = match args.words.first() {
+                Some(model) => format!("; happy chat {model} begins a chat"),
+                None => String::new(),
+            };
+            return Err(CliError::usage(format!(
+                "there is no prompt: give it as an argument, with -f FILE or on standard input{chat}"
+            )));
         }
         (None, None) => input::read_stdin()?,
     };
@@ -160,12 +176,18 @@ fn without_line_end(text: &str) -> &str {
 }
 
 /// Returns the prompt as a conversation; `None` if there is no chat template, or none is wanted.
-fn conversation(args: &RunArgs, talk: &Talk, engine: &Engine, text: &str) -> CliResult<Option<Conversation>> {
+fn conversation(
+    args: &RunArgs,
+    model: &ModelArgs,
+    talk: &Talk,
+    engine: &Engine,
+    text: &str,
+) -> CliResult<Option<Conversation>> {
     if args.raw {
         return Ok(None);
     }
     let Some(mut conversation) = talk.begin(engine)? else {
-        talk.refuse(&format!("`{}` has no chat template", args.model.name()))?;
+        talk.refuse(&format!("`{}` has no chat template", model.name()))?;
         return Ok(None);
     };
     conversation.push(Message::new("user", text));

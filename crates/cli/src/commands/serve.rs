@@ -3,13 +3,14 @@
 use crate::error::{CliError, CliResult};
 use crate::load::{ContextArgs, LoadArgs, LoraArgs, ModelArgs};
 use crate::paths::shown;
-use crate::{load, models, output};
+use crate::{hub, load, models, output};
 use clap::Args;
 use clap::builder::ArgPredicate;
 use happy_engine::LoadOptions;
-use happy_server::{ServedModel, Server, ServerOptions};
+use happy_server::{Downloads, ServedModel, Server, ServerOptions};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 const EXAMPLES: &str = "\
@@ -17,6 +18,7 @@ Examples:
   happy serve -m model.gguf
   happy serve -m chat.gguf -m coder.gguf --keep-alive 300
   happy serve --models ~/models --memory-budget 4000
+  happy serve --downloads
   curl http://127.0.0.1:11435/v1/chat/completions -d '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}'
   OPENAI_BASE_URL=http://127.0.0.1:11435/v1 OPENAI_API_KEY=none python my_app.py
   OLLAMA_HOST=http://127.0.0.1:11435 python my_ollama_app.py
@@ -33,12 +35,18 @@ pub(crate) struct ServeArgs {
         long,
         value_name = "MODEL",
         default_value = "smollm2",
-        default_value_if("models", ArgPredicate::IsPresent, None::<&'static str>)
+        default_value_ifs([
+            ("models", ArgPredicate::IsPresent, None::<&'static str>),
+            ("downloads", ArgPredicate::IsPresent, None),
+        ])
     )]
     model: Vec<PathBuf>,
     /// Also serve all models of this folder; each is loaded when it is requested
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
+    /// Let clients download models that run here (on the page, or with /api/pull), and serve all models of `happy list`
+    #[arg(long)]
+    downloads: bool,
     /// Seconds that a model stays loaded after its last answer; -1: until another one needs its memory
     #[arg(long, value_name = "SECONDS", default_value_t = -1, allow_negative_numbers = true)]
     keep_alive: i64,
@@ -117,6 +125,9 @@ pub(crate) fn run(args: &ServeArgs) -> CliResult {
         draft_tokens: args.draft_max,
         ..load
     };
+    if args.downloads {
+        options.downloads = Some(Downloads::new(Arc::new(hub::open()?), load.clone()));
+    }
     let names = models_of(args)?;
     let (first, more) = match args.model.as_slice() {
         [] => (None, names.as_slice()),

@@ -41,7 +41,7 @@ pub(crate) async fn create(call: Call) -> Result<Reply, ApiError> {
     })))
 }
 
-/// The request.
+/// Reads a request.
 pub(crate) fn read(fields: Fields<'_, '_>) -> Result<Ask, ApiError> {
     let mut ask = Ask::new(Prompt::Chat(request::chat(fields)?));
     ask.read_sampling(fields)?;

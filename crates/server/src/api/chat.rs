@@ -44,7 +44,7 @@ pub(crate) async fn create(call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::Json(reply))
 }
 
-/// The request.
+/// Reads a request.
 pub(crate) fn read(fields: Fields<'_, '_>) -> Result<Ask, ApiError> {
     let mut ask = Ask::new(Prompt::Chat(read_chat(fields)?));
     ask.read_sampling(fields)?;
@@ -148,7 +148,7 @@ fn log_prob(found: &TokenLogProb) -> Json {
     object
 }
 
-/// The chunks of a stream.
+/// Translates deltas into the chunks of a stream.
 struct Chunks {
     head: Head,
     usage: UsageOfPrompts,

@@ -60,7 +60,7 @@ pub(crate) async fn create(call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::Json(reply))
 }
 
-/// The parsed request: its prompts, and the settings for all of them.
+/// Reads a request: its prompts, and the settings for all of them.
 pub(crate) fn read(fields: Fields<'_, '_>) -> Result<(Vec<Prompt>, Ask), ApiError> {
     let prompts = prompts(fields)?;
     let mut ask = Ask::new(Prompt::Ids(Vec::new()));
@@ -144,7 +144,7 @@ fn log_probs(all: &[TokenLogProb], offset: &mut usize) -> Json {
     })
 }
 
-/// The chunks of a stream.
+/// Translates deltas into the chunks of a stream.
 struct Chunks {
     head: Head,
     /// The prompts, if the request wants them repeated (`echo`).

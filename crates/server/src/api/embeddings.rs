@@ -17,17 +17,8 @@ pub(crate) async fn create(call: Call) -> Result<Reply, ApiError> {
     let body = call.json()?;
     let fields = Fields::of(&body, "")?;
     let model = call.model(fields.text("model")?).await?;
-    let texts = texts(&model, fields, "input")?;
-    let dimensions = fields.count("dimensions", 1, usize::MAX)?;
-    let base64 = match fields.text("encoding_format")? {
-        None | Some("float") => false,
-        Some("base64") => true,
-        Some(other) => {
-            return Err(
-                fields.wrong("encoding_format", format_args!("is {other:?}, expected float or base64"))
-            );
-        }
-    };
+    let (texts, dimensions, base64) = read(fields)?;
+    let texts = texts_of(&model, fields, texts)?;
     let found = embed(&model, texts, dimensions, false).await?;
     let tokens: usize = found.iter().map(|one| one.tokens).sum();
     let data = found.into_iter().enumerate().map(|(index, one)| {
@@ -40,6 +31,22 @@ pub(crate) async fn create(call: Call) -> Result<Reply, ApiError> {
         "model": model.name,
         "usage": { "prompt_tokens": tokens, "total_tokens": tokens },
     })))
+}
+
+/// Reads a request: its texts, the length of the vectors, and whether they are encoded as Base64.
+pub(crate) fn read(fields: Fields<'_, '_>) -> Result<(Vec<Input>, Option<usize>, bool), ApiError> {
+    let texts = read_texts(fields)?;
+    let dimensions = fields.count("dimensions", 1, usize::MAX)?;
+    let base64 = match fields.text("encoding_format")? {
+        None | Some("float") => false,
+        Some("base64") => true,
+        Some(other) => {
+            return Err(
+                fields.wrong("encoding_format", format_args!("is {other:?}, expected float or base64"))
+            );
+        }
+    };
+    Ok((texts, dimensions, base64))
 }
 
 /// Computes the vectors of texts.
@@ -55,37 +62,60 @@ pub(crate) async fn embed(
     }
 }
 
+/// A text of a request. Some clients cut texts with a tokenizer of their own, which must be the model's, and send token ids.
+pub(crate) enum Input {
+    Text(String),
+    Ids(Vec<u32>),
+}
+
+/// The field with the texts.
+const TEXTS: &str = "input";
+
 /// Reads one text or several. Each may be an array of token ids.
-pub(crate) fn texts(model: &Lease, fields: Fields<'_, '_>, key: &str) -> Result<Vec<String>, ApiError> {
+pub(crate) fn read_texts(fields: Fields<'_, '_>) -> Result<Vec<Input>, ApiError> {
     let is_ids = |value: &Json| value.as_array().is_some_and(|all| all.first().is_some_and(Json::is_number));
-    let texts = match fields.get(key) {
-        Some(ids) if is_ids(ids) => vec![text_of(model, fields, key, ids)?],
+    let ids = |all: &Json| -> Result<Input, ApiError> {
+        let id = |id: &Json| {
+            let number = id.as_u64().and_then(|id| u32::try_from(id).ok());
+            number.ok_or_else(|| fields.wrong(TEXTS, format_args!("{id} is not a valid token id")))
+        };
+        Ok(Input::Ids(all.as_array().into_iter().flatten().map(id).collect::<Result<_, _>>()?))
+    };
+    let texts: Vec<Input> = match fields.get(TEXTS) {
+        Some(one) if is_ids(one) => vec![ids(one)?],
         Some(Json::Array(all)) if all.first().is_some_and(is_ids) => {
-            all.iter().map(|ids| text_of(model, fields, key, ids)).collect::<Result<_, _>>()?
+            all.iter().map(ids).collect::<Result<_, _>>()?
         }
-        _ => fields.texts(key)?,
+        _ => fields.texts(TEXTS)?.into_iter().map(Input::Text).collect(),
     };
     match texts.len() {
-        0 => Err(fields.wrong(key, "is missing or empty, expected a string or an array of strings")),
+        0 => Err(fields.wrong(TEXTS, "is missing or empty, expected a string or an array of strings")),
         found if found > MAX_TEXTS => {
-            Err(fields.wrong(key, format_args!("{found} texts, expected at most {MAX_TEXTS}")))
+            Err(fields.wrong(TEXTS, format_args!("{found} texts, expected at most {MAX_TEXTS}")))
         }
         _ => Ok(texts),
     }
 }
 
-/// Returns the text of token ids. Some clients cut texts with a tokenizer of their own, which must be the model's.
-fn text_of(model: &Lease, fields: Fields<'_, '_>, key: &str, ids: &Json) -> Result<String, ApiError> {
-    let tokenizer = model.engine.require_tokenizer()?;
-    let mut bytes = Vec::new();
-    for id in ids.as_array().into_iter().flatten() {
-        let piece = id.as_u64().and_then(|id| tokenizer.piece(u32::try_from(id).ok()?).ok());
-        let Some(piece) = piece else {
-            return Err(fields.wrong(key, format_args!("{id} is not a valid token id")));
-        };
-        bytes.extend_from_slice(&piece);
-    }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+/// Returns the texts, with token ids decoded by the model's tokenizer.
+pub(crate) fn texts_of(
+    model: &Lease,
+    fields: Fields<'_, '_>,
+    texts: Vec<Input>,
+) -> Result<Vec<String>, ApiError> {
+    let text = |input| match input {
+        Input::Text(text) => Ok(text),
+        Input::Ids(ids) => {
+            let tokenizer = model.engine.require_tokenizer()?;
+            let mut bytes = Vec::new();
+            for id in ids {
+                let wrong = |_| fields.wrong(TEXTS, format_args!("{id} is not a valid token id"));
+                bytes.extend_from_slice(&tokenizer.piece(id).map_err(wrong)?);
+            }
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        }
+    };
+    texts.into_iter().map(text).collect()
 }
 
 /// Ranks documents by how well they match a query.
@@ -93,19 +123,7 @@ pub(crate) async fn rerank(call: Call) -> Result<Reply, ApiError> {
     let body = call.json()?;
     let fields = Fields::of(&body, "")?;
     let model = call.model(fields.text("model")?).await?;
-    let query = fields.need_text("query")?.to_owned();
-    let mut documents = Vec::new();
-    for (i, document) in fields.need_array("documents")?.iter().enumerate() {
-        let text = document.as_str().or_else(|| document.get("text")?.as_str());
-        let expected = "expected a string, or an object with a `text`";
-        documents.push(text.ok_or_else(|| ApiError::field(&format!("documents.{i}"), expected))?.to_owned());
-    }
-    if !(1..=MAX_TEXTS).contains(&documents.len()) {
-        let found = documents.len();
-        return Err(fields.wrong("documents", format_args!("{found}, expected 1 to {MAX_TEXTS}")));
-    }
-    let most = fields.count("top_n", 1, usize::MAX)?.unwrap_or(usize::MAX);
-    let with_text = fields.flag("return_documents")?.unwrap_or(false);
+    let Ranking { query, documents, most, with_text } = read_ranking(fields)?;
     let work = Work::Rank { query, documents: documents.clone() };
     let Found::Ranks(ranks) = model.embeddings.run(work).await? else {
         return Err(ApiError::internal("vectors instead of ranks: please report it"));
@@ -122,6 +140,34 @@ pub(crate) async fn rerank(call: Call) -> Result<Reply, ApiError> {
         "model": model.name,
         "results": results.collect::<Vec<_>>(),
     })))
+}
+
+/// A request to rank documents.
+pub(crate) struct Ranking {
+    query: String,
+    documents: Vec<String>,
+    /// Maximum number of results.
+    most: usize,
+    /// Whether results contain the documents.
+    with_text: bool,
+}
+
+/// Reads a request to rank documents.
+pub(crate) fn read_ranking(fields: Fields<'_, '_>) -> Result<Ranking, ApiError> {
+    let query = fields.need_text("query")?.to_owned();
+    let mut documents = Vec::new();
+    for (i, document) in fields.need_array("documents")?.iter().enumerate() {
+        let text = document.as_str().or_else(|| document.get("text")?.as_str());
+        let expected = "expected a string, or an object with a `text`";
+        documents.push(text.ok_or_else(|| ApiError::field(&format!("documents.{i}"), expected))?.to_owned());
+    }
+    if !(1..=MAX_TEXTS).contains(&documents.len()) {
+        let found = documents.len();
+        return Err(fields.wrong("documents", format_args!("{found}, expected 1 to {MAX_TEXTS}")));
+    }
+    let most = fields.count("top_n", 1, usize::MAX)?.unwrap_or(usize::MAX);
+    let with_text = fields.flag("return_documents")?.unwrap_or(false);
+    Ok(Ranking { query, documents, most, with_text })
 }
 
 /// Encodes floats, little-endian, as Base64 (RFC 4648), as OpenAI's clients expect.

@@ -2,10 +2,12 @@
 
 mod lines;
 mod models;
+mod pull;
 
 pub(crate) use models::{ps, show, tags, version};
+pub(crate) use pull::{Lines, catalog, pull};
 
-use super::embeddings::{embed as vectors, texts};
+use super::embeddings::{embed as vectors, read_texts, texts_of};
 use super::plain::off_thread;
 use super::{form, messages};
 use crate::ask::{Ask, Chat, Prompt};
@@ -15,7 +17,7 @@ use crate::http::Call;
 use crate::http::reply::Reply;
 use crate::models::{KeepAlive, Lease};
 use crate::stream::EventBody;
-use lines::{Lines, Shape};
+use lines::{Lines as AnswerLines, Shape};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,15 +38,23 @@ pub(crate) async fn generate(call: Call) -> Result<Reply, ApiError> {
     let body = call.json()?;
     let fields = Fields::of(&body, "")?;
     let model = lease(&call, fields).await?;
+    let has_template = model.engine.chat_template().is_ok_and(|template| template.is_some());
+    match read_generate(fields, has_template)? {
+        None => load_only(&call, fields, model, Shape::Generate).await,
+        Some(ask) => answer(&model, fields, ask, Shape::Generate).await,
+    }
+}
+
+/// Reads a request to `/api/generate`. Returns `None` if it has no prompt.
+pub(crate) fn read_generate(fields: Fields<'_, '_>, has_template: bool) -> Result<Option<Ask>, ApiError> {
     let prompt = fields.text("prompt")?.unwrap_or_default();
     if prompt.is_empty() {
-        return load_only(&call, fields, model, Shape::Generate).await;
+        return Ok(None);
     }
     if fields.array("images")?.is_some_and(|images| !images.is_empty()) {
         return Err(fields.wrong("images", "this model only reads text"));
     }
     let suffix = fields.text("suffix")?.filter(|suffix| !suffix.is_empty());
-    let has_template = model.engine.chat_template().is_ok_and(|template| template.is_some());
     let prompt = match suffix {
         Some(after) => Prompt::Infill { before: prompt.to_owned(), after: after.to_owned() },
         None if fields.flag("raw")?.unwrap_or(false) || !has_template => Prompt::Text(prompt.to_owned()),
@@ -58,7 +68,7 @@ pub(crate) async fn generate(call: Call) -> Result<Reply, ApiError> {
     };
     let mut ask = Ask::new(prompt);
     read_options(fields, &mut ask)?;
-    answer(&model, fields, ask, Shape::Generate).await
+    Ok(Some(ask))
 }
 
 async fn answer(
@@ -69,7 +79,7 @@ async fn answer(
 ) -> Result<Reply, ApiError> {
     let started = Instant::now();
     let mut answers = model.answer(ask).await?;
-    let lines = Lines::new(model.name.clone(), shape, started);
+    let lines = AnswerLines::new(model.name.clone(), shape, started);
     if fields.flag("stream")?.unwrap_or(true) {
         return Ok(Reply::Events(Box::new(EventBody::new(answers, Box::new(lines)))));
     }
@@ -207,7 +217,7 @@ pub(crate) async fn embed(call: Call) -> Result<Reply, ApiError> {
     let body = call.json()?;
     let fields = Fields::of(&body, "")?;
     let model = lease(&call, fields).await?;
-    let texts = texts(&model, fields, "input")?;
+    let texts = texts_of(&model, fields, read_texts(fields)?)?;
     let truncate = fields.flag("truncate")?.unwrap_or(true);
     let dimensions = fields.count("dimensions", 1, usize::MAX)?;
     let found = vectors(&model, texts, dimensions, truncate).await?;

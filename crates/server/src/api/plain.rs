@@ -53,8 +53,8 @@ fn model_json(entry: &Entry, state: &State) -> Json {
 /// Answers `/v1/models`.
 pub(crate) async fn models(call: Call) -> Result<Reply, ApiError> {
     off_thread(move || {
-        let entries = call.state.models.entries().iter();
-        let data: Vec<Json> = entries.map(|entry| model_json(entry, &call.state)).collect();
+        let entries = call.state.models.entries();
+        let data: Vec<Json> = entries.iter().map(|entry| model_json(entry, &call.state)).collect();
         Ok(Reply::Json(json!({ "object": "list", "data": data })))
     })
     .await
@@ -64,8 +64,8 @@ pub(crate) async fn models(call: Call) -> Result<Reply, ApiError> {
 pub(crate) async fn model(call: Call) -> Result<Reply, ApiError> {
     let index = call.state.models.find(Some(&call.rest))?;
     off_thread(move || {
-        let entry = call.state.models.entries().get(index);
-        Ok(Reply::Json(entry.map_or(Json::Null, |entry| model_json(entry, &call.state))))
+        let entry = call.state.models.entry(index)?;
+        Ok(Reply::Json(model_json(&entry, &call.state)))
     })
     .await
 }

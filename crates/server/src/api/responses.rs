@@ -35,7 +35,7 @@ pub(crate) async fn create(call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::Json(head.ended(&reason, usage, output(whole))))
 }
 
-/// The request.
+/// Reads a request.
 pub(crate) fn read(fields: Fields<'_, '_>) -> Result<Ask, ApiError> {
     let mut ask = Ask::new(Prompt::Chat(request::chat(fields)?));
     ask.read_sampling(fields)?;
@@ -45,16 +45,16 @@ pub(crate) fn read(fields: Fields<'_, '_>) -> Result<Ask, ApiError> {
     Ok(ask)
 }
 
-/// The ids of a response, and the fields of the request that it repeats.
+/// The fields that are the same in all events of a response.
 struct Head {
     id: String,
     created: u64,
     model: String,
-    /// The fields of the request, unchanged.
+    /// Fields of the request that the response repeats.
     echoed: Json,
 }
 
-/// Fields of a response that repeat fields of the request, with their defaults.
+/// Returns the fields of a response that repeat fields of the request, or their defaults.
 fn echoed(fields: Fields<'_, '_>) -> Json {
     let or = |key: &str, default: Json| fields.get(key).cloned().unwrap_or(default);
     json!({

@@ -14,7 +14,7 @@ use hyper::header::CONTENT_LENGTH;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use reply::{Reply, ResponseBody};
-use routes::{Found, Style};
+use routes::Found;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,7 +80,7 @@ async fn handle(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
     state.metrics.requests.add(1);
     let origin = guard::allowed_origin(&state.options, request.headers());
     let found = routes::find(request.method(), request.uri().path());
-    let style = found.as_ref().map_or(Style::OpenAi, Found::style);
+    let style = routes::style(request.uri().path());
     let head = request.method() == Method::HEAD;
     let answered = match request.method() == Method::OPTIONS && origin.is_some() {
         true => Ok(Reply::Empty),

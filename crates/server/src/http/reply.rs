@@ -1,6 +1,7 @@
 //! Responses: JSON, text, streams, and errors in the form of each API.
 
 use super::routes::Style;
+use crate::api::ollama::Lines;
 use crate::error::{ApiError, Kind};
 use crate::stream::EventBody;
 use bytes::Bytes;
@@ -24,6 +25,8 @@ pub(crate) enum Reply {
     /// The web page.
     Page(&'static str),
     Events(Box<EventBody>),
+    /// The progress of a download.
+    Download(Box<Lines>),
     Failed(Style, ApiError),
     Empty,
 }
@@ -32,6 +35,7 @@ pub(crate) enum Reply {
 pub(crate) enum ResponseBody {
     Whole(Option<Bytes>),
     Events(Box<EventBody>),
+    Download(Box<Lines>),
 }
 
 impl Body for ResponseBody {
@@ -45,6 +49,7 @@ impl Body for ResponseBody {
         match &mut *self {
             ResponseBody::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             ResponseBody::Events(events) => Pin::new(&mut **events).poll_frame(cx),
+            ResponseBody::Download(lines) => Pin::new(&mut **lines).poll_frame(cx),
         }
     }
 
@@ -52,6 +57,7 @@ impl Body for ResponseBody {
         match self {
             ResponseBody::Whole(bytes) => bytes.is_none(),
             ResponseBody::Events(events) => events.is_end_stream(),
+            ResponseBody::Download(lines) => lines.is_end_stream(),
         }
     }
 
@@ -60,7 +66,7 @@ impl Body for ResponseBody {
             ResponseBody::Whole(bytes) => {
                 http_body::SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
             }
-            ResponseBody::Events(_) => http_body::SizeHint::default(),
+            ResponseBody::Events(_) | ResponseBody::Download(_) => http_body::SizeHint::default(),
         }
     }
 }
@@ -86,6 +92,7 @@ impl Reply {
                 let kind = if events.is_sse() { "text/event-stream" } else { "application/x-ndjson" };
                 (kind, ResponseBody::Events(events))
             }
+            Reply::Download(lines) => ("application/x-ndjson", ResponseBody::Download(lines)),
             Reply::Failed(style, error) => {
                 status = StatusCode::from_u16(error.kind.status()).unwrap_or(StatusCode::BAD_REQUEST);
                 retry = Some(error.kind.may_retry());

@@ -46,6 +46,7 @@ routes! {
     POST "/tokenize" OpenAi plain::tokenize;
     POST "/detokenize" OpenAi plain::detokenize;
     POST "/apply-template" OpenAi plain::apply_template;
+    GET  "/catalog" OpenAi ollama::catalog;
     GET  "/v1/models" OpenAi plain::models;
     GET  "/v1/models/" OpenAi plain::model;
     POST "/v1/chat/completions" OpenAi chat::create;
@@ -60,6 +61,7 @@ routes! {
     GET  "/api/tags" Ollama ollama::tags;
     GET  "/api/ps" Ollama ollama::ps;
     POST "/api/show" Ollama ollama::show;
+    POST "/api/pull" Ollama ollama::pull;
     POST "/api/embed" Ollama ollama::embed;
     POST "/api/embeddings" Ollama ollama::embeddings;
     GET  "/api/version" Ollama ollama::version;
@@ -71,23 +73,26 @@ pub(crate) struct Found {
     pub(crate) rest: String,
 }
 
-impl Found {
-    /// Returns the API of the endpoint.
-    pub(crate) fn style(&self) -> Style {
-        self.route.style
-    }
-}
-
-/// Finds the endpoint for a path.
-pub(crate) fn find(method: &Method, path: &str) -> Result<Found, ApiError> {
-    let matches = |route: &&Route| match route.path.strip_suffix('/') {
+/// Returns whether a route has this path.
+fn has_path(route: &Route, path: &str) -> bool {
+    match route.path.strip_suffix('/') {
         Some(folder) if !folder.is_empty() => {
             path.strip_prefix(route.path).is_some_and(|rest| !rest.is_empty())
         }
         _ => path == route.path,
-    };
+    }
+}
+
+/// Returns the API that a path belongs to, also if the path is unknown or the method is wrong.
+pub(crate) fn style(path: &str) -> Style {
+    let other = if path.starts_with("/api/") { Style::Ollama } else { Style::OpenAi };
+    ROUTES.iter().find(|route| has_path(route, path)).map_or(other, |route| route.style)
+}
+
+/// Finds the endpoint for a path.
+pub(crate) fn find(method: &Method, path: &str) -> Result<Found, ApiError> {
     let method = if method == Method::HEAD { &Method::GET } else { method };
-    let mut others = ROUTES.iter().filter(matches).peekable();
+    let mut others = ROUTES.iter().filter(|route| has_path(route, path)).peekable();
     let Some(first) = others.peek().copied() else {
         return Err(ApiError::new(Kind::NotFound, format!("unknown endpoint `{path}`")));
     };

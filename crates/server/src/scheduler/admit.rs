@@ -21,7 +21,7 @@ impl Worker {
     /// Begins the jobs that don't have to wait for another slot.
     pub(super) fn admit(&mut self) {
         for job in std::mem::take(&mut self.admitted) {
-            if job.deltas.is_closed() {
+            if job.left.is_cancelled() {
                 self.metrics.waiting.sub(1);
             } else if self.follows(&job) {
                 self.admitted.push(job);

@@ -3,7 +3,7 @@
 //! ```text
 //! repeat
 //!     free slots take the jobs that have waited longest, with the cached parts of their prompts
-//!     slots whose clients have left are freed
+//!     slots whose clients have left are freed; a pass ends early if most of its rows are theirs
 //!     one pass:  a row for each slot that decodes
 //!                rows of prompts, shared among the slots that have one, the shortest rest first
 //!                or, if a single slot decodes: its row, and rows of guesses
@@ -16,6 +16,7 @@
 
 mod admit;
 mod idle;
+mod leaving;
 mod pass;
 mod saved;
 mod slot;
@@ -26,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::options::ServerOptions;
 use happy_engine::{Cancel, Composed, Context, EngineError, PrefixTree, Speculation, model};
 use idle::Idle;
+use leaving::RunningPass;
 use slot::Slot;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
@@ -42,12 +44,15 @@ pub(crate) struct Job {
     pub(crate) one_call: bool,
     /// Receives the deltas, not many more than the context has tokens. It is closed when the client leaves.
     pub(crate) deltas: UnboundedSender<Delta>,
+    /// Raised when the client leaves.
+    pub(crate) left: Cancel,
 }
 
 /// The handle of the thread.
 pub(crate) struct Scheduler {
     jobs: Mutex<Option<SyncSender<Job>>>,
     stop: Cancel,
+    running: Arc<RunningPass>,
     thread: Mutex<Option<JoinHandle<()>>>,
     queue: usize,
     metrics: Arc<Metrics>,
@@ -68,11 +73,13 @@ impl Scheduler {
         let (jobs, waiting) = sync_channel(queue);
         let stop = Cancel::new();
         let idle = Idle::new(options.idle_trim, metrics.clone());
-        let worker = Worker::new(context, waiting, stop.clone(), idle, sessions)?;
+        let running = Arc::new(RunningPass::default());
+        let stops = (stop.clone(), running.clone());
+        let worker = Worker::new(context, waiting, stops, idle, sessions)?;
         let thread = std::thread::Builder::new().name("happy-scheduler".to_owned());
         let thread = thread.spawn(move || worker.run())?;
         let (jobs, thread) = (Mutex::new(Some(jobs)), Mutex::new(Some(thread)));
-        Ok(Self { jobs, stop, thread, queue, metrics })
+        Ok(Self { jobs, stop, running, thread, queue, metrics })
     }
 
     /// Adds a job to the queue.
@@ -102,9 +109,15 @@ pub(crate) fn ended() -> ApiError {
 }
 
 impl Scheduler {
+    /// Ends the running pass if hardly anybody waits for it any more. A client raises its flag ([`Job::left`]) before.
+    pub(crate) fn client_left(&self) {
+        self.running.client_left();
+    }
+
     /// Ends answers and the thread, and waits until the session files are written.
     pub(crate) fn end(&self) {
         self.stop.cancel();
+        self.running.stop();
         // Without a sender, the thread stops waiting for jobs.
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -139,8 +152,9 @@ struct Worker {
     jobs: Receiver<Job>,
     /// Jobs for which slots are free. They may wait for a part of their prompt that another slot computes.
     admitted: Vec<Job>,
-    /// Cancels the running pass and ends the thread.
+    /// Ends the thread.
     stop: Cancel,
+    running: Arc<RunningPass>,
     metrics: Arc<Metrics>,
     idle: Idle,
     /// Counts admissions, to tell which slot was used last.
@@ -153,7 +167,7 @@ impl Worker {
     fn new(
         mut context: Context,
         jobs: Receiver<Job>,
-        stop: Cancel,
+        (stop, running): (Cancel, Arc<RunningPass>),
         idle: Idle,
         sessions: Option<PathBuf>,
     ) -> Result<Self, EngineError> {
@@ -164,7 +178,20 @@ impl Worker {
         let batch = model::Batch::try_with_capacity(plan.batch)?;
         let slots = (0..plan.sequences as u32).map(Slot::new).collect();
         let (tree, admitted, metrics) = (PrefixTree::new(&context), Vec::new(), idle.metrics());
-        Ok(Self { context, tree, slots, batch, jobs, admitted, stop, metrics, idle, clock: 0, sessions })
+        Ok(Self {
+            context,
+            tree,
+            slots,
+            batch,
+            jobs,
+            admitted,
+            stop,
+            running,
+            metrics,
+            idle,
+            clock: 0,
+            sessions,
+        })
     }
 
     fn run(mut self) {

@@ -27,6 +27,10 @@ impl Worker {
             return;
         }
         let Err(error) = self.compute(&shares) else { return };
+        if matches!(error, EngineError::Cancelled) {
+            // Nobody is at fault. The loop frees the slots whose clients have left, or ends.
+            return;
+        }
         match shares.as_slice() {
             [] => {}
             [one] => {
@@ -38,6 +42,7 @@ impl Worker {
             several => {
                 for share in several {
                     if let Err(error) = self.compute(&[*share])
+                        && !matches!(error, EngineError::Cancelled)
                         && let Some(slot) = self.slots.get_mut(share.slot)
                     {
                         slot.fail(error);
@@ -69,11 +74,12 @@ impl Worker {
 
     /// Computes these rows and hands the logits to their slots.
     fn compute(&mut self, shares: &[Share]) -> Result<(), EngineError> {
-        let Self { context, tree, slots, batch, stop, .. } = self;
+        let Self { context, tree, slots, batch, stop, running, .. } = self;
         if shares.is_empty() {
             return Ok(());
         }
         batch.clear();
+        let mut clients = Vec::new();
         for share in shares {
             let Some(slot) = slots.get(share.slot) else { continue };
             let (pending, sequence) = (slot.pending(), slot.sequence());
@@ -81,6 +87,7 @@ impl Worker {
             let want = if share.rows == pending.len() { Want::Logits } else { Want::Nothing };
             batch.push_tokens(pending.get(..share.rows).unwrap_or_default(), first, sequence, want)?;
             slot.snapshots().for_each(|position| batch.set_snapshot(sequence, position));
+            clients.extend(slot.left().map(|left| (left, share.rows)));
         }
         // Branches give way to answers.
         tree.give_way_to(context, batch)?;
@@ -88,7 +95,15 @@ impl Worker {
         let tokenizer = engine.require_tokenizer()?;
         let bytes_of = |id| tokenizer.piece(id).map(|piece| piece.to_vec()).unwrap_or_default();
         let started = Instant::now();
-        let output = context.forward(batch, stop, &mut NoHook)?;
+        let cancel = running.begin(clients);
+        // Clients that left, or a server that ended, before the pass began could not end it.
+        running.client_left();
+        if stop.is_cancelled() {
+            cancel.cancel();
+        }
+        let output = context.forward(batch, &cancel, &mut NoHook);
+        running.end();
+        let output = output?;
         let time = started.elapsed();
         let mut row = 0;
         for share in shares {

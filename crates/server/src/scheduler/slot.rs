@@ -25,6 +25,7 @@ struct Running {
     generation: BatchedGeneration,
     events: Deltas,
     deltas: UnboundedSender<Delta>,
+    left: Cancel,
     log_probs: Option<(usize, LogProbs)>,
     one_call: bool,
     /// Positions of the prompt at which it takes snapshots, because other prompts differ from there on.
@@ -51,7 +52,7 @@ impl Slot {
 
     /// Begins a job.
     pub(super) fn begin(&mut self, job: Job, context: &mut Context, now: u64, metrics: &Arc<Metrics>) {
-        let Job { composed, top_log_probs, one_call, deltas } = job;
+        let Job { composed, top_log_probs, one_call, deltas, left } = job;
         self.last_used = now;
         let prompt = composed.ids().len();
         let begun = composed
@@ -71,6 +72,7 @@ impl Slot {
                     generation,
                     events,
                     deltas,
+                    left,
                     log_probs,
                     one_call,
                     marks,
@@ -130,11 +132,16 @@ impl Slot {
 
     /// Frees the slot if its client has left. The sequence keeps its tokens.
     pub(super) fn drop_if_gone(&mut self, context: &mut Context) {
-        if self.running.as_ref().is_some_and(|running| running.deltas.is_closed()) {
+        if self.running.as_ref().is_some_and(|running| running.left.is_cancelled()) {
             self.running = None;
             // Without a snapshot, fewer tokens can be used again.
             let _ = context.snapshot(self.sequence);
         }
+    }
+
+    /// Returns the flag that is raised when its client leaves.
+    pub(super) fn left(&self) -> Option<Cancel> {
+        self.running.as_ref().map(|running| running.left.clone())
     }
 
     /// Returns the tokens that it has to compute next.
@@ -184,7 +191,7 @@ impl Slot {
                     Some(Delta::Done(summary)) => {
                         let Some(running) = self.running.take() else { return };
                         // An answer whose client has left was cut off.
-                        if !running.deltas.is_closed() {
+                        if !running.left.is_cancelled() {
                             metrics.done(&summary);
                         }
                         // Free the slot before the client hears of the end: it may look at the counters.

@@ -1,4 +1,4 @@
-//! Anthropic's stream: a message of blocks, each of which begins, grows and stops.
+//! The stream of a message: events that start, extend and stop its blocks.
 
 use super::{stop_reason, usage_json};
 use crate::delta::{Delta, Usage};
@@ -7,7 +7,7 @@ use crate::http::routes::Style;
 use crate::stream::{Translator, sse};
 use serde_json::{Value as Json, json};
 
-/// The kind of a block.
+/// The kind of a content block.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Block {
     Thinking,
@@ -15,13 +15,13 @@ enum Block {
     Call,
 }
 
-/// Makes the events.
+/// Translates deltas into events.
 pub(super) struct Events {
     id: String,
     model: String,
-    /// The block that is open.
+    /// The block that is being written.
     open: Option<Block>,
-    /// Blocks that have begun.
+    /// Number of blocks that were started.
     blocks: usize,
 }
 
@@ -30,21 +30,24 @@ impl Events {
         Self { id, model, open: None, blocks: 0 }
     }
 
-    /// The number of the open block.
+    /// Returns the index of the block that is being written.
     fn index(&self) -> usize {
         self.blocks.saturating_sub(1)
     }
 
+    /// Writes an event.
     fn event(out: &mut Vec<u8>, data: &Json) {
         sse(out, data.get("type").and_then(Json::as_str), data);
     }
 
+    /// Stops the block that is being written, if there is one.
     fn stop(&mut self, out: &mut Vec<u8>) {
         if self.open.take().is_some() {
             Self::event(out, &json!({ "type": "content_block_stop", "index": self.index() }));
         }
     }
 
+    /// Starts a block, after stopping the one before it.
     fn start(&mut self, block: Block, content: Json, out: &mut Vec<u8>) {
         self.stop(out);
         self.open = Some(block);
@@ -53,6 +56,7 @@ impl Events {
         Self::event(out, &json!({ "type": "content_block_start", "index": index, "content_block": content }));
     }
 
+    /// Extends the block that is being written.
     fn grow(&mut self, delta: Json, out: &mut Vec<u8>) {
         Self::event(out, &json!({ "type": "content_block_delta", "index": self.index(), "delta": delta }));
     }

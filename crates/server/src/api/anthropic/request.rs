@@ -1,4 +1,4 @@
-//! Anthropic's messages and tools as those of OpenAI's API.
+//! Translates messages and tools of Anthropic's API into those of OpenAI's.
 
 use crate::api::form;
 use crate::api::messages::{call_message, content};
@@ -9,7 +9,7 @@ use happy_engine::Form;
 use happy_engine::chat::ToolChoice;
 use serde_json::{Value as Json, json};
 
-/// System text, messages and tools.
+/// Reads the system text, messages and tools.
 pub(super) fn chat(fields: Fields<'_, '_>) -> Result<Chat, ApiError> {
     let mut messages = Vec::new();
     let system = content(fields.get("system"), "system")?;
@@ -43,7 +43,7 @@ pub(super) fn chat(fields: Fields<'_, '_>) -> Result<Chat, ApiError> {
     Ok(Chat { messages, tools, tool_choice, think, ..Chat::default() })
 }
 
-/// The form that `output_config.format` or `output_format` asks for.
+/// Reads the form of the answer from `output_config.format`, or from `output_format`, its older name.
 pub(super) fn form(fields: Fields<'_, '_>) -> Result<Option<Form>, ApiError> {
     let inner = fields.get("output_config").and_then(|config| config.get("format"));
     match inner.or_else(|| fields.get("output_format")).filter(|format| !format.is_null()) {
@@ -52,7 +52,7 @@ pub(super) fn form(fields: Fields<'_, '_>) -> Result<Option<Form>, ApiError> {
     }
 }
 
-/// The blocks of a message: a text is one block.
+/// Returns the blocks of a message. A content that is a string counts as one block.
 fn blocks<'a>(message: Fields<'a, '_>) -> Result<Vec<&'a Json>, ApiError> {
     match message.get("content") {
         Some(Json::Array(blocks)) => Ok(blocks.iter().collect()),
@@ -61,7 +61,7 @@ fn blocks<'a>(message: Fields<'a, '_>) -> Result<Vec<&'a Json>, ApiError> {
     }
 }
 
-/// A user's message: results of tools are messages of their own, and come first.
+/// Adds a user's message. Results of tools become messages before it, since templates expect them right after the calls.
 fn user(message: Fields<'_, '_>, path: &str, out: &mut Vec<Json>) -> Result<(), ApiError> {
     let mut texts = Vec::new();
     for (i, block) in blocks(message)?.into_iter().enumerate() {
@@ -81,13 +81,14 @@ fn user(message: Fields<'_, '_>, path: &str, out: &mut Vec<Json>) -> Result<(), 
     Ok(())
 }
 
+/// Translates an assistant's message.
 fn assistant(message: Fields<'_, '_>, path: &str) -> Result<Json, ApiError> {
     let (mut texts, mut thoughts, mut calls) = (Vec::new(), Vec::new(), Vec::new());
     for (i, block) in blocks(message)?.into_iter().enumerate() {
         let path = format!("{path}.content.{i}");
         match block.get("type").and_then(Json::as_str) {
             Some("thinking") => thoughts.push(Fields::of(block, &path)?.need_text("thinking")?),
-            // What it says is for its author alone.
+            // Only the provider that wrote it can decrypt it.
             Some("redacted_thinking") => {}
             Some("tool_use") => {
                 let fields = Fields::of(block, &path)?;
@@ -108,6 +109,7 @@ fn assistant(message: Fields<'_, '_>, path: &str) -> Result<Json, ApiError> {
     Ok(out)
 }
 
+/// Reads the tools.
 fn tools(fields: Fields<'_, '_>) -> Result<Option<Vec<Json>>, ApiError> {
     let Some(tools) = fields.array("tools")?.filter(|tools| !tools.is_empty()) else { return Ok(None) };
     let mut all = Vec::new();
@@ -128,7 +130,7 @@ fn tools(fields: Fields<'_, '_>) -> Result<Option<Vec<Json>>, ApiError> {
     Ok(Some(all))
 }
 
-/// Whether at most one tool may be called.
+/// Reads whether the answer may call at most one tool.
 pub(super) fn one_call(fields: Fields<'_, '_>) -> Result<bool, ApiError> {
     match fields.get("tool_choice") {
         Some(choice) => {
@@ -138,6 +140,7 @@ pub(super) fn one_call(fields: Fields<'_, '_>) -> Result<bool, ApiError> {
     }
 }
 
+/// Reads which tools the answer may or must call.
 fn tool_choice(fields: Fields<'_, '_>) -> Result<ToolChoice, ApiError> {
     let Some(choice) = fields.get("tool_choice") else { return Ok(ToolChoice::Auto) };
     let choice = Fields::of(choice, "tool_choice")?;

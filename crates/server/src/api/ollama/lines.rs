@@ -1,4 +1,4 @@
-//! Ollama's answers: lines of JSON, the last of which says what it took.
+//! Answers in Ollama's form: lines of JSON. The last line has token counts and times.
 
 use crate::delta::{Call, Delta, Reason, Summary, Whole};
 use crate::http::reply::failure;
@@ -7,7 +7,7 @@ use crate::stream::{Translator, line};
 use serde_json::{Value as Json, json};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Which endpoint's lines they are.
+/// The endpoint, which decides the form of a line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
     Chat,
@@ -15,7 +15,7 @@ pub(super) enum Shape {
 }
 
 impl Shape {
-    /// A line with this text, thinking and calls.
+    /// Returns a line with this text, thinking and calls.
     pub(super) fn line(self, model: &str, text: &str, thinking: Option<&str>, calls: Vec<Json>) -> Json {
         let mut line = json!({ "model": model, "created_at": date(SystemTime::now()) });
         let inner = match self {
@@ -39,12 +39,12 @@ impl Shape {
     }
 }
 
-/// Makes the lines.
+/// Translates deltas into lines.
 pub(super) struct Lines {
     model: String,
     shape: Shape,
     started: Instant,
-    /// The call that is being written: these clients want it whole.
+    /// The call that is being written. A line has only whole calls.
     call: Option<Call>,
 }
 
@@ -53,7 +53,7 @@ impl Lines {
         Self { model, shape, started, call: None }
     }
 
-    /// The answer as one object.
+    /// Returns a whole answer as one object.
     pub(super) fn whole(&self, whole: Whole) -> Json {
         let thinking = (!whole.reasoning.is_empty()).then_some(whole.reasoning.as_str());
         let calls = whole.calls.iter().map(call_json).collect();
@@ -64,6 +64,7 @@ impl Lines {
         line
     }
 
+    /// Adds the fields of the last line.
     fn finish(&self, line: &mut Json, summary: &Summary) {
         line["done"] = true.into();
         line["done_reason"] = if summary.reason == Reason::Length { "length" } else { "stop" }.into();
@@ -76,6 +77,7 @@ impl Lines {
     }
 }
 
+/// Returns a call in this API's form, in which arguments are an object.
 fn call_json(call: &Call) -> Json {
     let arguments: Json = serde_json::from_str(&call.arguments).unwrap_or_else(|_| json!({}));
     json!({ "id": call.id, "function": { "name": call.name, "arguments": arguments } })
@@ -112,12 +114,12 @@ impl Translator for Lines {
     }
 }
 
-/// A duration as Ollama counts it.
+/// Returns a duration in nanoseconds, the unit of this API.
 pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// A time as RFC 3339 writes it, in UTC.
+/// Formats a time in the form of RFC 3339, in UTC.
 pub(super) fn date(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);

@@ -1,4 +1,4 @@
-//! What Ollama's clients ask about models. Paths and files are not told.
+//! Endpoints that describe models. They don't reveal paths.
 
 use super::super::plain::off_thread;
 use super::lines::date;
@@ -12,17 +12,18 @@ use happy_engine::gguf::Value;
 use serde_json::{Map, Value as Json, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The version of this program, which is not one of Ollama's.
+/// Answers `/api/version` with the version of this program.
 pub(crate) async fn version(_: Call) -> Result<Reply, ApiError> {
     Ok(Reply::Json(json!({ "version": env!("CARGO_PKG_VERSION") })))
 }
 
+/// Returns a text of the model's metadata.
 fn text(model: &Loaded, key: &str) -> Option<String> {
     let view = model.engine.file().view();
     view.metadata().optional::<&str>(key).ok().flatten().map(str::to_owned)
 }
 
-/// What is known of a model without loading it is nothing.
+/// Returns the details of a model. They are empty if it is not loaded.
 fn details(model: Option<&Loaded>) -> Json {
     let family = model.and_then(|model| text(model, "general.architecture")).unwrap_or_default();
     let size = model.and_then(|model| text(model, "general.size_label")).unwrap_or_default();
@@ -36,7 +37,7 @@ fn details(model: Option<&Loaded>) -> Json {
     })
 }
 
-/// A model as an entry of a list.
+/// Returns a model as an entry of a list.
 fn entry(state: &State, entry: &Entry, bytes: u64) -> Json {
     let name = &entry.name;
     json!({
@@ -49,7 +50,7 @@ fn entry(state: &State, entry: &Entry, bytes: u64) -> Json {
     })
 }
 
-/// The models that there are.
+/// Answers `/api/tags` with all models.
 pub(crate) async fn tags(call: Call) -> Result<Reply, ApiError> {
     off_thread(move || {
         let (state, models) = (&call.state, &call.state.models);
@@ -60,16 +61,17 @@ pub(crate) async fn tags(call: Call) -> Result<Reply, ApiError> {
     .await
 }
 
-/// The models that are loaded.
+/// Answers `/api/ps` with the loaded models.
 pub(crate) async fn ps(call: Call) -> Result<Reply, ApiError> {
     let state = &call.state;
-    let loaded = state.models.entries().iter().filter_map(|e| Some((e, e.loaded()?)));
+    let entries = state.models.entries();
+    let loaded = entries.iter().filter_map(|e| Some((e, e.loaded()?)));
     let all = loaded.map(|(e, model)| {
         let plan = model.engine.plan();
         let mut line = entry(state, e, plan.weight_bytes);
         line["size_vram"] = 0.into();
         line["context_length"] = plan.context.into();
-        // A time that never comes stands for none.
+        // Clients expect a time. Without a limit, it is one that never comes.
         let left = e.time_left().unwrap_or(Duration::from_secs(100 * 365 * 86_400));
         line["expires_at"] = date(SystemTime::now() + left).into();
         line
@@ -77,7 +79,7 @@ pub(crate) async fn ps(call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::Json(json!({ "models": all.collect::<Vec<_>>() })))
 }
 
-/// What is known of the model.
+/// Answers `/api/show`: template, metadata and capabilities of a model.
 pub(crate) async fn show(call: Call) -> Result<Reply, ApiError> {
     let body = call.json()?;
     let fields = Fields::of(&body, "")?;
@@ -95,7 +97,7 @@ pub(crate) async fn show(call: Call) -> Result<Reply, ApiError> {
     let view = model.engine.file().view();
     let mut info = Map::new();
     for (key, value) in view.metadata().iter() {
-        // Vocabularies have megabytes; the template stands beside.
+        // Arrays and long texts are left out: a vocabulary has megabytes, and the template is a field of its own.
         let short = match value {
             Value::String(text) => match text.to_str().ok().filter(|text| text.len() <= 256) {
                 Some(text) => json!(text),

@@ -1,4 +1,4 @@
-//! The stream of a response: items that begin, grow and end, each event with its number.
+//! The stream of a response: events that begin, extend and complete its items. The events are numbered.
 
 use super::{Head, call_item, message_item, reasoning_item, text_part};
 use crate::delta::{Delta, Summary, fresh_id};
@@ -6,19 +6,20 @@ use crate::error::ApiError;
 use crate::stream::{Translator, sse};
 use serde_json::{Value as Json, json};
 
-/// The item that is open.
+/// The item that is being written.
 enum Item {
     Reasoning { id: String, text: String },
     Message { id: String, text: String },
     Call { id: String, call_id: String, name: String, arguments: String },
 }
 
-/// Makes the events.
+/// Translates deltas into events.
 pub(super) struct Events {
     head: Head,
+    /// The number of the next event.
     number: usize,
     open: Option<Item>,
-    /// Items that are complete.
+    /// The complete items.
     output: Vec<Json>,
 }
 
@@ -27,6 +28,7 @@ impl Events {
         Self { head, number: 0, open: None, output: Vec::new() }
     }
 
+    /// Writes an event.
     fn event(&mut self, kind: &str, mut data: Json, out: &mut Vec<u8>) {
         data["type"] = kind.into();
         data["sequence_number"] = self.number.into();
@@ -34,18 +36,20 @@ impl Events {
         sse(out, Some(kind), &data);
     }
 
-    /// An event of the open item.
+    /// Writes an event about the item that is being written.
     fn of_item(&mut self, kind: &str, id: &str, mut data: Json, out: &mut Vec<u8>) {
         data["item_id"] = id.into();
         data["output_index"] = self.output.len().into();
         self.event(kind, data, out);
     }
 
+    /// Writes the event that begins an item.
     fn add(&mut self, item: &Json, out: &mut Vec<u8>) {
         let index = self.output.len();
         self.event("response.output_item.added", json!({ "output_index": index, "item": item }), out);
     }
 
+    /// Begins a message, after completing the item before it.
     fn begin_message(&mut self, out: &mut Vec<u8>) {
         self.close(out);
         let id = fresh_id("msg_");
@@ -55,7 +59,7 @@ impl Events {
         self.open = Some(Item::Message { id, text: String::new() });
     }
 
-    /// Ends the open item.
+    /// Completes the item that is being written, if there is one.
     fn close(&mut self, out: &mut Vec<u8>) {
         let item = match self.open.take() {
             None => return,
@@ -82,6 +86,7 @@ impl Events {
         self.output.push(item);
     }
 
+    /// Completes the response.
     fn done(&mut self, summary: &Summary, out: &mut Vec<u8>) {
         if self.open.is_none() && self.output.is_empty() {
             self.begin_message(out);
@@ -93,6 +98,7 @@ impl Events {
         self.event(kind, json!({ "response": response }), out);
     }
 
+    /// Ends the response with an error.
     fn fail(&mut self, error: &ApiError, out: &mut Vec<u8>) {
         let error = json!({ "code": "server_error", "message": error.message });
         let output = Json::from(std::mem::take(&mut self.output));

@@ -1,4 +1,4 @@
-//! The input of a response as messages of the chat API.
+//! Translates the input of a response into messages of the chat API.
 
 use crate::api::form;
 use crate::api::messages::{arguments, call_message, content, tool_choice};
@@ -8,7 +8,7 @@ use crate::fields::Fields;
 use happy_engine::Form;
 use serde_json::{Value as Json, json};
 
-/// Instructions, input and tools.
+/// Reads instructions, input and tools.
 pub(super) fn chat(fields: Fields<'_, '_>) -> Result<Chat, ApiError> {
     let mut messages = Vec::new();
     if let Some(text) = fields.text("instructions")?.filter(|text| !text.is_empty()) {
@@ -30,7 +30,7 @@ pub(super) fn chat(fields: Fields<'_, '_>) -> Result<Chat, ApiError> {
     Ok(Chat { messages, tools: tools(fields)?, tool_choice: tool_choice(fields)?, think, ..Chat::default() })
 }
 
-/// The form that `text.format` asks for.
+/// Reads the form of the answer from `text.format`.
 pub(super) fn form(fields: Fields<'_, '_>) -> Result<Option<Form>, ApiError> {
     match fields.get("text").and_then(|text| text.get("format")).filter(|format| !format.is_null()) {
         Some(format) => form::of_format(format, "text.format"),
@@ -38,7 +38,7 @@ pub(super) fn form(fields: Fields<'_, '_>) -> Result<Option<Form>, ApiError> {
     }
 }
 
-/// Adds an item. Calls and reasoning are items of their own here, but part of the assistant's message in templates.
+/// Adds an item to the messages. Calls and reasoning are separate items in this API, but templates expect them in the assistant's message.
 fn add(item: &Json, path: &str, messages: &mut Vec<Json>) -> Result<(), ApiError> {
     let fields = Fields::of(item, path)?;
     match fields.text("type")?.unwrap_or("message") {
@@ -52,7 +52,7 @@ fn add(item: &Json, path: &str, messages: &mut Vec<Json>) -> Result<(), ApiError
                 }
             };
             let text = content(fields.get("content"), &format!("{path}.content"))?;
-            // A message may follow its reasoning; calls come after both.
+            // The order is reasoning, text, calls. Text that follows its reasoning belongs to the same message.
             match open_assistant(messages).filter(|open| role == "assistant" && open["content"] == "") {
                 Some(open) => open["content"] = text.into(),
                 None => messages.push(json!({ "role": role, "content": text })),
@@ -95,18 +95,18 @@ fn add(item: &Json, path: &str, messages: &mut Vec<Json>) -> Result<(), ApiError
     Ok(())
 }
 
-/// The parts of a reasoning as parts of a text.
+/// Returns the texts of a reasoning item.
 fn parts(content: &Json) -> Json {
     let texts = content.as_array().into_iter().flatten().filter_map(|part| part.get("text"));
     Json::Array(texts.cloned().collect())
 }
 
-/// The last message, if it is the assistant's.
+/// Returns the last message if it is the assistant's. Calls that follow it are added to it.
 fn open_assistant(messages: &mut [Json]) -> Option<&mut Json> {
     messages.last_mut().filter(|message| message["role"] == "assistant")
 }
 
-/// Functions, whose name and parameters stand in the tool itself here.
+/// Reads the tools. In this API, a function's name and parameters are fields of the tool itself.
 fn tools(fields: Fields<'_, '_>) -> Result<Option<Vec<Json>>, ApiError> {
     let Some(tools) = fields.array("tools")?.filter(|tools| !tools.is_empty()) else { return Ok(None) };
     let mut all = Vec::new();
