@@ -3,48 +3,43 @@
 use crate::error::KvError;
 use crate::reserve::reserved;
 
-/// An operation on each buffer of a list.
-pub(crate) trait Buffers {
-    /// Handles one or several buffers with a total of `bytes` bytes, which `make` reserves.
-    fn part<T: Default, E>(
-        &mut self,
-        bytes: usize,
-        make: impl FnOnce() -> Result<T, E>,
-    ) -> Result<T, KvError>;
-
-    /// Handles a list with room for `n` elements.
-    fn list<T>(&mut self, n: usize) -> Result<Vec<T>, KvError> {
-        self.part(n.saturating_mul(size_of::<T>()), || reserved(n))
-    }
+/// What happens to each buffer of a list. One type for both, so that a list is compiled once.
+pub(crate) enum Buffers {
+    /// Its bytes are added up here, and it stays empty.
+    Counted(usize),
+    /// It is reserved. The name is for error messages.
+    Reserved(&'static str),
 }
 
-/// Reserves the buffers. The name is for error messages.
-pub(crate) struct Reserved(pub(crate) &'static str);
-
-impl Buffers for Reserved {
-    fn part<T: Default, E>(
+impl Buffers {
+    /// Handles one or several buffers with a total of `bytes` bytes, which `make` reserves.
+    pub(crate) fn part<T: Default, E>(
         &mut self,
         bytes: usize,
         make: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, KvError> {
-        make().map_err(|_| KvError::Memory { bytes, what: self.0 })
+        match self {
+            Self::Counted(sum) => {
+                *sum = sum.saturating_add(bytes);
+                Ok(T::default())
+            }
+            Self::Reserved(what) => make().map_err(|_| KvError::Memory { bytes, what }),
+        }
     }
-}
 
-/// Adds up the sizes, and leaves every buffer empty.
-pub(crate) struct Counted(usize);
-
-impl Buffers for Counted {
-    fn part<T: Default, E>(&mut self, bytes: usize, _: impl FnOnce() -> Result<T, E>) -> Result<T, KvError> {
-        self.0 = self.0.saturating_add(bytes);
-        Ok(T::default())
+    /// Handles a list with room for `n` elements.
+    pub(crate) fn list<T>(&mut self, n: usize) -> Result<Vec<T>, KvError> {
+        self.part(n.saturating_mul(size_of::<T>()), || reserved(n))
     }
 }
 
 /// Returns the bytes of the buffers that `build` lists.
-pub(crate) fn counted<T>(build: impl FnOnce(&mut Counted) -> Result<T, KvError>) -> usize {
-    let mut counted = Counted(0);
+pub(crate) fn counted<T>(build: impl FnOnce(&mut Buffers) -> Result<T, KvError>) -> usize {
+    let mut buffers = Buffers::Counted(0);
     // Counting reserves nothing, so it cannot fail.
-    let _ = build(&mut counted);
-    counted.0
+    let _ = build(&mut buffers);
+    match buffers {
+        Buffers::Counted(sum) => sum,
+        Buffers::Reserved(_) => 0,
+    }
 }

@@ -7,7 +7,7 @@ use happy_kernels::ops::{AttnRow, AttnScratch};
 use happy_kernels::{Mat, MatMut, PerWorker};
 
 use crate::batch::{Batch, Want};
-use crate::buffers::{Buffers, Reserved, counted};
+use crate::buffers::{Buffers, counted};
 use crate::error::KvError;
 use crate::scratch_sizes::ScratchSizes;
 
@@ -222,7 +222,7 @@ pub struct Scratch {
 
 impl Scratch {
     pub(crate) fn new(sizes: &ScratchSizes) -> Result<Self, KvError> {
-        Self::build(sizes, &mut Reserved("activations of the forward pass"))
+        Self::build(sizes, &mut Buffers::Reserved("activations of the forward pass"))
     }
 
     /// Returns how many bytes a scratch of these sizes takes.
@@ -231,7 +231,7 @@ impl Scratch {
     }
 
     /// Lists all buffers, in one place: the plan counts their bytes, and a scratch reserves them.
-    fn build(s: &ScratchSizes, memory: &mut impl Buffers) -> Result<Self, KvError> {
+    fn build(s: &ScratchSizes, memory: &mut Buffers) -> Result<Self, KvError> {
         let rows = |per_row: usize| s.rows.saturating_mul(per_row);
         let outputs = |per_row: usize| s.outputs.saturating_mul(per_row);
         let adapted = if s.adapter_rank > 0 { s.rows } else { 0 };
@@ -302,12 +302,12 @@ impl Scratch {
 }
 
 /// Reserves room for `n` values.
-fn floats(memory: &mut impl Buffers, n: usize) -> Result<Buf, KvError> {
+fn floats(memory: &mut Buffers, n: usize) -> Result<Buf, KvError> {
     memory.list(n).map(Buf)
 }
 
 /// Reserves room for `rows` rows of activations.
-fn acts(memory: &mut impl Buffers, rows: usize, widths: ActWidths) -> Result<ActBuf, KvError> {
+fn acts(memory: &mut Buffers, rows: usize, widths: ActWidths) -> Result<ActBuf, KvError> {
     memory.part(ActBuf::bytes(rows, widths), || ActBuf::new(rows, widths))
 }
 

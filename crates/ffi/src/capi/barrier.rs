@@ -16,6 +16,16 @@ use std::ptr;
 /// # Safety
 /// `error` is NULL or can be written.
 pub(super) unsafe fn guard(error: *mut *mut HappyError, call: impl FnOnce() -> Outcome<()>) -> Status {
+    let mut call = Some(call);
+    // SAFETY: the caller's promise.
+    unsafe { guard_shared(error, &mut || call.take().map_or(Ok(()), |call| call())) }
+}
+
+/// Does what [`guard`] does. It is no generic function, so that the library holds it once and not for every function.
+///
+/// # Safety
+/// `error` is NULL or can be written.
+unsafe fn guard_shared(error: *mut *mut HappyError, call: &mut dyn FnMut() -> Outcome<()>) -> Status {
     let result = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: the caller's promise.
         unsafe { tell(error, ptr::null_mut()) };

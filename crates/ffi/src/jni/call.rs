@@ -57,36 +57,48 @@ pub(super) fn call<'l, T: Default>(
     mut env: EnvUnowned<'l>,
     work: impl FnOnce(&mut Env<'l>) -> Result<T, Trouble>,
 ) -> T {
-    env.with_env(work).resolve::<Throw>()
+    let (mut work, mut value) = (Some(work), T::default());
+    call_shared(&mut env, &mut |env| {
+        if let Some(work) = work.take() {
+            value = work(env)?;
+        }
+        Ok(())
+    });
+    value
+}
+
+/// Does what [`call`] does. It is no generic function, so that the library holds it once and not for every method.
+fn call_shared<'l>(env: &mut EnvUnowned<'l>, work: &mut dyn FnMut(&mut Env<'l>) -> Result<(), Trouble>) {
+    env.with_env(work).resolve::<Throw>();
 }
 
 /// Makes exceptions of failures and panics.
 struct Throw;
 
-impl<T: Default> ErrorPolicy<T, Trouble> for Throw {
+impl ErrorPolicy<(), Trouble> for Throw {
     type Captures<'local: 'method, 'method> = ();
 
     fn on_error<'local: 'method, 'method>(
         env: &mut Env<'local>,
         (): &mut (),
         trouble: Trouble,
-    ) -> Result<T, Error> {
+    ) -> Result<(), Error> {
         if !env.exception_check() {
             throw(env, &trouble.into());
         }
-        Ok(T::default())
+        Ok(())
     }
 
     fn on_panic<'local: 'method, 'method>(
         env: &mut Env<'local>,
         (): &mut (),
         panic: Box<dyn Any + Send>,
-    ) -> Result<T, Error> {
+    ) -> Result<(), Error> {
         let failure = Failure::new(Status::Internal, contained(panic));
         if !env.exception_check() {
             throw(env, &failure);
         }
-        Ok(T::default())
+        Ok(())
     }
 }
 

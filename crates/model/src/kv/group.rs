@@ -24,11 +24,7 @@ pub(super) struct Group {
 
 impl Group {
     /// Lists the buffers of a group.
-    pub(super) fn build(
-        layout: &GroupLayout,
-        sizes: &Sizes,
-        memory: &mut impl Buffers,
-    ) -> Result<Self, KvError> {
+    pub(super) fn build(layout: &GroupLayout, sizes: &Sizes, memory: &mut Buffers) -> Result<Self, KvError> {
         let (n_pages, options) = (sizes.group_pages(layout.window), &sizes.options);
         let mut table = options.n_ctx.div_ceil(KV_PAGE);
         if layout.window.is_none() {

@@ -34,7 +34,7 @@ use std::cmp::Ordering;
 use happy_kernels::ops::KV_PAGE;
 
 use crate::batch::Batch;
-use crate::buffers::{Buffers, Reserved, counted};
+use crate::buffers::{Buffers, counted};
 use crate::error::KvError;
 use crate::spec::ModelSpec;
 use group::Group;
@@ -66,7 +66,7 @@ impl KvCache {
     /// If memory cannot be reserved, or the model's keys and values can't be stored in this way ([`KvType::check`]).
     pub fn new(spec: &ModelSpec, options: KvOptions) -> Result<Self, KvError> {
         options.kind.check(spec)?;
-        let mut cache = Self::build(spec, options, &mut Reserved("kv cache"))?;
+        let mut cache = Self::build(spec, options, &mut Buffers::Reserved("kv cache"))?;
         cache.lens.resize(options.n_sequences, 0);
         cache.states.start();
         let pages = |group: &Group| group.window.map_or(0, |window| options.window_pages(window));
@@ -80,7 +80,7 @@ impl KvCache {
     }
 
     /// Lists all buffers, in one place: the plan counts their bytes, and a cache reserves them.
-    fn build(spec: &ModelSpec, options: KvOptions, memory: &mut impl Buffers) -> Result<Self, KvError> {
+    fn build(spec: &ModelSpec, options: KvOptions, memory: &mut Buffers) -> Result<Self, KvError> {
         let (sizes, n_groups) = (options.sizes(spec), layout::groups(spec).count());
         let layers = spec.layers.len().saturating_mul(size_of::<LayerLayout>());
         let layout_bytes = layers.saturating_add(n_groups.saturating_mul(size_of::<GroupLayout>()));

@@ -89,7 +89,7 @@ pub(super) struct Pool {
 impl Pool {
     /// Reserves `n` units of `stride` values.
     pub(super) fn build(
-        memory: &mut impl Buffers,
+        memory: &mut Buffers,
         kind: KvType,
         stride: usize,
         n: usize,

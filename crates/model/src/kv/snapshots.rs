@@ -55,7 +55,7 @@ pub(super) struct Snapshots {
 
 impl Snapshots {
     /// Lists the buffers of the snapshots, except for the pages and states, which are in their pools.
-    pub(super) fn build(sizes: &Sizes, n_groups: usize, memory: &mut impl Buffers) -> Result<Self, KvError> {
+    pub(super) fn build(sizes: &Sizes, n_groups: usize, memory: &mut Buffers) -> Result<Self, KvError> {
         let (n, stride, n_sequences) = (sizes.n_snapshots, sizes.snapshot_pages, sizes.options.n_sequences);
         let lists = if n == 0 { 0 } else { n_sequences };
         let list_bytes = size_of::<Vec<usize>>().saturating_add(n.saturating_mul(size_of::<usize>()));

@@ -55,7 +55,7 @@ pub(super) struct States {
 
 impl States {
     /// Lists the buffers of the states.
-    pub(super) fn build(sizes: &Sizes, memory: &mut impl Buffers) -> Result<Self, KvError> {
+    pub(super) fn build(sizes: &Sizes, memory: &mut Buffers) -> Result<Self, KvError> {
         let (n, elements) = (sizes.n_states(), sizes.state_elements);
         Ok(States {
             pool: Pool::build(memory, KvType::F32, elements, n)?,
