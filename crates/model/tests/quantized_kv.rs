@@ -29,7 +29,7 @@ const GROWING_NMSE: f64 = 3e-2;
 /// Returns recipes whose attention has different metadata, or all of [`recipes::some`] in a sweep.
 fn different() -> Vec<serde_json::Value> {
     let (mut recipes, mut seen) = (recipes::some(), BTreeSet::new());
-    if std::env::var_os("HAPPY_SWEEP").is_none() {
+    if !happy_testkit::is_sweep() {
         recipes.retain(|recipe| {
             let pairs = recipe["metadata"].as_array().unwrap().iter();
             let key = |pair: &serde_json::Value| {

@@ -40,12 +40,8 @@ fn next(r: &mut Runner, sequence: u32) -> Vec<f32> {
 /// layers.
 const KINDS: [&str; 4] = ["llama", "gemma3", "gemma3n", "gemma4-e2b"];
 
-fn sweep() -> bool {
-    std::env::var_os("HAPPY_SWEEP").is_some_and(|value| !value.is_empty())
-}
-
 fn models() -> Vec<Value> {
-    if !sweep() {
+    if !happy_testkit::is_sweep() {
         return recipes::named(&KINDS);
     }
     let mut all = recipes::all();
@@ -83,7 +79,7 @@ fn what_is_left_is_where_it_would_be_without_the_dropped() {
         }
         let mut layers: Vec<usize> =
             (0..spec.layers.len()).filter(|layer| spec.layers[*layer].attention.is_some()).collect();
-        if !sweep() {
+        if !happy_testkit::is_sweep() {
             layers.drain(1..layers.len() - 1);
         }
         for layer in layers {

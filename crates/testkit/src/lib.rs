@@ -35,6 +35,11 @@ pub use models::{model, models_folder};
 pub use pages::{PageCommand, PageLine, page_commands, page_lines, pages};
 pub use skips::{skip, skip_without_root};
 
+/// Returns whether `HAPPY_SWEEP` asks tests for every case: all recipes, all lines of the pages, where a plain run takes some.
+pub fn is_sweep() -> bool {
+    variable("HAPPY_SWEEP").is_some()
+}
+
 /// Returns the value of a variable that is set and not empty.
 fn variable(name: &str) -> Option<std::path::PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(Into::into)

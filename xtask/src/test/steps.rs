@@ -105,7 +105,7 @@ pub(super) const STEPS: &[Step] = &[
     Step {
         when: Long,
         name: "sweeps",
-        what: "the tests over recipes, with every recipe of the selection",
+        what: "the tests over recipes and pages, with every recipe of the selection and every line",
         advice: "run HAPPY_SWEEP=1 cargo test --release -p PACKAGE --test NAME",
         beside: false,
         run: sweeps,
@@ -236,11 +236,12 @@ fn tests() -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// Runs with all recipes what the step `tests` runs with some. That step has compiled the programs, unless only this
+/// Runs with all recipes, and all lines of the pages, what the step `tests` runs with some. That step has compiled the programs, unless only this
 /// one was requested.
 fn sweeps() -> Result<Outcome> {
-    let programs = ["--test", "memory", "--test", "recipes_memory", "--test", "recipes_same_bits"];
-    let mut command = process::cargo(&crates(&["test", "--release", "--no-fail-fast"], &programs));
+    let programs = ["memory", "pages", "recipes_memory", "recipes_same_bits"].map(|name| ["--test", name]);
+    let programs = programs.as_flattened();
+    let mut command = process::cargo(&crates(&["test", "--release", "--no-fail-fast"], programs));
     command
         .envs(TEST_PROFILE.iter().copied())
         .envs([skips::variable()])

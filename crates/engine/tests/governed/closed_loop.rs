@@ -83,7 +83,7 @@ fn governed(phone: &Phone, expected: &[u32]) -> usize {
 fn half_an_hour_of_answers_is_near_the_best_constant_setting() {
     // The phones' language model has 1.5 billion weights and would answer with up to 60,000 tokens in the time. A larger one leaves
     // fewer passes.
-    let all = std::env::var_os("HAPPY_SWEEP").is_some_and(|value| !value.is_empty());
+    let all = happy_testkit::is_sweep();
     let larger = if all { 4.0 } else { 16.0 };
     let mut context =
         engine(&LoadOptions { threads: Some(1), ..LoadOptions::default() }).unwrap().context().unwrap();

@@ -61,7 +61,7 @@ fn rooms(whole: &[u8], start: usize) -> Vec<usize> {
     let len = whole.len() - start;
     let at = support::boundaries(whole).into_iter().filter(|at| *at >= start).map(|at| at - start);
     let mut rooms: Vec<usize> = at.flat_map(|at| [at.saturating_sub(1), at, at + 1]).collect();
-    let sweep = std::env::var_os("HAPPY_SWEEP").is_some_and(|value| !value.is_empty());
+    let sweep = happy_testkit::is_sweep();
     let mut random = 1u64;
     for _ in 0..if sweep { 2_000 } else { 60 } {
         random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
@@ -182,7 +182,7 @@ fn child_writes_turns() {
 #[cfg(unix)]
 #[test]
 fn a_killed_process_leaves_whole_turns() {
-    let sweep = std::env::var_os("HAPPY_SWEEP").is_some_and(|value| !value.is_empty());
+    let sweep = happy_testkit::is_sweep();
     let folder = Folder::new("session-kill");
     let mut context = context();
     let files = [false, true].map(|sealed| {

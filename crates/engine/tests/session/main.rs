@@ -64,7 +64,7 @@ const QUANTIZED: [&str; 3] = ["llama", "gemma3", "lfm2"];
 /// Of each kind a model; if `HAPPY_SWEEP` is set, all recipes that are not encoders.
 #[test]
 fn every_architecture_goes_on_with_the_same_bits() {
-    let all = std::env::var_os("HAPPY_SWEEP").is_some_and(|value| !value.is_empty());
+    let all = happy_testkit::is_sweep();
     let mut recipes = if all { models::recipes::all() } else { models::recipes::named(&KINDS) };
     recipes.retain(|recipe| happy_model::arch::find(recipe["architecture"].as_str().unwrap()).is_some());
     let mut n = 0;

@@ -52,7 +52,7 @@ pub(crate) fn some() -> Vec<Value> {
         return named(&names.split(',').collect::<Vec<_>>());
     }
     let mut recipes = all();
-    if std::env::var_os("HAPPY_SWEEP").is_none_or(|value| value.is_empty()) {
+    if !happy_testkit::is_sweep() {
         let mut kinds = BTreeSet::new();
         recipes.retain(|recipe| {
             let mut keys = recipe["metadata"].as_array().unwrap().iter().filter_map(|pair| pair[0].as_str());
