@@ -1,5 +1,5 @@
 // The chat page in a browser, at a phone's width: node page.mjs http://127.0.0.1:PORT MODEL CHROMIUM HAPPY FILE.gguf
-// With SCREENSHOTS=FOLDER it also writes pictures of the page, of which docs/ has some.
+// With SCREENSHOTS=FOLDER it also writes pictures of the page.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -10,10 +10,6 @@ const MAX_FIXTURE: usize = 256 << 10;
 const CORPUS_FOLDER: &str = "fixtures/corpus/";
 const MAX_CORPUS: usize = 16 << 20;
 
-/// Pictures of screens, which pages show.
-const PICTURES: (&str, &str) = ("docs/", ".png");
-const MAX_PICTURE: usize = 128 << 10;
-
 /// Hosts of package registries. A name in the tree would tie users to one, although there are mirrors. They are written
 /// in two halves, so that this file does not name them either.
 const REGISTRY_HOSTS: &[&str] = &[
@@ -50,7 +46,7 @@ const DOCUMENTS: &[&str] = &[
 /// Pairs of files with equal text, in two crates that must not depend on each other.
 const TWINS: &[(&str, &str)] = &[("crates/chat/src/json/read.rs", "crates/grammar/src/json.rs")];
 
-/// Checks that every file is UTF-8 without NUL bytes, except small fixtures, pictures and the selection of the conformance data.
+/// Checks that every file is UTF-8 without NUL bytes, except small fixtures and the selection of the conformance data.
 pub(super) fn text_only(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut corpus = 0;
@@ -59,11 +55,7 @@ pub(super) fn text_only(tree: &Tree) -> Vec<Violation> {
         if is_text {
             continue;
         }
-        if path.starts_with(PICTURES.0) && path.ends_with(PICTURES.1) {
-            if bytes.len() > MAX_PICTURE {
-                found.push(format!("{path}: a picture of {} bytes, at most {MAX_PICTURE}", bytes.len()));
-            }
-        } else if !path.starts_with(BINARY_FOLDER) {
+        if !path.starts_with(BINARY_FOLDER) {
             found.push(format!("{path}: not a text file; generated binaries stand in {BINARY_FOLDER}, models outside the repository"));
         } else if path.starts_with(CORPUS_FOLDER) {
             corpus += bytes.len();
