@@ -68,8 +68,8 @@ pub(crate) const LIBRARY: &str = "libhappy.so";
 /// Returns the maximum size of `libhappy.so` in bytes.
 fn max_library(abi: Abi) -> u64 {
     match abi {
-        // The goal is to return to 3.5 MiB: docs/android-libraries.md says what took the rest.
-        Abi::Arm64 => 4 << 20,
+        // 4.125 MiB. The goal is to return to 3.5: docs/android-libraries.md says what took the rest.
+        Abi::Arm64 => 33 << 17,
         // For emulators only; it also has kernels for AVX2 and AVX-512.
         Abi::X86_64 => 6 << 20,
     }
