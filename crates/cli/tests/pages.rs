@@ -102,16 +102,16 @@ fn lines_of_the_pages_succeed() {
         return;
     }
     assert!(lines.len() > 40, "{} lines", lines.len());
-    if !happy_testkit::is_sweep() {
-        // Each takes half a second, since it loads a model.
-        lines = lines.into_iter().step_by(4).collect();
-    }
     // A command that several pages show is run once.
     let mut known = BTreeSet::new();
-    for (at, line) in &lines {
+    for (n, (at, line)) in lines.iter().enumerate() {
         let commands = happy_testkit::page_commands(&format!("```sh\n{}\n```\n", line.text));
         if let Some(other) = commands.iter().find(|c| !PROGRAMS.contains(&c.words[0].as_str())) {
             wrong.push(format!("{at}\nno test runs `{}`: mark the block `sh,no_run`", other.words[0]));
+            continue;
+        }
+        // Each takes half a second, since it loads a model.
+        if n % 4 != 0 && !happy_testkit::is_sweep() {
             continue;
         }
         if !known.insert(commands.into_iter().map(|command| command.words).collect::<Vec<_>>()) {
