@@ -40,7 +40,12 @@ class Chat(private val scope: CoroutineScope, private val load: suspend () -> Ha
     fun begin() = scope.launch(Dispatchers.IO) {
         attempt {
             load().use { model ->
-                model.newSession(HappySessionOptions().system("You are a helpful assistant.")).use {
+                val options = HappySessionOptions()
+                    .system("You are a helpful assistant.")
+                    // A long chat goes on without its oldest turns, and as fast as the phone stays cool.
+                    .contextPolicy("drop-oldest")
+                    .governor("fastest")
+                model.newSession(options).use {
                     session = it
                     state.update { screen -> screen.copy(busy = null) }
                     awaitCancellation()

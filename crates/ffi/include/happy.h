@@ -53,7 +53,8 @@ enum HappyStatus
    */
   HAPPY_INVALID_HANDLE = 2,
   /**
-   * The session is in use by another call, or has a turn that was not read to its end: wait, or stop the turn.
+   * The session or embedder is in use by another call, or the session has a turn that was not read to its end: wait,
+   * or stop the turn.
    */
   HAPPY_BUSY = 3,
   /**
@@ -74,7 +75,8 @@ enum HappyStatus
    */
   HAPPY_MEMORY = 7,
   /**
-   * The conversation does not fit the context: shorten it, or load with a larger context.
+   * The conversation, the text or the session's file does not fit the context: shorten it, or load with a larger
+   * context.
    */
   HAPPY_CONTEXT_FULL = 8,
   /**
@@ -98,7 +100,8 @@ enum HappyStatus
    */
   HAPPY_SYSTEM = 13,
   /**
-   * An error of this library, which was contained: please report it. The session in which it happened must be freed.
+   * An error of this library, which was contained: please report it. The session or embedder in which it happened must
+   * be freed.
    */
   HAPPY_INTERNAL = 14,
   /**
@@ -840,13 +843,13 @@ typedef struct HappySessionOptions {
   /**
    * Lets a governor choose the number of threads, up to those of the plan, and the pace, by measured speed and what
    * the system and `happy_report_device` tell of heat: `fastest` (as fast as the device can sustain), `rate=8` (at
-   * most 8 tokens per second, with little energy) or `energy=0.3` (up to 30% slower, to save energy). The words don't
-   * depend on it. Empty: all threads, without pauses.
+   * most 8 tokens per second, with little energy; 0.01 to 1,000,000) or `energy=0.3` (up to 30% slower, to save
+   * energy; 0 to 0.9). The words don't depend on it. Empty: all threads, without pauses.
    */
   struct HappyText governor;
   /**
    * Path of a file in which the governor keeps measured speeds, so that the next session begins with them. Empty: each
-   * session measures for a second.
+   * session measures during its first answer, for a second or two.
    */
   struct HappyText governor_cache;
 } HappySessionOptions;
@@ -1471,7 +1474,8 @@ HappyStatus happy_session_options_init(struct HappySessionOptions *options,
                                        struct HappyError **error);
 
 /**
- * Makes a session: KV cache, scratch and threads as planned. `options` may be NULL: all defaults.
+ * Makes a session: KV cache, scratch and threads as planned. `options` may be NULL: all defaults. If the options have a
+ * system message or tools, a model without a chat template gives `HAPPY_TEMPLATE`.
  */
 HappyStatus happy_session_new(const struct HappyModel *model,
                               const struct HappySessionOptions *options,
@@ -1497,6 +1501,7 @@ HappyStatus happy_session_add_message(const struct HappySession *session,
 
 /**
  * Adds a message as a JSON object, such as a tool's result: `{"role": "tool", "tool_call_id": "..", "content": ".."}`.
+ * Without a `role` it gives `HAPPY_INVALID_ARGUMENT`.
  */
 HappyStatus happy_session_add_json(const struct HappySession *session,
                                    const char *message,
@@ -1519,15 +1524,18 @@ HappyStatus happy_session_truncate(const struct HappySession *session,
                                    struct HappyError **error);
 
 /**
- * Removes all messages but the system message of the options, and empties the KV cache.
+ * Removes all messages but the system message, forgets the branches, and empties the conversation's part of the KV
+ * cache. The session's file stays as it is until the next turn.
  */
-HappyStatus happy_session_clear(const struct HappySession *session, struct HappyError **error);
+HappyStatus happy_session_clear(const struct HappySession *session,
+                                struct HappyError **error);
 
 /**
  * Uses these adapters (LoRA) from now on, in the order in which their results are added; without any, the model alone.
  * Each is the path of a file, or `FILE=SCALE`. If the KV cache holds what was computed with other adapters, the next
- * turn computes it again. The ranks of the adapters together are at most `adapter_rank` of the load options. Files
- * stay mapped, and no weight is copied. After an error nothing has changed.
+ * turn computes it again. If their ranks add up to more than `adapter_rank` of the load options, it gives
+ * `HAPPY_INVALID_ARGUMENT`; a file that is not an adapter for the model gives `HAPPY_MODEL`. Files stay mapped, and no
+ * weight is copied. After an error nothing has changed.
  */
 HappyStatus happy_session_set_adapters(const struct HappySession *session,
                                        const struct HappyText *adapters,
@@ -1624,7 +1632,7 @@ HappyStatus happy_session_file(const struct HappySession *session,
                                struct HappyError **error);
 
 /**
- * Removes the answer to the user's last message. `happy_chat` or `happy_start` without a text then answer it again,
+ * Removes everything after the user's last message. `happy_chat` or `happy_start` without a text then answer it again,
  * and compute next to nothing before the first token. If the user wrote no message, it gives `HAPPY_INVALID_ARGUMENT`.
  */
 HappyStatus happy_session_regenerate(const struct HappySession *session,
@@ -1677,8 +1685,8 @@ HappyStatus happy_session_reuse(const struct HappySession *session,
 
 /**
  * Gives memory back to the system, as much as the `HappyTrimLevel` says: for an app that goes to the background, or is
- * told that memory is short. The conversation stays. With a file, the next turn reads what was computed from it;
- * without one, it is computed again.
+ * told that memory is short. The conversation stays. After `HAPPY_TRIM_SEQUENCES`, the next turn reads what was computed
+ * from the session's file; without a file, it computes it again.
  */
 HappyStatus happy_session_trim(const struct HappySession *session,
                                int32_t level,
@@ -1710,8 +1718,8 @@ HappyStatus happy_chat(const struct HappySession *session,
 /**
  * Begins a turn as `happy_chat` does; `happy_next` returns its events. Until its end or `happy_stop`, other calls for
  * the session give `HAPPY_BUSY`, except for `happy_next`, `happy_session_free` and those that only return information:
- * `happy_session_memory`, `happy_session_left_out`, `happy_session_file`, `happy_session_reuse` and
- * `happy_session_finish`.
+ * `happy_session_memory`, `happy_session_left_out`, `happy_session_file`, `happy_session_reuse`, `happy_session_governor`
+ * and `happy_session_finish`.
  */
 HappyStatus happy_start(const struct HappySession *session,
                         const char *text_data,
@@ -1748,8 +1756,9 @@ HappyStatus happy_embed_options_init(struct HappyEmbedOptions *options,
                                      struct HappyError **error);
 
 /**
- * Makes an embedder: memory and threads that turn texts into vectors, or rank documents, as planned. The model must
- * have been loaded with the option `embeddings`. `options` may be NULL: all defaults.
+ * Makes an embedder: memory and threads that turn texts into vectors, or rank documents, as planned. `options` may be
+ * NULL: all defaults. It gives `HAPPY_INVALID_ARGUMENT` if the model was loaded without the option `embeddings`, if
+ * neither its file nor `options` say how to pool, or if its vectors have fewer values than `dimensions`.
  */
 HappyStatus happy_embedder_new(const struct HappyModel *model,
                                const struct HappyEmbedOptions *options,
@@ -1771,8 +1780,8 @@ HappyStatus happy_embedder_info(const struct HappyEmbedder *embedder,
 /**
  * Turns `count` texts into vectors, as many at a time as fit into a pass; a vector does not depend on the other texts.
  * `cancel` may be NULL; a raised one gives `HAPPY_CANCELLED`. A text of more tokens than the context gives
- * `HAPPY_CONTEXT_FULL` unless `truncate` is set. Read the vectors with `happy_embeddings_get`, and free `out` with
- * `happy_embeddings_free`.
+ * `HAPPY_CONTEXT_FULL` unless `truncate` is set, and one without tokens `HAPPY_INVALID_ARGUMENT`. Read the vectors with
+ * `happy_embeddings_get`, and free `out` with `happy_embeddings_free`.
  */
 HappyStatus happy_embed(const struct HappyEmbedder *embedder,
                         const struct HappyText *texts,
@@ -1783,7 +1792,7 @@ HappyStatus happy_embed(const struct HappyEmbedder *embedder,
 
 /**
  * Returns the vector of text number `index` of the call, from 0. The values stay where they are until the embeddings
- * are freed.
+ * are freed. If there are fewer texts, it gives `HAPPY_INVALID_ARGUMENT`.
  */
 HappyStatus happy_embeddings_get(const struct HappyEmbeddings *embeddings,
                                  size_t index,
@@ -1797,7 +1806,7 @@ HappyStatus happy_embeddings_free(struct HappyEmbeddings *embeddings);
 
 /**
  * Ranks `count` documents by how well they match a query. The model needs a classifier, and the embedder the pooling
- * `HAPPY_POOLING_RANK`. `ranks` has room for `count` entries, and receives the best first; of equal scores the earlier
+ * `HAPPY_POOLING_RANK`; another one gives `HAPPY_INVALID_ARGUMENT`. `ranks` has room for `count` entries, and receives the best first; of equal scores the earlier
  * document comes first. `cancel` may be NULL. Nothing is written if a document cannot be ranked.
  */
 HappyStatus happy_rerank(const struct HappyEmbedder *embedder,
@@ -1834,9 +1843,9 @@ HappyStatus happy_model_verify(const struct HappyModel *model,
 
 /**
  * Tells the governors of all sessions (see the option `governor`) what the app knows of the device. What is unknown here is asked of the
- * system: on Android heat, by its NDK, from API level 30 on. `headroom` is the thermal headroom, where 1 is severe heat (NaN: unknown),
+ * system: on Android heat, by its NDK, from API level 30 on. `headroom` (at least 0) is the thermal headroom, where 1 is severe heat (NaN: unknown),
  * `thermal_status` Android's number of the thermal status, from 0 (none) to 6 (shutdown; -1: unknown), and `battery_saver` 1 if the battery
- * saver is on, 0 if not (-1: unknown). It holds until the next call.
+ * saver is on, 0 if not (-1: unknown). Other numbers give `HAPPY_INVALID_ARGUMENT`. It holds until the next call.
  */
 HappyStatus happy_report_device(float headroom,
                                 int32_t thermal_status,

@@ -10,7 +10,8 @@ pub enum Status {
     InvalidArgument = 1,
     /// The handle is null, of another kind, or was freed: fix the program.
     InvalidHandle = 2,
-    /// The session is in use by another call, or has a turn that was not read to its end: wait, or stop the turn.
+    /// The session or embedder is in use by another call, or the session has a turn that was not read to its end: wait,
+    /// or stop the turn.
     Busy = 3,
     /// The cancel token was raised, or the progress callback returned 0.
     Cancelled = 4,
@@ -21,7 +22,8 @@ pub enum Status {
     Model = 6,
     /// The plan is over the budget, or the system refused memory: plan for less, as the message says.
     Memory = 7,
-    /// The conversation does not fit the context: shorten it, or load with a larger context.
+    /// The conversation, the text or the session's file does not fit the context: shorten it, or load with a larger
+    /// context.
     ContextFull = 8,
     /// The model has no chat template, or its template refuses the messages.
     Template = 9,
@@ -33,7 +35,8 @@ pub enum Status {
     Unsupported = 12,
     /// The system refused something else, such as a thread.
     System = 13,
-    /// An error of this library, which was contained: please report it. The session in which it happened must be freed.
+    /// An error of this library, which was contained: please report it. The session or embedder in which it happened must
+    /// be freed.
     Internal = 14,
     /// The session's file is damaged, of another version, sealed with another key, or its token ids mean something else
     /// here. Another file or key is needed.

@@ -76,7 +76,9 @@ class Chat extends ChangeNotifier {
         cancel: cancel,
       );
       _model = model;
-      _session = await HappySession.open(model);
+      // A long chat goes on without its oldest turns, and as fast as the device stays cool.
+      const options = HappySessionOptions(contextPolicy: 'drop-oldest', governor: 'fastest');
+      _session = await HappySession.open(model, options: options);
       modelName = _nameOf(model, path);
       await _readMemory();
     } on HappyException catch (failure) {

@@ -20,7 +20,8 @@ abstract final class HappyStatus {
   static const int HAPPY_INVALID_ARGUMENT = 1;
   /// The handle is null, of another kind, or was freed: fix the program.
   static const int HAPPY_INVALID_HANDLE = 2;
-  /// The session is in use by another call, or has a turn that was not read to its end: wait, or stop the turn.
+  /// The session or embedder is in use by another call, or the session has a turn that was not read to its end: wait,
+  /// or stop the turn.
   static const int HAPPY_BUSY = 3;
   /// The cancel token was raised, or the progress callback returned 0.
   static const int HAPPY_CANCELLED = 4;
@@ -31,7 +32,8 @@ abstract final class HappyStatus {
   static const int HAPPY_MODEL = 6;
   /// The plan is over the budget, or the system refused memory: plan for less, as the message says.
   static const int HAPPY_MEMORY = 7;
-  /// The conversation does not fit the context: shorten it, or load with a larger context.
+  /// The conversation, the text or the session's file does not fit the context: shorten it, or load with a larger
+  /// context.
   static const int HAPPY_CONTEXT_FULL = 8;
   /// The model has no chat template, or its template refuses the messages.
   static const int HAPPY_TEMPLATE = 9;
@@ -43,7 +45,8 @@ abstract final class HappyStatus {
   static const int HAPPY_UNSUPPORTED = 12;
   /// The system refused something else, such as a thread.
   static const int HAPPY_SYSTEM = 13;
-  /// An error of this library, which was contained: please report it. The session in which it happened must be freed.
+  /// An error of this library, which was contained: please report it. The session or embedder in which it happened must
+  /// be freed.
   static const int HAPPY_INTERNAL = 14;
   /// The session's file is damaged, of another version, sealed with another key, or its token ids mean something else
   /// here. Another file or key is needed.
@@ -599,12 +602,12 @@ final class HappySessionOptions extends ffi.Struct {
 
   /// Lets a governor choose the number of threads, up to those of the plan, and the pace, by measured speed and what
   /// the system and `happy_report_device` tell of heat: `fastest` (as fast as the device can sustain), `rate=8` (at
-  /// most 8 tokens per second, with little energy) or `energy=0.3` (up to 30% slower, to save energy). The words don't
-  /// depend on it. Empty: all threads, without pauses.
+  /// most 8 tokens per second, with little energy; 0.01 to 1,000,000) or `energy=0.3` (up to 30% slower, to save
+  /// energy; 0 to 0.9). The words don't depend on it. Empty: all threads, without pauses.
   external HappyText governor;
 
   /// Path of a file in which the governor keeps measured speeds, so that the next session begins with them. Empty: each
-  /// session measures for a second.
+  /// session measures during its first answer, for a second or two.
   external HappyText governor_cache;
 }
 
@@ -1121,7 +1124,8 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappySessionOptions> options, ffi.Size size, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySessionOptions> options, int size, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_options_init');
 
-  /// Makes a session: KV cache, scratch and threads as planned. `options` may be NULL: all defaults.
+  /// Makes a session: KV cache, scratch and threads as planned. `options` may be NULL: all defaults. If the options have a
+  /// system message or tools, a model without a chat template gives `HAPPY_TEMPLATE`.
   late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappySessionOptions> options, ffi.Pointer<ffi.Pointer<HappySession>> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_new = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappySessionOptions> options, ffi.Pointer<ffi.Pointer<HappySession>> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappySessionOptions> options, ffi.Pointer<ffi.Pointer<HappySession>> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_new');
@@ -1139,6 +1143,7 @@ class HappyBindings {
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> role, int role_len, ffi.Pointer<ffi.Char> content, int content_len, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_add_message');
 
   /// Adds a message as a JSON object, such as a tool's result: `{"role": "tool", "tool_call_id": "..", "content": ".."}`.
+  /// Without a `role` it gives `HAPPY_INVALID_ARGUMENT`.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> message, int message_len, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_add_json = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> message, ffi.Size message_len, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> message, int message_len, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_add_json');
@@ -1154,15 +1159,17 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Size count, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, int count, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_truncate');
 
-  /// Removes all messages but the system message of the options, and empties the KV cache.
+  /// Removes all messages but the system message, forgets the branches, and empties the conversation's part of the KV
+  /// cache. The session's file stays as it is until the next turn.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_clear = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_clear');
 
   /// Uses these adapters (LoRA) from now on, in the order in which their results are added; without any, the model alone.
   /// Each is the path of a file, or `FILE=SCALE`. If the KV cache holds what was computed with other adapters, the next
-  /// turn computes it again. The ranks of the adapters together are at most `adapter_rank` of the load options. Files
-  /// stay mapped, and no weight is copied. After an error nothing has changed.
+  /// turn computes it again. If their ranks add up to more than `adapter_rank` of the load options, it gives
+  /// `HAPPY_INVALID_ARGUMENT`; a file that is not an adapter for the model gives `HAPPY_MODEL`. Files stay mapped, and no
+  /// weight is copied. After an error nothing has changed.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyText> adapters, int n_adapters, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_set_adapters = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyText> adapters, ffi.Size n_adapters, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyText> adapters, int n_adapters, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_set_adapters');
@@ -1236,7 +1243,7 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_file');
 
-  /// Removes the answer to the user's last message. `happy_chat` or `happy_start` without a text then answer it again,
+  /// Removes everything after the user's last message. `happy_chat` or `happy_start` without a text then answer it again,
   /// and compute next to nothing before the first token. If the user wrote no message, it gives `HAPPY_INVALID_ARGUMENT`.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_regenerate = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error),
@@ -1279,8 +1286,8 @@ class HappyBindings {
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyReuse> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_reuse');
 
   /// Gives memory back to the system, as much as the `HappyTrimLevel` says: for an app that goes to the background, or is
-  /// told that memory is short. The conversation stays. With a file, the next turn reads what was computed from it;
-  /// without one, it is computed again.
+  /// told that memory is short. The conversation stays. After `HAPPY_TRIM_SEQUENCES`, the next turn reads what was computed
+  /// from the session's file; without a file, it computes it again.
   late final int Function(ffi.Pointer<HappySession> session, int level, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_trim = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Int32 level, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, int level, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_trim');
@@ -1301,8 +1308,8 @@ class HappyBindings {
 
   /// Begins a turn as `happy_chat` does; `happy_next` returns its events. Until its end or `happy_stop`, other calls for
   /// the session give `HAPPY_BUSY`, except for `happy_next`, `happy_session_free` and those that only return information:
-  /// `happy_session_memory`, `happy_session_left_out`, `happy_session_file`, `happy_session_reuse` and
-  /// `happy_session_finish`.
+  /// `happy_session_memory`, `happy_session_left_out`, `happy_session_file`, `happy_session_reuse`, `happy_session_governor`
+  /// and `happy_session_finish`.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> text_data, int text_len, ffi.Pointer<HappyGenerateOptions> options, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_start = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> text_data, ffi.Size text_len, ffi.Pointer<HappyGenerateOptions> options, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> text_data, int text_len, ffi.Pointer<HappyGenerateOptions> options, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_start');
@@ -1329,8 +1336,9 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappyEmbedOptions> options, ffi.Size size, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyEmbedOptions> options, int size, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_embed_options_init');
 
-  /// Makes an embedder: memory and threads that turn texts into vectors, or rank documents, as planned. The model must
-  /// have been loaded with the option `embeddings`. `options` may be NULL: all defaults.
+  /// Makes an embedder: memory and threads that turn texts into vectors, or rank documents, as planned. `options` may be
+  /// NULL: all defaults. It gives `HAPPY_INVALID_ARGUMENT` if the model was loaded without the option `embeddings`, if
+  /// neither its file nor `options` say how to pool, or if its vectors have fewer values than `dimensions`.
   late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappyEmbedOptions> options, ffi.Pointer<ffi.Pointer<HappyEmbedder>> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_embedder_new = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappyEmbedOptions> options, ffi.Pointer<ffi.Pointer<HappyEmbedder>> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappyEmbedOptions> options, ffi.Pointer<ffi.Pointer<HappyEmbedder>> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_embedder_new');
@@ -1347,14 +1355,14 @@ class HappyBindings {
 
   /// Turns `count` texts into vectors, as many at a time as fit into a pass; a vector does not depend on the other texts.
   /// `cancel` may be NULL; a raised one gives `HAPPY_CANCELLED`. A text of more tokens than the context gives
-  /// `HAPPY_CONTEXT_FULL` unless `truncate` is set. Read the vectors with `happy_embeddings_get`, and free `out` with
-  /// `happy_embeddings_free`.
+  /// `HAPPY_CONTEXT_FULL` unless `truncate` is set, and one without tokens `HAPPY_INVALID_ARGUMENT`. Read the vectors with
+  /// `happy_embeddings_get`, and free `out` with `happy_embeddings_free`.
   late final int Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<HappyText> texts, int count, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyEmbeddings>> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_embed = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<HappyText> texts, ffi.Size count, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyEmbeddings>> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<HappyText> texts, int count, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyEmbeddings>> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_embed');
 
   /// Returns the vector of text number `index` of the call, from 0. The values stay where they are until the embeddings
-  /// are freed.
+  /// are freed. If there are fewer texts, it gives `HAPPY_INVALID_ARGUMENT`.
   late final int Function(ffi.Pointer<HappyEmbeddings> embeddings, int index, ffi.Pointer<HappyEmbedding> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_embeddings_get = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyEmbeddings> embeddings, ffi.Size index, ffi.Pointer<HappyEmbedding> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyEmbeddings> embeddings, int index, ffi.Pointer<HappyEmbedding> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_embeddings_get');
@@ -1365,7 +1373,7 @@ class HappyBindings {
       int Function(ffi.Pointer<HappyEmbeddings> embeddings)>('happy_embeddings_free');
 
   /// Ranks `count` documents by how well they match a query. The model needs a classifier, and the embedder the pooling
-  /// `HAPPY_POOLING_RANK`. `ranks` has room for `count` entries, and receives the best first; of equal scores the earlier
+  /// `HAPPY_POOLING_RANK`; another one gives `HAPPY_INVALID_ARGUMENT`. `ranks` has room for `count` entries, and receives the best first; of equal scores the earlier
   /// document comes first. `cancel` may be NULL. Nothing is written if a document cannot be ranked.
   late final int Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<ffi.Char> query, int query_len, ffi.Pointer<HappyText> documents, int count, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<HappyRank> ranks, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_rerank = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<ffi.Char> query, ffi.Size query_len, ffi.Pointer<HappyText> documents, ffi.Size count, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<HappyRank> ranks, ffi.Pointer<ffi.Pointer<HappyError>> error),
@@ -1387,9 +1395,9 @@ class HappyBindings {
       int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> reference_data, int reference_len, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_model_verify');
 
   /// Tells the governors of all sessions (see the option `governor`) what the app knows of the device. What is unknown here is asked of the
-  /// system: on Android heat, by its NDK, from API level 30 on. `headroom` is the thermal headroom, where 1 is severe heat (NaN: unknown),
+  /// system: on Android heat, by its NDK, from API level 30 on. `headroom` (at least 0) is the thermal headroom, where 1 is severe heat (NaN: unknown),
   /// `thermal_status` Android's number of the thermal status, from 0 (none) to 6 (shutdown; -1: unknown), and `battery_saver` 1 if the battery
-  /// saver is on, 0 if not (-1: unknown). It holds until the next call.
+  /// saver is on, 0 if not (-1: unknown). Other numbers give `HAPPY_INVALID_ARGUMENT`. It holds until the next call.
   late final int Function(double headroom, int thermal_status, int battery_saver, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_report_device = library.lookupFunction<
       ffi.Int32 Function(ffi.Float headroom, ffi.Int32 thermal_status, ffi.Int32 battery_saver, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(double headroom, int thermal_status, int battery_saver, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_report_device');

@@ -30,7 +30,8 @@ final class HappyEmbedder implements Finalizable {
   final int _address;
   bool _disposed = false;
 
-  /// Memory and threads for [model], as planned.
+  /// Makes an embedder for [model]: memory and threads as planned. A model that was loaded without
+  /// [HappyLoadOptions.embeddings] gives [HappyStatus.invalidArgument].
   static Future<HappyEmbedder> open(
     HappyModel model, {
     HappyEmbedOptions options = const HappyEmbedOptions(),
@@ -47,7 +48,7 @@ final class HappyEmbedder implements Finalizable {
 
   /// The vectors of [texts], in their order. As many as fit are computed together; a vector does not depend on the
   /// other texts. [cancel] ends it early, with [HappyStatus.cancelled]. A text of more than [mostTokens] tokens is an
-  /// error unless [HappyEmbedOptions.truncate] is set.
+  /// error unless [HappyEmbedOptions.truncate] is set; so is a text without tokens.
   Future<List<HappyEmbedding>> embed(List<String> texts, {HappyCancel? cancel}) {
     final (path, handle, flag) = (HappyLibrary.path, address, cancel?.address ?? 0);
     return Isolate.run(() => _embed(path, handle, texts, flag));

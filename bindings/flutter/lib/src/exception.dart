@@ -11,10 +11,10 @@ enum HappyStatus {
   /// The model, session or token was disposed of.
   invalidHandle(c.HappyStatus.HAPPY_INVALID_HANDLE),
 
-  /// The session has a turn that has not ended: wait for it, or stop it.
+  /// The session has a turn that has not ended, or the embedder is in use by another call: wait for it, or stop it.
   busy(c.HappyStatus.HAPPY_BUSY),
 
-  /// Loading was cancelled.
+  /// The cancel token was raised.
   cancelled(c.HappyStatus.HAPPY_CANCELLED),
 
   /// The file cannot be read or written.
@@ -26,7 +26,7 @@ enum HappyStatus {
   /// The plan is over the budget, or the system refused memory; the message says what would fit.
   memory(c.HappyStatus.HAPPY_MEMORY),
 
-  /// The conversation does not fit the context.
+  /// The conversation, the text or the session's file does not fit the context.
   contextFull(c.HappyStatus.HAPPY_CONTEXT_FULL),
 
   /// The model has no chat template, or its template refuses the messages.

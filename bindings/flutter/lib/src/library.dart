@@ -37,8 +37,8 @@ abstract final class HappyLibrary {
   }
 
   /// Tells the governors of all sessions ([HappySessionOptions.governor]) what the app knows of the device. What is null is
-  /// asked of the system, heat from Android 11 on. [headroom]: 1 is severe heat; [thermalStatus]: Android's number, from 0
-  /// (none) to 6. It holds until the next call.
+  /// asked of the system, heat from Android 11 on. [headroom]: at least 0, 1 is severe heat; [thermalStatus]: Android's
+  /// number, from 0 (none) to 6. It holds until the next call.
   static void reportDevice({double? headroom, int? thermalStatus, bool? batterySaver}) {
     final saver = batterySaver == null ? -1 : (batterySaver ? 1 : 0);
     check((error) => bindings.happy_report_device(headroom ?? double.nan, thermalStatus ?? -1, saver, error));

@@ -175,7 +175,8 @@ final class HappyModel implements Finalizable {
 
   /// Checks whether this device computes what the device computed that made the [reference]: with the same bits. Returns
   /// `{'same': true}`, or the first difference with `part` (`tokenizer`, `template`, `weights`, `layer` or `logits`), `name`
-  /// and `kernel`. As [reference], it runs in an isolate of its own.
+  /// and `kernel`. A reference of another architecture or version of the numerics gives [HappyStatus.invalidArgument]. As
+  /// [reference], it runs in an isolate of its own.
   Future<Map<String, Object?>> verify(String reference) {
     final (address, path) = (this.address, HappyLibrary.path);
     return Isolate.run(() {

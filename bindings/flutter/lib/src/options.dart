@@ -116,11 +116,11 @@ final class HappyLoadOptions {
   /// if the limits of the process are lower.
   final int? memoryBudget;
 
-  /// Instruction set, such as `scalar`, `avx2` or `dotprod`; `happy_cpu` lists those of this machine, and another one
-  /// gives `HAPPY_UNSUPPORTED`. Empty, the default: the best that the machine has.
+  /// Instruction set, such as `scalar`, `avx2` or `dotprod`; [HappyLibrary.cpu] lists those of this machine, and another
+  /// one gives [HappyStatus.unsupported]. Empty, the default: the best that the machine has.
   final String? instructionSet;
 
-  /// Element type of the KV cache, a `HappyKvType`. Default: `HAPPY_KV_F16`.
+  /// Element type of the KV cache, a [HappyKvType]. Default: [HappyKvType.f16].
   final HappyKvType? kvType;
 
   /// False, the default: map the file, which no program may write to or truncate while the model is loaded. True: read it
@@ -157,8 +157,8 @@ final class HappyLoadOptions {
   /// the least recently used are dropped. Default: 0.
   final int? branchBytes;
 
-  /// True: sessions also guess with the file's draft head (multi-token prediction), if `draft_tokens` is not 0. A file
-  /// without one is refused with `HAPPY_MODEL`. False, the default: they guess from their texts alone.
+  /// True: sessions also guess with the file's draft head (multi-token prediction), if [draftTokens] is not 0. A file
+  /// without one is refused with [HappyStatus.model]. False, the default: they guess from their texts alone.
   final bool draftHead;
   // </HappyLoadOptions fields>
 
@@ -209,7 +209,7 @@ final class HappySessionOptions {
 
   // <HappySessionOptions fields>
   /// True: answer even if the chat template has no place for the system message, the tools or a variable, which the model
-  /// then never sees. False, the default: such a turn fails with `HAPPY_TEMPLATE`.
+  /// then never sees. False, the default: such a turn fails with [HappyStatus.template].
   final bool ignoreUnused;
 
   /// The system message. Empty: no system message.
@@ -222,9 +222,9 @@ final class HappySessionOptions {
   final Map<String, Object?> templateVariables;
 
   /// What happens when the messages leave too little of the context for an answer: `stop` (the turn fails with
-  /// `HAPPY_CONTEXT_FULL`), `drop-oldest` (the prompt leaves the oldest turns out; `happy_session_reuse` tells how many
-  /// messages), or `shift` (as `drop-oldest`, and an answer that fills the context goes on without the older half of it:
-  /// its text differs from then on; `happy_session_reuse` tells how many tokens). Empty: `stop`.
+  /// [HappyStatus.contextFull]), `drop-oldest` (the prompt leaves the oldest turns out; [HappySession.reuse] tells how
+  /// many messages), or `shift` (as `drop-oldest`, and an answer that fills the context goes on without the older half of
+  /// it: its text differs from then on; [HappySession.reuse] tells how many tokens). Empty: `stop`.
   final String? contextPolicy;
 
   /// Key that seals the session's files (XChaCha20-Poly1305): 32 random bytes as 64 hexadecimal digits. Empty: files are
@@ -232,13 +232,13 @@ final class HappySessionOptions {
   final String? fileKey;
 
   /// Lets a governor choose the number of threads, up to those of the plan, and the pace, by measured speed and what the
-  /// system and `happy_report_device` tell of heat: `fastest` (as fast as the device can sustain), `rate=8` (at most 8
-  /// tokens per second, with little energy) or `energy=0.3` (up to 30% slower, to save energy). The words don't depend on
-  /// it. Empty: all threads, without pauses.
+  /// system and [HappyLibrary.reportDevice] tell of heat: `fastest` (as fast as the device can sustain), `rate=8` (at
+  /// most 8 tokens per second, with little energy; 0.01 to 1,000,000) or `energy=0.3` (up to 30% slower, to save energy;
+  /// 0 to 0.9). The words don't depend on it. Empty: all threads, without pauses.
   final String? governor;
 
   /// Path of a file in which the governor keeps measured speeds, so that the next session begins with them. Empty: each
-  /// session measures for a second.
+  /// session measures during its first answer, for a second or two.
   final String? governorCache;
   // </HappySessionOptions fields>
 
@@ -358,7 +358,7 @@ final class HappyEmbedOptions {
   });
 
   // <HappyEmbedOptions fields>
-  /// How the hidden states of a text become one vector, a `HappyPooling`. Default: as the model's file says; a file that
+  /// How the hidden states of a text become one vector, a [HappyPooling]. Default: as the model's file says; a file that
   /// does not say it is an error.
   final HappyPooling? pooling;
 
@@ -371,7 +371,7 @@ final class HappyEmbedOptions {
   final bool unnormalized;
 
   /// True: shorten texts of more tokens than the context; the special token at the end stays there. False, the default:
-  /// such texts give `HAPPY_CONTEXT_FULL`.
+  /// such texts give [HappyStatus.contextFull].
   final bool truncate;
   // </HappyEmbedOptions fields>
 

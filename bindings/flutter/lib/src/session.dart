@@ -17,7 +17,8 @@ import 'worker.dart';
 
 /// A conversation with its KV cache. It lives in an isolate of its own, so that the app goes on drawing while it computes.
 ///
-/// One turn runs at a time. Meanwhile [memory] is answered between two events; all else fails with [HappyStatus.busy].
+/// One turn runs at a time. Meanwhile [memory], [leftOut], [file], [reuse], [governor] and [lastFinish] are answered between
+/// two events; all else fails with [HappyStatus.busy].
 final class HappySession {
   HappySession._(this.model, this._requests) {
     _finalizer.attach(this, _requests, detach: this);
@@ -98,7 +99,8 @@ final class HappySession {
   /// Keeps the first [count] messages, including the system message, and removes the others.
   Future<void> truncate(int count) => _ask(Truncate(count));
 
-  /// Removes all messages except for the system message of the options, and empties the KV cache.
+  /// Removes all messages except for the system message, forgets the branches, and empties the conversation's part of the
+  /// KV cache. The session's file stays as it is until the next turn.
   Future<void> clear() => _ask(const Clear());
 
   /// Uses these adapters (LoRA) from now on, in the order in which their results are added; without any, the model
@@ -116,8 +118,9 @@ final class HappySession {
 
   /// Writes the session into a new file (`*.happy`), which replaces one at the same path, and appends every turn that
   /// ends from now on: its messages, its tokens and what was computed of them. If the app ends at any time, the file
-  /// has all turns that had ended. It is sealed with [HappySessionOptions.fileKey]. A turn that cannot be saved does
-  /// not fail: [file] says why it was not saved, and the next turn tries again.
+  /// has all turns that had ended, and an unfinished answer except for at most its last 32 tokens. It is sealed with
+  /// [HappySessionOptions.fileKey]. A turn that cannot be saved does not fail: [file] says why it was not saved, and the
+  /// next turn tries again.
   Future<void> save(String path) => _ask(UseFile(FileStep.save, path: path));
 
   /// Continues with the conversation of a file instead of this one, and appends every turn to it. Nothing is computed:
@@ -150,8 +153,8 @@ final class HappySession {
     return json.isEmpty ? null : HappySessionFile.fromJson(json);
   }
 
-  /// Removes the answer to the user's last message. [answer] then answers it again, and computes next to nothing before
-  /// the first token.
+  /// Removes everything after the user's last message. [answer] then answers it again, and computes next to nothing
+  /// before the first token.
   Future<void> regenerate() => _ask(const Regenerate());
 
   /// Removes message [number] of the user, from 1 (0 is the last one), and everything after it, so that [send] can
@@ -176,7 +179,8 @@ final class HappySession {
   Future<HappyReuse> reuse() async => await _ask(const ReadReuse()) as HappyReuse;
 
   /// Gives memory back to the system: for an app that goes to the background, or is told that memory is short. The
-  /// conversation stays. With a file, the next turn reads what was computed from it; without one, it is computed again.
+  /// conversation stays. After [HappyTrimLevel.sequences], the next turn reads what was computed from the session's file;
+  /// without a file, it computes it again.
   Future<void> trim(HappyTrimLevel level) => _ask(Trim(level.code));
 
   /// What the governor decided last ([HappySessionOptions.governor]): `threads`, `tokens_per_second` (the limit, or null)

@@ -36,7 +36,7 @@ final class HappyPlan {
   /// weights if they are copied.
   final int anonBytes;
 
-  /// The budget in bytes.
+  /// The budget in bytes; -1 if the system does not tell what is free.
   final int budgetBytes;
 
   /// Bytes of the weights.
@@ -210,19 +210,19 @@ final class HappySessionFile {
         unfinished = json['unfinished']! as int,
         problem = json['problem'] as String?;
 
-  /// The file.
+  /// The path of the file.
   final String path;
 
-  /// Turns since it was rewritten.
+  /// Number of turns in it since it was rewritten.
   final int turns;
 
-  /// Tokens whose keys and values are saved.
+  /// Number of tokens in it.
   final int tokens;
 
-  /// Messages.
+  /// Number of messages in it.
   final int messages;
 
-  /// Bytes.
+  /// Its size in bytes.
   final int bytes;
 
   /// Whether it is sealed with a key.
@@ -305,7 +305,7 @@ final class HappyFinish {
   /// Seconds for the generated tokens after the first.
   final double decodeSeconds;
 
-  /// Prompt tokens per second.
+  /// Computed prompt tokens per second.
   final double prefillRate;
 
   /// Generated tokens after the first, per second.

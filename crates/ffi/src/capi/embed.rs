@@ -29,8 +29,9 @@ pub unsafe extern "C" fn happy_embed_options_init(
     unsafe { guard(error, || initialize(options, size)) }
 }
 
-/// Makes an embedder: memory and threads that turn texts into vectors, or rank documents, as planned. The model must
-/// have been loaded with the option `embeddings`. `options` may be NULL: all defaults.
+/// Makes an embedder: memory and threads that turn texts into vectors, or rank documents, as planned. `options` may be
+/// NULL: all defaults. It gives `HAPPY_INVALID_ARGUMENT` if the model was loaded without the option `embeddings`, if
+/// neither its file nor `options` say how to pool, or if its vectors have fewer values than `dimensions`.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -80,8 +81,8 @@ pub unsafe extern "C" fn happy_embedder_info(
 
 /// Turns `count` texts into vectors, as many at a time as fit into a pass; a vector does not depend on the other texts.
 /// `cancel` may be NULL; a raised one gives `HAPPY_CANCELLED`. A text of more tokens than the context gives
-/// `HAPPY_CONTEXT_FULL` unless `truncate` is set. Read the vectors with `happy_embeddings_get`, and free `out` with
-/// `happy_embeddings_free`.
+/// `HAPPY_CONTEXT_FULL` unless `truncate` is set, and one without tokens `HAPPY_INVALID_ARGUMENT`. Read the vectors with
+/// `happy_embeddings_get`, and free `out` with `happy_embeddings_free`.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -107,7 +108,7 @@ pub unsafe extern "C" fn happy_embed(
 }
 
 /// Returns the vector of text number `index` of the call, from 0. The values stay where they are until the embeddings
-/// are freed.
+/// are freed. If there are fewer texts, it gives `HAPPY_INVALID_ARGUMENT`.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -138,7 +139,7 @@ pub extern "C" fn happy_embeddings_free(embeddings: *mut HappyEmbeddings) -> Sta
 }
 
 /// Ranks `count` documents by how well they match a query. The model needs a classifier, and the embedder the pooling
-/// `HAPPY_POOLING_RANK`. `ranks` has room for `count` entries, and receives the best first; of equal scores the earlier
+/// `HAPPY_POOLING_RANK`; another one gives `HAPPY_INVALID_ARGUMENT`. `ranks` has room for `count` entries, and receives the best first; of equal scores the earlier
 /// document comes first. `cancel` may be NULL. Nothing is written if a document cannot be ranked.
 ///
 /// # Safety

@@ -135,7 +135,7 @@ pub unsafe extern "C" fn happy_session_file(
     }
 }
 
-/// Removes the answer to the user's last message. `happy_chat` or `happy_start` without a text then answer it again,
+/// Removes everything after the user's last message. `happy_chat` or `happy_start` without a text then answer it again,
 /// and compute next to nothing before the first token. If the user wrote no message, it gives `HAPPY_INVALID_ARGUMENT`.
 ///
 /// # Safety
@@ -250,8 +250,8 @@ pub unsafe extern "C" fn happy_session_reuse(
 }
 
 /// Gives memory back to the system, as much as the `HappyTrimLevel` says: for an app that goes to the background, or is
-/// told that memory is short. The conversation stays. With a file, the next turn reads what was computed from it;
-/// without one, it is computed again.
+/// told that memory is short. The conversation stays. After `HAPPY_TRIM_SEQUENCES`, the next turn reads what was computed
+/// from the session's file; without a file, it computes it again.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.

@@ -34,7 +34,8 @@ pub unsafe extern "C" fn happy_session_options_init(
     unsafe { guard(error, || initialize(options, size)) }
 }
 
-/// Makes a session: KV cache, scratch and threads as planned. `options` may be NULL: all defaults.
+/// Makes a session: KV cache, scratch and threads as planned. `options` may be NULL: all defaults. If the options have a
+/// system message or tools, a model without a chat template gives `HAPPY_TEMPLATE`.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -92,6 +93,7 @@ pub unsafe extern "C" fn happy_session_add_message(
 }
 
 /// Adds a message as a JSON object, such as a tool's result: `{"role": "tool", "tool_call_id": "..", "content": ".."}`.
+/// Without a `role` it gives `HAPPY_INVALID_ARGUMENT`.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -145,7 +147,8 @@ pub unsafe extern "C" fn happy_session_truncate(
     unsafe { guard(error, || self::session(session)?.truncate(count)) }
 }
 
-/// Removes all messages but the system message of the options, and empties the KV cache.
+/// Removes all messages but the system message, forgets the branches, and empties the conversation's part of the KV
+/// cache. The session's file stays as it is until the next turn.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -160,8 +163,9 @@ pub unsafe extern "C" fn happy_session_clear(
 
 /// Uses these adapters (LoRA) from now on, in the order in which their results are added; without any, the model alone.
 /// Each is the path of a file, or `FILE=SCALE`. If the KV cache holds what was computed with other adapters, the next
-/// turn computes it again. The ranks of the adapters together are at most `adapter_rank` of the load options. Files
-/// stay mapped, and no weight is copied. After an error nothing has changed.
+/// turn computes it again. If their ranks add up to more than `adapter_rank` of the load options, it gives
+/// `HAPPY_INVALID_ARGUMENT`; a file that is not an adapter for the model gives `HAPPY_MODEL`. Files stay mapped, and no
+/// weight is copied. After an error nothing has changed.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.

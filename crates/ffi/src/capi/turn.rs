@@ -63,8 +63,8 @@ pub unsafe extern "C" fn happy_chat(
 
 /// Begins a turn as `happy_chat` does; `happy_next` returns its events. Until its end or `happy_stop`, other calls for
 /// the session give `HAPPY_BUSY`, except for `happy_next`, `happy_session_free` and those that only return information:
-/// `happy_session_memory`, `happy_session_left_out`, `happy_session_file`, `happy_session_reuse` and
-/// `happy_session_finish`.
+/// `happy_session_memory`, `happy_session_left_out`, `happy_session_file`, `happy_session_reuse`, `happy_session_governor`
+/// and `happy_session_finish`.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.

@@ -59,9 +59,9 @@ pub unsafe extern "C" fn happy_model_verify(
 }
 
 /// Tells the governors of all sessions (see the option `governor`) what the app knows of the device. What is unknown here is asked of the
-/// system: on Android heat, by its NDK, from API level 30 on. `headroom` is the thermal headroom, where 1 is severe heat (NaN: unknown),
+/// system: on Android heat, by its NDK, from API level 30 on. `headroom` (at least 0) is the thermal headroom, where 1 is severe heat (NaN: unknown),
 /// `thermal_status` Android's number of the thermal status, from 0 (none) to 6 (shutdown; -1: unknown), and `battery_saver` 1 if the battery
-/// saver is on, 0 if not (-1: unknown). It holds until the next call.
+/// saver is on, 0 if not (-1: unknown). Other numbers give `HAPPY_INVALID_ARGUMENT`. It holds until the next call.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.

@@ -2,7 +2,7 @@
 //! C struct.
 
 use super::list::{Group, Row};
-use super::{about, camel, is_flag, wrap};
+use super::{SPELLINGS, about, camel, is_flag, wrap};
 use happy_tool_kit::Result;
 
 /// The files with option classes, and their classes.
@@ -31,9 +31,10 @@ pub(super) fn parts(group: &Group) -> Result<[(&'static str, String); 3]> {
             default => format!("    this.{name} = {default},\n"),
         };
         let separator = if fields.is_empty() { "" } else { "\n" };
-        let text = about(row)
-            .replace("`HAPPY_SEED_RANDOM`", "[randomSeed]")
-            .replace("this many milliseconds have passed", "this much time has passed");
+        let text = SPELLINGS
+            .iter()
+            .fold(about(row), |text, (c, _, dart)| text.replace(&format!("`{c}`"), &format!("[{dart}]")));
+        let text = text.replace("this many milliseconds have passed", "this much time has passed");
         let comment: String = wrap(&text, 116).iter().map(|line| format!("  /// {line}\n")).collect();
         fields += &format!("{separator}{comment}  final {ty} {name};\n");
         let count = row.count.as_deref().unwrap_or_default();

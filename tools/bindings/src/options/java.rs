@@ -1,7 +1,7 @@
 //! Generates the setters of Java's option classes.
 
 use super::list::{Group, Row};
-use super::{about, camel, is_flag, wrap};
+use super::{SPELLINGS, about, camel, is_flag, wrap};
 use happy_tool_kit::Result;
 use std::fmt::Write;
 
@@ -57,7 +57,9 @@ fn name(row: &Row) -> String {
 /// Writes a comment, indented by `indent` columns.
 pub(super) fn comment(out: &mut String, indent: usize, text: &str) {
     let pad = " ".repeat(indent);
-    let text = text.replace("`HAPPY_SEED_RANDOM`", "{@link #SEED_RANDOM}");
+    let text = SPELLINGS.iter().fold(text.to_owned(), |text, (c, java, _)| {
+        text.replace(&format!("`{c}`"), &format!("{{@link {java}}}"))
+    });
     // Every second part is between backticks.
     let parts = text.split('`').enumerate();
     let text: String = parts

@@ -18,6 +18,22 @@ mod list;
 use happy_tool_kit::{Result, paths};
 use std::path::PathBuf;
 
+/// What descriptions name in C, and what it is in Java and in Dart.
+const SPELLINGS: &[(&str, &str, &str)] = &[
+    ("HAPPY_SEED_RANDOM", "#SEED_RANDOM", "randomSeed"),
+    ("HAPPY_KV_F16", "KvType#F16", "HappyKvType.f16"),
+    ("HappyKvType", "KvType", "HappyKvType"),
+    ("HappyPooling", "Pooling", "HappyPooling"),
+    ("HAPPY_CONTEXT_FULL", "HappyStatus#CONTEXT_FULL", "HappyStatus.contextFull"),
+    ("HAPPY_MODEL", "HappyStatus#MODEL", "HappyStatus.model"),
+    ("HAPPY_TEMPLATE", "HappyStatus#TEMPLATE", "HappyStatus.template"),
+    ("HAPPY_UNSUPPORTED", "HappyStatus#UNSUPPORTED", "HappyStatus.unsupported"),
+    ("draft_tokens", "#draftTokens", "draftTokens"),
+    ("happy_cpu", "Happy#cpu", "HappyLibrary.cpu"),
+    ("happy_report_device", "Happy#reportDevice", "HappyLibrary.reportDevice"),
+    ("happy_session_reuse", "HappySession#reuse", "HappySession.reuse"),
+];
+
 /// Arguments of `options`.
 #[derive(clap::Args)]
 pub(crate) struct Args {

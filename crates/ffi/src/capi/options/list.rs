@@ -142,11 +142,11 @@ options! {
             file_key: FileKey => key;
             /// Lets a governor choose the number of threads, up to those of the plan, and the pace, by measured speed and
             /// what the system and `happy_report_device` tell of heat: `fastest` (as fast as the device can sustain),
-            /// `rate=8` (at most 8 tokens per second, with little energy) or `energy=0.3` (up to 30% slower, to save
-            /// energy). The words don't depend on it. Empty: all threads, without pauses.
+            /// `rate=8` (at most 8 tokens per second, with little energy; 0.01 to 1,000,000) or `energy=0.3` (up to 30%
+            /// slower, to save energy; 0 to 0.9). The words don't depend on it. Empty: all threads, without pauses.
             governor: Governor => governor;
             /// Path of a file in which the governor keeps measured speeds, so that the next session begins with them.
-            /// Empty: each session measures for a second.
+            /// Empty: each session measures during its first answer, for a second or two.
             governor_cache: Text => governor_cache;
         }
     }

@@ -23,7 +23,7 @@ public final class Happy {
      * Tells the governors of all sessions ({@link HappySessionOptions#governor}) what the app knows of the device. What is
      * unknown here is asked of the system, heat from Android 11 on. It holds until the next call.
      *
-     * @param headroom as {@code PowerManager.getThermalHeadroom} tells it: 1 is severe heat; NaN: unknown
+     * @param headroom as {@code PowerManager.getThermalHeadroom} tells it, at least 0: 1 is severe heat; NaN: unknown
      * @param thermalStatus as {@code PowerManager.getCurrentThermalStatus} tells it, 0 to 6; -1: unknown
      * @param batterySaver 1 if {@code PowerManager.isPowerSaveMode}, 0 if not; -1: unknown
      */

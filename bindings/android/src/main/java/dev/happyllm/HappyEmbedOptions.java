@@ -26,8 +26,8 @@ public final class HappyEmbedOptions {
 
     // <HappyEmbedOptions setters>
     /**
-     * How the hidden states of a text become one vector, a {@code HappyPooling}. Default: as the model's file says; a file
-     * that does not say it is an error.
+     * How the hidden states of a text become one vector, a {@link Pooling}. Default: as the model's file says; a file that
+     * does not say it is an error.
      */
     public HappyEmbedOptions pooling(Pooling value) {
         json.put("pooling", value.name().toLowerCase(Locale.ROOT));
@@ -54,7 +54,7 @@ public final class HappyEmbedOptions {
 
     /**
      * True: shorten texts of more tokens than the context; the special token at the end stays there. False, the default:
-     * such texts give {@code HAPPY_CONTEXT_FULL}.
+     * such texts give {@link HappyStatus#CONTEXT_FULL}.
      */
     public HappyEmbedOptions truncate(boolean value) {
         json.put("truncate", value);

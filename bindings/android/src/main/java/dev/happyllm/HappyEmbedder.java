@@ -25,7 +25,8 @@ public final class HappyEmbedder implements AutoCloseable {
      *
      * @param cancel ends it early; null: nothing does
      * @throws HappyException with {@link HappyStatus#CONTEXT_FULL} if a text has more tokens than {@link #mostTokens} and may not
-     *     be truncated, with {@link HappyStatus#CANCELLED} if {@code cancel} is raised
+     *     be truncated, with {@link HappyStatus#INVALID_ARGUMENT} if it has none, with {@link HappyStatus#CANCELLED} if
+     *     {@code cancel} is raised
      */
     public List<HappyEmbedding> embed(List<String> texts, HappyCancel cancel) {
         byte[] list = Json.array("texts", texts);

@@ -80,7 +80,7 @@ public final class HappyFinish {
         return decodeSeconds;
     }
 
-    /** Prompt tokens per second. */
+    /** Computed prompt tokens per second. */
     public double prefillRate() {
         return prefillRate;
     }

@@ -56,15 +56,15 @@ public final class HappyLoadOptions {
     }
 
     /**
-     * Instruction set, such as {@code scalar}, {@code avx2} or {@code dotprod}; {@code happy_cpu} lists those of this
-     * machine, and another one gives {@code HAPPY_UNSUPPORTED}. Empty, the default: the best that the machine has.
+     * Instruction set, such as {@code scalar}, {@code avx2} or {@code dotprod}; {@link Happy#cpu} lists those of this
+     * machine, and another one gives {@link HappyStatus#UNSUPPORTED}. Empty, the default: the best that the machine has.
      */
     public HappyLoadOptions isa(String value) {
         json.put("isa", Text.text("isa", value));
         return this;
     }
 
-    /** Element type of the KV cache, a {@code HappyKvType}. Default: {@code HAPPY_KV_F16}. */
+    /** Element type of the KV cache, a {@link KvType}. Default: {@link KvType#F16}. */
     public HappyLoadOptions kvType(KvType value) {
         json.put("kv_type", value.name().toLowerCase(Locale.ROOT));
         return this;
@@ -145,8 +145,8 @@ public final class HappyLoadOptions {
     }
 
     /**
-     * True: sessions also guess with the file's draft head (multi-token prediction), if {@code draft_tokens} is not 0. A
-     * file without one is refused with {@code HAPPY_MODEL}. False, the default: they guess from their texts alone.
+     * True: sessions also guess with the file's draft head (multi-token prediction), if {@link #draftTokens} is not 0. A
+     * file without one is refused with {@link HappyStatus#MODEL}. False, the default: they guess from their texts alone.
      */
     public HappyLoadOptions draftHead(boolean value) {
         json.put("draft_head", value);

@@ -64,8 +64,10 @@ public final class HappyModel implements AutoCloseable {
     }
 
     /**
-     * Plans the memory for running the model of a file. A plan over the budget is not an error here: see
+     * Plans the memory for running the model of a file, from its header. A plan over the budget is not an error here: see
      * {@link HappyPlan#fits}.
+     *
+     * @throws HappyException if the file cannot be read or is no model that is supported
      */
     public static HappyPlan plan(String path, HappyLoadOptions options) {
         Native.require();
@@ -102,7 +104,7 @@ public final class HappyModel implements AutoCloseable {
 
     /**
      * Computes what {@link #verify} compares with on other devices, as JSON of some 100 KiB. Make it where results are
-     * trusted. It takes seconds for a model of a billion parameters.
+     * trusted. It takes seconds for a model of a billion parameters: don't call it on the main thread.
      */
     public String reference() {
         return Text.string(Native.modelReference(handle.get(), 0));
@@ -114,6 +116,8 @@ public final class HappyModel implements AutoCloseable {
      *
      * @return a JSON object: <code>{"same":true}</code>, or the first difference with {@code part} ({@code tokenizer},
      *     {@code template}, {@code weights}, {@code layer} or {@code logits}), {@code name} and {@code kernel}
+     * @throws HappyException with {@link HappyStatus#INVALID_ARGUMENT} if the reference is of another architecture or
+     *     version of the numerics
      */
     public String verify(String reference) {
         return Text.string(Native.modelVerify(handle.get(), Text.utf8("reference", reference), 0));
@@ -152,22 +156,32 @@ public final class HappyModel implements AutoCloseable {
         return Text.string(Native.applyTemplate(handle.get(), said, Text.utf8("tools", tools), answer));
     }
 
-    /** A session with all defaults. */
+    /** Makes a session with all defaults. */
     public HappySession newSession() {
         return newSession(new HappySessionOptions());
     }
 
-    /** A session: a conversation with KV cache, scratch and threads as planned. */
+    /**
+     * Makes a session: a conversation with KV cache, scratch and threads as planned.
+     *
+     * @throws HappyException with {@link HappyStatus#TEMPLATE} if the options have a system message or tools, and the model
+     *     has no chat template
+     */
     public HappySession newSession(HappySessionOptions options) {
         return new HappySession(Native.sessionNew(handle.get(), options.utf8()));
     }
 
-    /** An embedder with all defaults. */
+    /** Makes an embedder with all defaults. */
     public HappyEmbedder newEmbedder() {
         return newEmbedder(new HappyEmbedOptions());
     }
 
-    /** An embedder: memory and threads that turn texts into vectors. The model must be loaded with {@code embeddings}. */
+    /**
+     * Makes an embedder: memory and threads that turn texts into vectors, or rank documents.
+     *
+     * @throws HappyException with {@link HappyStatus#INVALID_ARGUMENT} if the model was loaded without
+     *     {@link HappyLoadOptions#embeddings}, or neither its file nor the options say how to pool
+     */
     public HappyEmbedder newEmbedder(HappyEmbedOptions options) {
         return new HappyEmbedder(Native.embedderNew(handle.get(), options.utf8()));
     }
@@ -186,7 +200,7 @@ public final class HappyModel implements AutoCloseable {
         Native.modelResume(handle.get());
     }
 
-    /** Frees the model, once its sessions are closed too. Closing twice is fine. */
+    /** Frees the model; what its sessions and embedders need of it, with the last of them. Closing twice is fine. */
     @Override
     public void close() {
         long last = handle.take();

@@ -24,7 +24,7 @@ public final class HappyPlan {
         return fields[1];
     }
 
-    /** The budget in bytes. */
+    /** The budget in bytes; {@link Long#MAX_VALUE} if the system does not tell what is free. */
     public long budgetBytes() {
         return fields[2];
     }

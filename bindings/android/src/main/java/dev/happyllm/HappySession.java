@@ -5,6 +5,9 @@ import java.util.Arrays;
 /**
  * A conversation with its memory. It belongs to one caller at a time: a second thread gets {@link HappyStatus#BUSY}. Only
  * {@link #cancel} and {@link #close} may be called from everywhere.
+ *
+ * <p>Methods throw {@link HappyException}: with {@link HappyStatus#INVALID_ARGUMENT} if there is no such message, branch or
+ * file, or if no branch is free, with {@link HappyStatus#FILE} if a file cannot be read or written.
  */
 public final class HappySession implements AutoCloseable {
     /** What {@link #trim} gives back. Made from the C header by {@code cargo xtask options}. */
@@ -68,7 +71,10 @@ public final class HappySession implements AutoCloseable {
         Native.sessionTruncate(handle.get(), count);
     }
 
-    /** Removes all messages except for the system message of the options, and empties the KV cache. */
+    /**
+     * Removes all messages except for the system message, forgets the branches, and empties the conversation's part of the
+     * KV cache. The session's file stays as it is until the next turn.
+     */
     public void clear() {
         Native.sessionClear(handle.get());
     }
@@ -98,8 +104,9 @@ public final class HappySession implements AutoCloseable {
     /**
      * Writes the session into a new file ({@code *.happy}), which replaces one at the same path, and appends every turn
      * that ends from now on: its messages, its tokens and what was computed of them. If the process ends at any time,
-     * the file has all turns that had ended. It is sealed with {@link HappySessionOptions#fileKey}. A turn that cannot
-     * be saved does not fail: {@link #file} says why it was not saved, and the next turn tries again.
+     * the file has all turns that had ended, and an unfinished answer except for at most its last 32 tokens. It is
+     * sealed with {@link HappySessionOptions#fileKey}. A turn that cannot be saved does not fail: {@link #file} says why
+     * it was not saved, and the next turn tries again.
      */
     public void save(String path) {
         Native.sessionSave(handle.get(), Text.utf8("path", path));
@@ -160,7 +167,7 @@ public final class HappySession implements AutoCloseable {
     }
 
     /**
-     * Removes the answer to the user's last message. A turn without a text then answers it again, and computes next to
+     * Removes everything after the user's last message. A turn without a text then answers it again, and computes next to
      * nothing before the first token.
      */
     public void regenerate() {
@@ -208,8 +215,8 @@ public final class HappySession implements AutoCloseable {
 
     /**
      * Gives memory back to the system: for an app that goes to the background, or is told that memory is short. The
-     * conversation stays. With a file, the next turn reads what was computed from it; without one, it is computed
-     * again.
+     * conversation stays. After {@link TrimLevel#SEQUENCES}, the next turn reads what was computed from the session's
+     * file; without a file, it computes it again.
      */
     public void trim(TrimLevel level) {
         Native.sessionTrim(handle.get(), level.ordinal());

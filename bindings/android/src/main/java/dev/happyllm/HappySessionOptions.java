@@ -7,7 +7,7 @@ public final class HappySessionOptions {
     // <HappySessionOptions setters>
     /**
      * True: answer even if the chat template has no place for the system message, the tools or a variable, which the model
-     * then never sees. False, the default: such a turn fails with {@code HAPPY_TEMPLATE}.
+     * then never sees. False, the default: such a turn fails with {@link HappyStatus#TEMPLATE}.
      */
     public HappySessionOptions ignoreUnused(boolean value) {
         json.put("ignore_unused", value);
@@ -39,10 +39,10 @@ public final class HappySessionOptions {
 
     /**
      * What happens when the messages leave too little of the context for an answer: {@code stop} (the turn fails with
-     * {@code HAPPY_CONTEXT_FULL}), {@code drop-oldest} (the prompt leaves the oldest turns out; {@code
-     * happy_session_reuse} tells how many messages), or {@code shift} (as {@code drop-oldest}, and an answer that fills
-     * the context goes on without the older half of it: its text differs from then on; {@code happy_session_reuse} tells
-     * how many tokens). Empty: {@code stop}.
+     * {@link HappyStatus#CONTEXT_FULL}), {@code drop-oldest} (the prompt leaves the oldest turns out; {@link
+     * HappySession#reuse} tells how many messages), or {@code shift} (as {@code drop-oldest}, and an answer that fills the
+     * context goes on without the older half of it: its text differs from then on; {@link HappySession#reuse} tells how
+     * many tokens). Empty: {@code stop}.
      */
     public HappySessionOptions contextPolicy(String value) {
         json.put("context_policy", Text.text("contextPolicy", value));
@@ -60,9 +60,9 @@ public final class HappySessionOptions {
 
     /**
      * Lets a governor choose the number of threads, up to those of the plan, and the pace, by measured speed and what the
-     * system and {@code happy_report_device} tell of heat: {@code fastest} (as fast as the device can sustain), {@code
-     * rate=8} (at most 8 tokens per second, with little energy) or {@code energy=0.3} (up to 30% slower, to save energy).
-     * The words don't depend on it. Empty: all threads, without pauses.
+     * system and {@link Happy#reportDevice} tell of heat: {@code fastest} (as fast as the device can sustain), {@code
+     * rate=8} (at most 8 tokens per second, with little energy; 0.01 to 1,000,000) or {@code energy=0.3} (up to 30%
+     * slower, to save energy; 0 to 0.9). The words don't depend on it. Empty: all threads, without pauses.
      */
     public HappySessionOptions governor(String value) {
         json.put("governor", Text.text("governor", value));
@@ -71,7 +71,7 @@ public final class HappySessionOptions {
 
     /**
      * Path of a file in which the governor keeps measured speeds, so that the next session begins with them. Empty: each
-     * session measures for a second.
+     * session measures during its first answer, for a second or two.
      */
     public HappySessionOptions governorCache(String value) {
         json.put("governor_cache", Text.text("governorCache", value));
