@@ -30,15 +30,19 @@ impl From<Kv> for KvType {
     }
 }
 
+/// Describes the option `--isa`.
+pub(crate) fn isa_help() -> String {
+    format!("Instruction set: {} [default: the best]", Isa::ALL.map(Isa::name).join(", "))
+}
+
 /// How to load a model.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Memory and threads")]
 pub(crate) struct LoadArgs {
-    /// Number of threads [default: the big cores but one; all cores if they are equal]
+    /// Number of threads, from 1 to 256 [default: the big cores but one; all cores if they are equal]
     #[arg(short, long, value_name = "N")]
     pub(crate) threads: Option<usize>,
-    /// Instruction set: scalar, avx2, avxvnni, avx512, neon, dotprod, i8mm [default: the best]
-    #[arg(long, value_name = "NAME", hide_short_help = true)]
+    #[arg(long, value_name = "NAME", hide_short_help = true, help = isa_help())]
     pub(crate) isa: Option<Isa>,
     /// Maximum anonymous memory in MiB; a model that needs more is refused [default: what the machine, its control groups and ulimit leave]
     #[arg(long, value_name = "MIB")]
@@ -65,7 +69,8 @@ impl LoadArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Memory and threads")]
 pub(crate) struct ContextArgs {
-    /// Size of the context in tokens [default: what the model was trained for, at most 4096, and what fits the memory]
+    /// Size of the context in tokens, at least 1 [default: what the model was trained for, at most 4096, and what fits the
+    /// memory]
     #[arg(short, long, value_name = "N")]
     pub(crate) ctx: Option<usize>,
     /// Maximum number of tokens in one pass; the result does not depend on it

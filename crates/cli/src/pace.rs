@@ -13,8 +13,8 @@ pub(crate) struct PaceArgs {
     /// Adapt the number of threads, up to that of -t, and the pace to measured speed and heat
     #[arg(long)]
     governor: bool,
-    /// Generate at most N tokens per second, with as little energy as possible; turns the governor on [default: no
-    /// limit]
+    /// Generate at most N tokens per second, from 0.01 to 1000000, with as little energy as possible; turns the governor on
+    /// [default: no limit]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     tokens_per_second: Option<f64>,
 }

@@ -27,8 +27,8 @@ impl Alias {
 
     /// Returns the memory in bytes of the smallest usual device (3, 4, 6, 8, 12 or 16 GiB) on which the model is worth a try.
     ///
-    /// Its file is at most a third of that memory, because the system and other apps need more than half. This is a rule of thumb
-    /// for lists. The plan that an engine makes from the header decides.
+    /// Its file is at most a third of that memory, because the system and other apps need more than half; models that are too large
+    /// for 12 GiB count as 16. This is a rule of thumb for lists. The plan that an engine makes from the header decides.
     pub fn min_ram(&self) -> u64 {
         const USUAL_GIB: [u64; 5] = [3, 4, 6, 8, 12];
         let usual = USUAL_GIB.into_iter().map(|gib| gib << 30);

@@ -133,7 +133,7 @@ impl ReplyParser {
     /// Declares the tools, in the form that templates take.
     ///
     /// Their schemas distinguish strings from other values in notations that do not. Calls of declared tools are also read in
-    /// other notations, which small models use ([docs/tools.md](https://github.com/happy-llm/happy-phone-llm/blob/main/docs/tools.md)
+    /// other notations, which small models use ([docs/tools.md](https://github.com/happy-phone-llm/happy-phone-llm/blob/main/docs/tools.md)
     /// lists them). Without tools, a reply that is only a JSON object stays content.
     ///
     /// # Errors

@@ -7,7 +7,7 @@
 mod plot;
 
 use crate::error::{CliError, CliResult};
-use crate::load::{Kv, ModelArgs};
+use crate::load::{Kv, ModelArgs, isa_help};
 use crate::paths::shown;
 use crate::{load, output};
 use clap::Args;
@@ -42,8 +42,7 @@ pub(crate) struct BenchArgs {
     /// Maximum number of tokens in one pass
     #[arg(short, long, value_name = "N", default_value_t = LoadOptions::DEFAULT_BATCH)]
     batch: usize,
-    /// Instruction set
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help = isa_help())]
     isa: Option<happy_kernels::Isa>,
     /// How the KV cache stores keys and values
     #[arg(long, default_value = "f16")]

@@ -13,8 +13,7 @@ Examples:
   happy pull hf:bartowski/Qwen_Qwen3-0.6B-GGUF:Q4_K_M
   happy pull https://example.org/model.gguf --sha256 2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
 
-The files go into the cache of the Hugging Face tools (HF_HOME, HF_HUB_CACHE), and are shared with them. HF_TOKEN opens models that
-ask for it, HF_ENDPOINT names a mirror.";
+The files go into the cache of the Hugging Face tools (HF_HOME, HF_HUB_CACHE), and are shared with them. HF_TOKEN opens models that ask for it, HF_ENDPOINT names a mirror.";
 
 /// Options of `happy pull`.
 #[derive(Debug, Args)]

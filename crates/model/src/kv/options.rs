@@ -39,7 +39,8 @@ impl KvOptions {
     /// The default of [`rollback`](Self::rollback): a page.
     pub const ROLLBACK: usize = KV_PAGE;
 
-    /// Makes options with room for `n_sequences` sequences of `n_ctx` positions each, for passes of any size, and without snapshots.
+    /// Makes options with room for `n_sequences` sequences of `n_ctx` positions each, for passes of up to `n_ctx` positions in all, and
+    /// without snapshots.
     pub fn new(kind: KvType, n_sequences: usize, n_ctx: usize) -> Self {
         KvOptions {
             kind,
