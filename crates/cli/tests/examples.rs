@@ -46,6 +46,7 @@ const RUNS: &[Run] = &[
     ("kernels", "kernels", &["MODEL"], ""),
     ("kernels", "repeat", &["scalar", "Q4_0", "1", "10"], ""),
     ("machine", "cores", &[], ""),
+    ("machine", "fill", &["8"], ""),
     ("machine", "machine", &[], ""),
     ("model", "next_token", &["MODEL", "504", "5345", "282"], ""),
     ("model", "plan_memory", &["MODEL", "4096"], ""),
@@ -56,6 +57,7 @@ const RUNS: &[Run] = &[
     ("sampler", "compare", &[], ""),
     ("sampler", "generation_loop", &[], ""),
     ("sampler", "sample_file", &["logits.bin"], ""),
+    ("server", "in_an_app", &["MODEL"], ""),
     ("tensor", "compare_formats", &[], ""),
     ("tensor", "dequantize", &["MODEL", "Q4_1", "2000000", "1024"], ""),
     ("tensor", "dot_product", &[], ""),
@@ -69,6 +71,7 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
     ("hub", "inspect", "it needs the network"),
     ("hub", "pull", "it needs the network"),
     ("server", "serve", "it runs until it is ended; the crate's tests serve requests"),
+    ("server", "several_models", "it runs until it is ended; the crate's tests load several models"),
     ("tensor", "lattice", "it needs the sources of ggml"),
     ("tokenizer", "generate_unicode", "it needs the Unicode Character Database"),
 ];
