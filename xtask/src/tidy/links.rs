@@ -2,7 +2,11 @@
 
 use super::{Tree, Violation};
 
-/// Checks that every relative link in a `.md` file names a file or folder of the tree, and a heading if it has a `#`.
+/// What links to a file of this repository begin with where a relative one would be dead.
+const HOME: &str = "https://github.com/happy-phone-llm/happy-phone-llm/blob/main/";
+
+/// Checks that every link in a `.md` file to this repository, relative or from [`HOME`] on, names a file or folder of the tree, and a
+/// heading if it has a `#`. The READMEs that are the front pages of crates on docs.rs have no relative links.
 pub(super) fn resolve(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
     for (path, text) in tree.texts(".md") {
@@ -16,9 +20,15 @@ pub(super) fn resolve(tree: &Tree) -> Vec<Violation> {
 }
 
 fn follow(tree: &Tree, from: &str, link: &str) -> Result<(), String> {
-    if is_elsewhere(link) {
-        return Ok(());
-    }
+    let from_home = link.strip_prefix(HOME).map(|path| format!("/{path}"));
+    let link = match &from_home {
+        Some(path) => path,
+        None if is_elsewhere(link) => return Ok(()),
+        None if !link.starts_with('#') && is_front_page(tree, from) => {
+            return Err(format!("it is dead on docs.rs, which has this page alone: begin it with {HOME}"));
+        }
+        None => link,
+    };
     let (target, heading) =
         link.split_once('#').map_or((link, None), |(target, heading)| (target, Some(heading)));
     let target = if target.is_empty() {
@@ -36,6 +46,14 @@ fn follow(tree: &Tree, from: &str, link: &str) -> Result<(), String> {
     } else {
         Err(format!("no heading #{heading} in {target}"))
     }
+}
+
+/// Returns whether a page begins the documentation of its crate.
+fn is_front_page(tree: &Tree, page: &str) -> bool {
+    let library = page.strip_suffix("README.md").map(|folder| format!("{folder}src/lib.rs"));
+    library
+        .and_then(|path| tree.text(&path))
+        .is_some_and(|text| text.contains("include_str!(\"../README.md\")"))
 }
 
 /// Returns whether a link leads to another site or to a mail address, or is rustdoc's path of an item (`crate::Model`).
@@ -173,6 +191,18 @@ mod tests {
             let found = resolve(&tree);
             assert_eq!(found.len(), expected, "{text}: {found:?}");
         }
+    }
+
+    #[test]
+    fn front_pages_have_no_relative_links() {
+        let library = ("crates/a/src/lib.rs", "#![doc = include_str!(\"../README.md\")]");
+        let page = |text: &str| {
+            resolve(&tree(&[library, ("docs/a.md", "# Here"), ("crates/a/README.md", text)])).len()
+        };
+        assert_eq!(page(&format!("[a]({HOME}docs/a.md#here) [here](https://example.com)")), 0);
+        assert_eq!(page("# Top\n[here](#top) [item](crate::Model)"), 0);
+        assert_eq!(page(&format!("[a]({HOME}docs/b.md) [a]({HOME}docs/a.md#there)")), 2);
+        assert_eq!(page("[a](../../docs/a.md)"), 1);
     }
 
     #[test]
