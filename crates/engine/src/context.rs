@@ -198,7 +198,10 @@ impl Context {
 
     fn compute(&mut self, tokens: &[(u32, TokenId)], cancel: &AtomicBool) -> Result<Output<'_>, EngineError> {
         self.batch.clear();
-        for &(sequence, token) in tokens {
+        for (index, &(sequence, token)) in tokens.iter().enumerate() {
+            if tokens.iter().take(index).any(|&(earlier, _)| earlier == sequence) {
+                return Err(BatchError::Repeated { index, sequence }.into());
+            }
             self.push(token, self.tokens(sequence).len(), sequence, Want::Logits)?;
         }
         self.run(cancel, &mut NoHook)

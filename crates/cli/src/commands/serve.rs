@@ -24,9 +24,12 @@ Examples:
   OLLAMA_HOST=http://127.0.0.1:11435 python my_ollama_app.py
   HAPPY_API_KEY=secret happy serve -m model.gguf --host 0.0.0.0";
 
+const MEMORY_BUDGET: &str = "Maximum anonymous memory in MiB for all models together [default: each is planned for what the \
+                             machine, its control groups and ulimit leave when it is loaded]";
+
 /// Options of `happy serve`.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, mut_arg("memory_budget", |arg| arg.help(MEMORY_BUDGET)))]
 pub(crate) struct ServeArgs {
     /// Model: as for `happy run`; may be given several times: the first is loaded at once, the others when they are
     /// requested

@@ -264,6 +264,9 @@ static void branches(const char *file) {
   OK(happy_session_regenerate(session, &error));
   HappyFinish finish = say(session, NULL);
   CHECK(finish.prompt_tokens == 1 && finish.reused_tokens == whole - 1);
+  /* The only branch is number 1. */
+  OK(happy_session_go_to_branch(session, 1, &error));
+  FAILS(HAPPY_INVALID_ARGUMENT, "no branch 2: expected 1 to 1", happy_session_go_to_branch(session, 2, &error));
   uint32_t number = 0;
   OK(happy_session_branch(session, &number, &error));
   CHECK(number == 2);

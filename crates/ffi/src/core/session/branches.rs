@@ -102,13 +102,13 @@ impl Session {
         let mut state = self.idle()?;
         let now = state.conversation()?.saved()?;
         let Branches { all, current } = &mut state.branches;
-        let n = all.len();
+        // A conversation that was never branched is number 1.
+        let n = all.len().max(1);
         let Some(wanted) = number.checked_sub(1).filter(|wanted| *wanted < n) else {
             return Err(Failure::argument(format!("there is no branch {number}: expected 1 to {n}")));
         };
-        if let Some(kept) = all.get_mut(*current) {
-            *kept = now;
-        }
+        let Some(kept) = all.get_mut(*current) else { return Ok(()) };
+        *kept = now;
         let messages = all.get(wanted).cloned().unwrap_or_default();
         state.conversation()?.resume(&messages)?;
         state.branches.current = wanted;
