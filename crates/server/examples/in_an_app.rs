@@ -11,11 +11,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args().nth(1).ok_or("expected the path of a GGUF file")?;
     let engine = Engine::open(&path, &LoadOptions::default())?;
     // Port 0: any free port. Only programs with the key may ask.
-    let options = ServerOptions {
-        address: SocketAddr::from(([127, 0, 0, 1], 0)),
-        api_key: Some("a long random text".into()),
-        ..ServerOptions::default()
-    };
+    let mut options = ServerOptions::default();
+    options.address = SocketAddr::from(([127, 0, 0, 1], 0));
+    options.api_key = Some("a long random text".into());
     let server = Server::bind(engine, None, options)?;
     let (address, stop) = (server.address(), server.stop());
     let running = thread::spawn(move || server.run());

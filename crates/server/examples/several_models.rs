@@ -14,12 +14,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         load: LoadOptions { sequences: 2, ..LoadOptions::default() },
         path,
     });
-    let options = ServerOptions {
-        memory_budget: Some(budget << 20),
-        // A model that nobody uses for ten minutes is unloaded; one whose memory another needs, at once.
-        keep_alive: Some(Duration::from_secs(600)),
-        ..ServerOptions::default()
-    };
+    let mut options = ServerOptions::default();
+    options.memory_budget = Some(budget << 20);
+    // A model that nobody uses for ten minutes is unloaded; one whose memory another needs, at once.
+    options.keep_alive = Some(Duration::from_secs(600));
     let server = Server::bind_models(models.collect(), options)?;
     println!("http://{}/v1/models lists the models", server.address());
     server.run();
