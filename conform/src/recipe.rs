@@ -10,6 +10,7 @@
 
 use crate::data;
 use happy_gguf::{GgmlType, GgufFile, GgufWriter, Limits, OwnedValue};
+use happy_testkit::{le_bytes, uniform};
 use serde::Deserialize;
 use serde_json::Value as Json;
 use std::sync::Arc;
@@ -123,36 +124,24 @@ pub(crate) fn logits(
 
 impl Tensor {
     fn bytes(&self, seed: u64) -> Result<(GgmlType, Vec<u8>), String> {
-        let n = self.shape.iter().product::<u64>();
-        let sign: fn(f32) -> f32 = match (self.ty.as_str(), &self.fill) {
-            ("I32", None) => return Ok((GgmlType::I32, vec![0; 4 * n as usize])),
-            ("F32", Some(Fill::Values(rule, values))) if rule == "values" && values.len() as u64 == n => {
-                let bytes = values.iter().flat_map(|x| (*x as f32).to_le_bytes()).collect();
-                return Ok((GgmlType::F32, bytes));
+        let n = self.shape.iter().product::<u64>() as usize;
+        let negative = match (self.ty.as_str(), &self.fill) {
+            ("I32", None) => return Ok((GgmlType::I32, vec![0; 4 * n])),
+            ("F32", Some(Fill::Values(rule, values))) if rule == "values" && values.len() == n => {
+                return Ok((GgmlType::F32, le_bytes(values.iter().map(|x| *x as f32))));
             }
-            ("F32", Some(Fill::Uniform(rule, ..))) if rule == "affine" => |x| x,
-            ("F32", Some(Fill::Uniform(rule, ..))) if rule == "neg_abs" => |x| -x.abs(),
+            ("F32", Some(Fill::Uniform(rule, ..))) if rule == "affine" => false,
+            ("F32", Some(Fill::Uniform(rule, ..))) if rule == "neg_abs" => true,
             (ty, _) => return Err(format!("{}: unknown type {ty}, or unknown or no fill", self.name)),
         };
         let Some(Fill::Uniform(_, offset, scale)) = self.fill else {
             return Err(format!("{}: no fill", self.name));
         };
         let (offset, scale) = (offset as f32, scale as f32);
-        let values = (0..n).map(|i| sign(offset + scale * uniform(&self.name, seed, i)));
-        Ok((GgmlType::F32, values.flat_map(f32::to_le_bytes).collect()))
+        let values = uniform(&self.name, seed, n).map(|u| offset + scale * u);
+        let values = values.map(|x| if negative { -x.abs() } else { x });
+        Ok((GgmlType::F32, le_bytes(values)))
     }
-}
-
-/// Returns element `i` of the tensor `name`, in [-1, 1).
-fn uniform(name: &str, seed: u64, i: u64) -> f32 {
-    let fnv = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let mut z = (fnv ^ seed).wrapping_add((i + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^= z >> 31;
-    ((z >> 40) as f32 - 8_388_608.0) / 8_388_608.0
 }
 
 fn owned(ty: &str, value: &Json) -> Option<OwnedValue> {

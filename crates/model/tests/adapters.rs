@@ -4,14 +4,13 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{
-    Edit, Runner, batch, bits, le_bytes, many_experts, parse, plain, q4_0, small_llama, tokens, uniform,
-};
+use common::{Edit, Runner, batch, bits, many_experts, parse, plain, q4_0, small_llama, tokens};
 use happy_gguf::{GgmlType, GgufFile, GgufWriter};
 use happy_kernels::{Isa, Kernels};
 use happy_model::{
     Adapter, AdapterError, AdapterSet, Batch, BatchError, ForwardError, KvType, RunOptions, Want,
 };
+use happy_testkit::{le_bytes, uniform};
 
 const FORMATS: [(&str, Edit<'static>); 2] = [("F32", &plain), ("Q4_0", &q4_0)];
 

@@ -7,10 +7,11 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use common::{Runner, le_bytes, parse, recipes, uniform};
+use common::{Runner, parse, recipes};
 use happy_gguf::{GgmlType, Gguf, GgufFile, GgufWriter};
 use happy_kernels::Kernels;
 use happy_model::{AdapterSet, Batch, KvOptions, KvType, Loader, Pooling, Want};
+use happy_testkit::{le_bytes, uniform};
 
 const RANK: u64 = 3;
 const ALPHA: f32 = 6.0;

@@ -2,10 +2,11 @@
 
 mod common;
 
-use common::{Runner, batch, bits, le_bytes, parse, recipes, tokens, uniform};
+use common::{Runner, batch, bits, parse, recipes, tokens};
 use happy_gguf::{GgmlType, GgufFile, GgufWriter, OwnedValue};
 use happy_kernels::Kernels;
 use happy_model::{Batch, KvType, LoadErrorKind, Model, NoHook, Want};
+use happy_testkit::{le_bytes, uniform};
 
 /// A recipe for each block.
 const RECIPES: [&str; 10] = [

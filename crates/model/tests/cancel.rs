@@ -5,12 +5,13 @@ mod common;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use common::{Runner, batch, bits, le_bytes, parse, plain, q4_0, small_llama, tokens, uniform};
+use common::{Runner, batch, bits, parse, plain, q4_0, small_llama, tokens};
 use happy_gguf::{GgmlType, GgufFile, GgufWriter};
 use happy_kernels::linear::LinearKernel;
 use happy_kernels::{Ctx, Kernels};
 use happy_model::{ForwardError, KvType, NoHook};
 use happy_tensor::DType;
+use happy_testkit::{le_bytes, uniform};
 
 static FLAG: AtomicBool = AtomicBool::new(false);
 static CALLS: AtomicUsize = AtomicUsize::new(0);

@@ -2,10 +2,11 @@
 
 mod common;
 
-use common::{Runner, batch, le_bytes, parse, plain, small_llama};
+use common::{Runner, batch, parse, plain, small_llama};
 use happy_gguf::{GgmlType, GgufFile, GgufWriter, OwnedValue};
 use happy_kernels::Kernels;
 use happy_model::{Batch, BatchError, ForwardError, KvType, LoadError, LoadErrorKind, Model, Want};
+use happy_testkit::le_bytes;
 
 fn load(file: &GgufFile) -> Result<Model, (LoadErrorKind, String)> {
     Model::load(file, &Kernels::scalar()).map_err(|e| (e.kind(), e.to_string()))

@@ -2,10 +2,11 @@
 
 mod common;
 
-use common::{Runner, batch, bits, le_bytes, parse, recipes, tokens};
+use common::{Runner, batch, bits, parse, recipes, tokens};
 use happy_gguf::{GgmlType, GgufFile, GgufWriter, OwnedValue};
 use happy_kernels::Kernels;
 use happy_model::{KvType, LoadErrorKind, Model};
+use happy_testkit::le_bytes;
 
 /// Recipes that contain all matrices that may have scales.
 const RECIPES: [&str; 3] = ["qwen2moe-moe", "qwen35-interval3", "mamba2"];

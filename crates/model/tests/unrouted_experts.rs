@@ -7,10 +7,11 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Edit, Runner, batch, bits, plain, q4_0, tokens, uniform};
+use common::{Edit, Runner, batch, bits, plain, q4_0, tokens};
 use happy_gguf::{GgufFile, GgufWriter, Limits};
 use happy_kernels::Kernels;
 use happy_model::KvType;
+use happy_testkit::uniform;
 
 const EXPERTS: u64 = 8;
 /// The experts that a bias chooses for every token.

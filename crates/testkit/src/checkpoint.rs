@@ -1,5 +1,6 @@
 //! Tiny models in Hugging Face's form, for tests of what reads them.
 
+use crate::weights::le_bytes;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -31,7 +32,7 @@ pub fn safetensors(tensors: &[Values]) -> Vec<u8> {
     let (mut header, mut data) = (String::from("{\"__metadata__\":{\"format\":\"pt\"}"), Vec::new());
     for t in tensors {
         let begin = data.len();
-        data.extend(t.values.iter().flat_map(|v| v.to_le_bytes()));
+        data.extend(le_bytes(t.values.iter().copied()));
         let (name, shape, end) = (&t.name, &t.shape, data.len());
         let entry =
             format!(",\"{name}\":{{\"dtype\":\"F32\",\"shape\":{shape:?},\"data_offsets\":[{begin},{end}]}}");

@@ -6,6 +6,7 @@
 //! - [`tiny_bert`], [`tiny_llama`]: tiny models in Hugging Face's form.
 //! - [`Meter`]: an allocator that counts, and refuses what a test wants refused.
 //! - [`pages`], [`page_lines`], [`page_commands`]: the commands in the documents.
+//! - [`uniform`], [`le_bytes`]: weights of models that tests make.
 //! - [`skip`], [`skip_without_root`]: a test that cannot run says so, and the summary of `cargo xtask test` lists it.
 //!
 //! | variable | what it names |
@@ -24,6 +25,7 @@ mod meter;
 mod models;
 mod pages;
 mod skips;
+mod weights;
 
 pub use base64::base64;
 pub use checkpoint::{BERT_TOKENS, Values, safetensors, tiny_bert, tiny_llama};
@@ -34,6 +36,7 @@ pub use meter::{
 pub use models::{model, models_folder};
 pub use pages::{PageCommand, PageLine, page_commands, page_lines, pages};
 pub use skips::{skip, skip_without_root};
+pub use weights::{le_bytes, uniform};
 
 /// Returns whether `HAPPY_SWEEP` asks tests for every case: all recipes, all lines of the pages, where a plain run takes some.
 pub fn is_sweep() -> bool {

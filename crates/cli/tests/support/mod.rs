@@ -201,7 +201,7 @@ impl Tiny {
                 dims[0] += 1;
             }
             let n: u64 = dims.iter().product();
-            let bytes: Vec<u8> = (0..n).flat_map(|_| value(&mut seed).to_le_bytes()).collect();
+            let bytes = happy_testkit::le_bytes((0..n).map(|_| value(&mut seed)));
             writer = writer.tensor(name, GgmlType::F32, &dims, bytes);
         }
         writer.to_vec().expect("a valid file")
@@ -210,7 +210,7 @@ impl Tiny {
 
 /// An adapter of rank 2 for the query matrix of the tiny model's first layer, or of a model of another width.
 pub fn adapter(width: u64, mut seed: u64) -> Vec<u8> {
-    let mut values = || -> Vec<u8> { (0..width * 2).flat_map(|_| value(&mut seed).to_le_bytes()).collect() };
+    let mut values = || happy_testkit::le_bytes((0..width * 2).map(|_| value(&mut seed)));
     let (a, b) = (values(), values());
     GgufWriter::new()
         .kv("general.architecture", "llama")

@@ -169,8 +169,7 @@ pub(crate) fn adapter_with(folder: &Folder, seed: f32, invocation: &[u32]) -> Pa
     ];
     for (name, dims) in halves {
         let values = (0..dims[0] * dims[1]).map(|i| ((i as f32 + 1.0) * seed).fract() - 0.5);
-        writer =
-            writer.tensor(name, GgmlType::F32, &dims, values.flat_map(f32::to_le_bytes).collect::<Vec<u8>>());
+        writer = writer.tensor(name, GgmlType::F32, &dims, happy_testkit::le_bytes(values));
     }
     folder.file(format!("{seed}-{}.gguf", invocation.len()), &writer.to_vec().unwrap())
 }

@@ -21,7 +21,7 @@ fn weights(n: usize, seed: u64) -> Vec<u8> {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((state >> 40) as f32 / (1 << 24) as f32 - 0.5) * 0.3
     };
-    (0..n).flat_map(|_| next().to_le_bytes()).collect()
+    happy_testkit::le_bytes((0..n).map(|_| next()))
 }
 
 /// A model of two layers with a vocabulary of bytes: 0 unknown, 1 begin, 2 end, 3 + byte.

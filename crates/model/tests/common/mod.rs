@@ -8,24 +8,7 @@ use std::sync::Arc;
 use happy_gguf::{GgmlType, GgufFile, GgufWriter, Limits};
 use happy_kernels::{Ctx, Kernels, Pool};
 use happy_model::{Batch, KvCache, KvOptions, KvType, Model, NoHook, RunOptions, Scratch, Want};
-
-/// Returns the weights of the conformance recipes: numbers in [-1, 1) that depend on the tensor's name, a seed and the element's number.
-pub(crate) fn uniform(name: &str, seed: u64, n: usize) -> impl Iterator<Item = f32> {
-    let hash =
-        name.bytes().fold(0xcbf29ce484222325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100000001b3));
-    let base = hash ^ seed;
-    (0..n as u64).map(move |i| {
-        let mut z = base.wrapping_add((i + 1).wrapping_mul(0x9E3779B97F4A7C15));
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58476D1CE4E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D049BB133111EB);
-        z ^= z >> 31;
-        ((z >> 40) as f32 - 8388608.0) / 8388608.0
-    })
-}
-
-pub(crate) fn le_bytes(values: impl Iterator<Item = f32>) -> Vec<u8> {
-    values.flat_map(f32::to_le_bytes).collect()
-}
+use happy_testkit::{le_bytes, uniform};
 
 /// Parses a file.
 pub(crate) fn parse(bytes: Vec<u8>) -> GgufFile {

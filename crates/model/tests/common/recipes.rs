@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use happy_gguf::{GgmlType, GgufFile, GgufWriter, OwnedValue};
 use happy_testkit::Corpus;
+use happy_testkit::{le_bytes, uniform};
 use serde_json::Value;
 
-use super::{le_bytes, parse, uniform};
+use super::parse;
 
 /// Returns every recipe of the conformance data: of the full data if `HAPPY_CONFORMANCE` says where it is, otherwise of the selection in
 /// the repository.
