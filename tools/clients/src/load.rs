@@ -69,7 +69,7 @@ pub(crate) fn run(args: &LoadArgs) -> Result<()> {
         Some(_) => None,
         None => {
             let model = fetch::fetch(models::find("smollm2")?)?;
-            let happy = process::build_tested_happy()?;
+            let happy = process::build_happy()?;
             let idle_trim = (args.wait / 2).to_string();
             let options = ["--slots", "8", "--threads", "2", "--ctx", "512", "--idle-trim", &idle_trim];
             Some(Server::start_with(&happy, &model, &options)?)
