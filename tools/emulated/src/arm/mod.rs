@@ -1,8 +1,8 @@
 //! aarch64 without a phone: a cross toolchain for Debian, and tests under emulated CPUs.
 //!
-//! `setup-arm` installs what a bare Debian machine lacks; `test-arm` builds the tests of tensor, kernels, model and conform once, runs
-//! under each CPU of [`CPUS`] those whose code depends on it, and lets the aarch64 `happy` check its kernels there and compare
-//! the logits of the real models with the fixtures. `arm-cycles` counts what kernels cost, `arm-verify` what
+//! `setup-arm` installs what a bare Debian machine lacks; `test-arm` builds the tests of tensor, kernels, model and conform, runs those whose
+//! results an instruction set decides on the first CPU of [`CPUS`], and lets the aarch64 `happy` check its kernels on each of them
+//! and compare the logits of the real models with the fixtures. `arm-cycles` counts what kernels cost, `arm-verify` what
 //! `happy verify` does.
 
 pub(crate) mod count;
@@ -25,22 +25,19 @@ struct Cpu {
     name: &'static str,
     /// Instruction sets whose kernels must run and not be skipped; the best one last.
     require: &'static [&'static str],
-    /// The packages whose tests show something here that they do not show on the CPUs before.
-    packages: &'static [&'static str],
 }
 
-/// A CPU with everything that qemu supports; plain armv8.0, which gets other kernels; and a phone's big core with dot
-/// products but without matrix products. The tests run the kernels of the last on the first CPU. That none of them uses
-/// an instruction that is missing is shown by the program's own check.
+/// A CPU with everything that qemu supports; plain armv8.0; and a phone's big core with dot products but without matrix
+/// products. The packages' tests run on the first, with the kernels of all three. That none of these uses an instruction
+/// that a CPU lacks is shown by the program's own check, and by the logits of real models.
 const CPUS: &[Cpu] = &[
-    Cpu { name: "max", require: &["neon", "dotprod", "i8mm"], packages: PACKAGES },
-    Cpu { name: "cortex-a53", require: &["neon"], packages: &["happy-kernels"] },
-    Cpu { name: "cortex-a76", require: &["neon", "dotprod"], packages: &[] },
+    Cpu { name: "max", require: &["neon", "dotprod", "i8mm"] },
+    Cpu { name: "cortex-a53", require: &["neon"] },
+    Cpu { name: "cortex-a76", require: &["neon", "dotprod"] },
 ];
 
 /// The packages whose tests run under emulation: all those that compute, and the corpora.
-const PACKAGES: &[&str] = &["happy-tensor", "happy-kernels", "happy-model", CONFORM];
-const CONFORM: &str = "happy-conform";
+const PACKAGES: &[&str] = &["happy-tensor", "happy-kernels", "happy-model", "happy-conform"];
 
 /// The corpora that run under emulation, by the names of tests in `conform/tests/corpora.rs`. The others are about text
 /// and files, for which the instruction set does not matter.
@@ -56,7 +53,7 @@ const RECIPES: &str = "llama,gemma3,phi3,olmo2,stablelm,qwen2moe-moe,gpt-oss-moe
 /// Arguments of `test-arm`.
 #[derive(clap::Args, Default)]
 pub(crate) struct Args {
-    /// Only this CPU, and all packages' tests on it: max, cortex-a53 or cortex-a76
+    /// Only this CPU, also for the packages' tests: max, cortex-a53 or cortex-a76 [default: all; the tests on max]
     #[arg(long)]
     cpu: Option<String>,
     /// Only the packages' tests, not `happy cpu --check` and the logits of the real models
@@ -103,11 +100,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if binaries.is_empty() {
         return Err(format!("cargo built no test binary for {}", PACKAGES.join(", ")));
     }
-    let mut failures = Vec::new();
-    for cpu in &cpus {
-        let packages = if args.cpu.is_some() { PACKAGES } else { cpu.packages };
-        failures.extend(test_on(cpu, packages, &binaries)?);
-    }
+    let mut failures = cpus.first().map_or(Ok(Vec::new()), |cpu| test_on(cpu, &binaries))?;
     if !args.no_logits {
         failures.extend(program::check(&toolchain, &cpus)?);
     }
@@ -117,19 +110,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Err(format!("{} failure(s) under emulation:\n  {}", failures.len(), failures.join("\n  ")))
 }
 
-/// Runs the packages' test binaries on one CPU, prints what they covered, and returns the failures.
-fn test_on(cpu: &Cpu, packages: &[&str], binaries: &[Built]) -> Result<Vec<String>> {
-    let folders: Vec<_> = packages.iter().map(|name| name.trim_start_matches("happy-")).collect();
-    let binaries: Vec<_> =
-        binaries.iter().filter(|binary| folders.iter().any(|f| binary.package_dir.ends_with(f))).collect();
-    if binaries.is_empty() {
-        return Ok(Vec::new());
-    }
+/// Runs the test binaries on one CPU, prints what they covered, and returns the failures.
+fn test_on(cpu: &Cpu, binaries: &[Built]) -> Result<Vec<String>> {
     let mut failures = Vec::new();
     let mut coverage = Coverage::default();
     let start = Instant::now();
     let mut tests = 0;
-    for binary in &binaries {
+    for binary in binaries {
         let mut command = emulated(cpu);
         command
             .arg(&binary.executable)
@@ -178,13 +165,11 @@ fn test_on(cpu: &Cpu, packages: &[&str], binaries: &[Built]) -> Result<Vec<Strin
         failures.len(),
         start.elapsed().as_secs_f64()
     );
-    if packages.contains(&CONFORM) {
-        println!(
-            "{:<11} not run, since emulated they take too long: {}, formats whose encoding searches",
-            cpu.name,
-            suites::SLOW.join(", ")
-        );
-    }
+    println!(
+        "{:<11} not run, since emulated they take too long: {}, formats whose encoding searches",
+        cpu.name,
+        suites::SLOW.join(", ")
+    );
     Ok(failures)
 }
 
