@@ -279,7 +279,7 @@ impl Embedder {
             ranks.push(Rank { index, score: scores.first().copied().unwrap_or(0.0) });
             Ok(())
         })?;
-        ranks.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.index.cmp(&b.index)));
+        ranks.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.index.cmp(&b.index)));
         Ok(ranks)
     }
 

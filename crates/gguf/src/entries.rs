@@ -7,6 +7,7 @@ use crate::GgmlType;
 use crate::cursor::Cursor;
 use crate::error::{ParseError, ParseErrorKind as Kind, printable};
 use crate::index::{Entry, Span};
+use crate::parse::sort_numbers;
 use crate::rules::{Rules, reserve, within};
 use crate::tensor_info::{Dims, MAX_DIMS};
 
@@ -128,7 +129,8 @@ pub(crate) fn place(
 fn place_out_of_order(bytes: &[u8], tensors: &mut [Entry], file_len: Option<u64>) -> Result<(), ParseError> {
     let mut order: Vec<u32> = reserve(tensors.len() as u64)?;
     order.extend(0..tensors.len() as u32);
-    order.sort_unstable_by_key(|i| tensors.get(*i as usize).map(|t| (t.range.start, t.range.end, *i)));
+    let place = |i: &u32| tensors.get(*i as usize).map(|t| (t.range.start, t.range.end, *i));
+    sort_numbers(&mut order, &mut |a, b| place(a).cmp(&place(b)));
 
     // Walks backwards, so that the start of the next tensor is known. Tensors without elements take no bytes.
     let mut next: Option<Span> = None;

@@ -16,6 +16,7 @@
 //! for version 1, the llama.cpp of that time.
 
 use alloc::format;
+use core::cmp::Ordering;
 
 use byteorder::{BE, ByteOrder as _, LE};
 
@@ -125,6 +126,11 @@ fn check_count(n: u64, possible: u64, limit: u64, offset: u64, what: &str) -> Re
     within(n, limit.min(u64::from(u32::MAX)), offset, what)
 }
 
+/// Sorts numbers. The order is not generic: each sort that is compiled for an order of its own takes 2 to 3 KB.
+pub(crate) fn sort_numbers(numbers: &mut [u32], order: &mut dyn FnMut(&u32, &u32) -> Ordering) {
+    numbers.sort_unstable_by(order);
+}
+
 /// The numbers of `items`, sorted by name. If a name occurs twice, the later item is an error.
 fn sorted<T>(
     bytes: &[u8],
@@ -135,7 +141,7 @@ fn sorted<T>(
     let mut order = reserve(items.len() as u64)?;
     order.extend(0..items.len() as u32);
     let name_of = |i: &u32| items.get(*i as usize).map_or(&[][..], |item| name(item).of(bytes));
-    order.sort_unstable_by(|a, b| name_of(a).cmp(name_of(b)).then(a.cmp(b)));
+    sort_numbers(&mut order, &mut |a, b| name_of(a).cmp(name_of(b)).then(a.cmp(b)));
     // Reports the duplicate that comes first in the file, so that the message does not depend on the sort.
     let twins = order.windows(2).filter(|w| matches!(w, [a, b] if name_of(a) == name_of(b)));
     match twins.filter_map(|w| w.last()).min().and_then(|i| items.get(*i as usize)) {

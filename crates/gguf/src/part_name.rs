@@ -75,7 +75,7 @@ fn search(path: &Path, count: u64, gguf: &Gguf<'_>, found: &mut [Option<PathBuf>
     let is_gguf = |name: &OsStr| Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"));
     let names = entries.flatten().map(|entry| entry.file_name()).filter(|name| is_gguf(name));
     let mut names: Vec<OsString> = names.take(MAX_CANDIDATES).collect();
-    names.sort();
+    names.sort_unstable();
     let wanted = (Some(count), integer(gguf, SPLIT_TENSORS).ok().flatten());
     let is_found = |(i, path): (usize, &Option<PathBuf>)| path.is_some().then_some(i);
     // An incomplete set has only a few parts that were found by name.

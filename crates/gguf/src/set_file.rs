@@ -134,8 +134,10 @@ impl GgufSetFile {
     pub fn from_parts<P: Into<PathBuf>>(
         parts: impl IntoIterator<Item = (P, GgufFile)>,
     ) -> Result<Self, FileError> {
-        let mut parts: Vec<(PathBuf, GgufFile)> =
-            parts.into_iter().map(|(path, file)| (path.into(), file)).collect();
+        Self::in_order(parts.into_iter().map(|(path, file)| (path.into(), file)).collect())
+    }
+
+    fn in_order(mut parts: Vec<(PathBuf, GgufFile)>) -> Result<Self, FileError> {
         parts.sort_by_key(|(_, file)| integer(&file.view(), SPLIT_NO).ok().flatten());
         let path = parts.first().map(|(path, _)| path.clone()).unwrap_or_default();
         Self::checked(&path, parts)

@@ -45,7 +45,8 @@ impl Config {
     /// Makes settings for a device with these cores, and for a pool with as many threads.
     pub fn for_cores(cores: &[Core]) -> Self {
         let mut capacities: Vec<u32> = cores.iter().map(|core| core.capacity).collect();
-        capacities.sort_unstable_by(|a, b| b.cmp(a));
+        capacities.sort_unstable();
+        capacities.reverse();
         let largest = capacities.first().copied().unwrap_or(0);
         let big = capacities.iter().filter(|capacity| **capacity >= largest.div_ceil(2)).count();
         let threads = cores.len().clamp(1, Self::MOST_THREADS);

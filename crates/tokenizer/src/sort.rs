@@ -15,14 +15,15 @@ pub(crate) fn planned_bytes<T>(n: u64) -> u64 {
 }
 
 /// Sorts values; equal ones end up in any order. Sorts short runs first, then merges them.
+/// The order is not generic, so that sorts of one type share their code.
 pub(crate) fn sort<T: Copy>(
     values: &mut [T],
-    order: impl Fn(&T, &T) -> Ordering,
+    order: &dyn Fn(&T, &T) -> Ordering,
     watch: &Watch<'_>,
 ) -> Result<(), TokenizerError> {
     for run in values.chunks_mut(RUN) {
         watch.work(run.len())?;
-        run.sort_unstable_by(&order);
+        run.sort_unstable_by(order);
     }
     let mut merged: Vec<T> = Vec::new();
     let mut width = RUN;
@@ -69,7 +70,7 @@ mod tests {
                 let mut values: Vec<usize> = (0..n).map(|i| i * factor % 30_011).collect();
                 let mut expected = values.clone();
                 expected.sort_unstable();
-                sort(&mut values, Ord::cmp, &Watch::new(&|| false)).unwrap();
+                sort(&mut values, &Ord::cmp, &Watch::new(&|| false)).unwrap();
                 assert!(values == expected, "{n} values, factor {factor}");
             }
         }
@@ -80,7 +81,7 @@ mod tests {
         let mut values: Vec<usize> = (0..10 * RUN).rev().collect();
         let asked = std::cell::Cell::new(0);
         let cancelled = || asked.replace(asked.get() + 1) > 3;
-        assert!(sort(&mut values, Ord::cmp, &Watch::new(&cancelled)).is_err());
+        assert!(sort(&mut values, &Ord::cmp, &Watch::new(&cancelled)).is_err());
         assert_eq!(asked.get(), 5);
     }
 }

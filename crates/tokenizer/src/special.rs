@@ -155,7 +155,7 @@ impl SpecialStrings {
         watch: &Watch<'_>,
     ) -> Result<Vec<Part>, TokenizerError> {
         let mut cuts = self.cuts(vocab, text, wanted, watch)?;
-        sort(&mut cuts, |a, b| a.start.cmp(&b.start), watch)?;
+        sort(&mut cuts, &|a, b| a.start.cmp(&b.start), watch)?;
         let mut parts = Vec::new();
         let mut at = 0;
         for Cut { start, end, spaces: (left, right), id } in cuts {

@@ -79,7 +79,7 @@ fn sorted_keys<'a>(
     let rest = |a: &Key, b: &Key| long(a).cmp(long(b)).then(a.length.cmp(&b.length));
     let order =
         |a: &Key, b: &Key| a.bytes.cmp(&b.bytes).then_with(|| rest(a, b)).then_with(|| b.id.cmp(&a.id));
-    sort(&mut sorted, order, watch)?;
+    sort(&mut sorted, &order, watch)?;
     // Among equal strings, the later token comes first and stays.
     sorted.dedup_by(|b, a| a.bytes == b.bytes && rest(a, b).is_eq());
     Ok(sorted)

@@ -82,14 +82,14 @@ impl Automaton {
         }
         watch.work(n)?;
         let priority = |id: &TokenId| (vocab.text(*id).len(), std::cmp::Reverse(*id));
-        sort(ids.get_mut(1..).unwrap_or(&mut []), |a, b| priority(a).cmp(&priority(b)), watch)?;
+        sort(ids.get_mut(1..).unwrap_or(&mut []), &|a, b| priority(a).cmp(&priority(b)), watch)?;
         let mut lengths = exactly(n + 1)?;
         lengths.push(0);
         lengths.extend(ids.iter().skip(1).map(|id| vocab.text(*id).len() as u32));
         let mut order: Vec<StringId> = exactly(n + 1)?;
         order.extend(1..ids.len() as StringId);
         let text = |string: &StringId| vocab.text(ids.get(*string as usize).copied().unwrap_or(0));
-        sort(&mut order, |a, b| text(a).cmp(text(b)), watch)?;
+        sort(&mut order, &|a, b| text(a).cmp(text(b)), watch)?;
         let nodes = count_nodes(order.iter().map(text), watch)?;
         let mut automaton = Automaton {
             first: exactly(nodes + 1)?,

@@ -22,6 +22,10 @@ const PACKED_RELOCATIONS: &str = "--pack-dyn-relocs=android";
 /// Merges functions with the same code; Rust promises no function an address of its own.
 const FOLDED_CODE: &str = "--icf=all";
 
+/// Least bytes of code that a function must save which LLVM's outliner makes of instructions that repeat. By default it is one, but each
+/// of them takes about 32 bytes in the tables for unwinding.
+const OUTLINED_CODE: &str = "-Cllvm-args=-outliner-benefit-threshold=32";
+
 /// The linker to use.
 pub(crate) enum Linker {
     /// An NDK's clang, for devices.
@@ -154,10 +158,12 @@ impl Link {
         // By default a library may have undefined symbols. This makes the linker report those that the system lacks.
         let library = soname.iter().flat_map(|name| [format!("-soname={name}"), "-zdefs".into()]);
         let arguments = arguments.chain(library);
-        match &self.with {
+        let mut flags: Vec<String> = match &self.with {
             With::Ndk { .. } => arguments.map(|argument| format!("-Clink-arg=-Wl,{argument}")).collect(),
             With::Stubs(stubs) => stubs.flags(arguments, soname.is_none()),
-        }
+        };
+        flags.push(OUTLINED_CODE.into());
+        flags
     }
 }
 
