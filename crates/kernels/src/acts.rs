@@ -96,6 +96,12 @@ impl<'a> Acts<'a> {
         assert!(bytes.is_some_and(|n| n <= w.len()), "{rows} weight rows in {} bytes", w.len());
     }
 
+    /// Does what [`Acts::assert_fits`] does, without code at its caller: for functions that gain nothing from knowing the lengths.
+    #[inline(never)]
+    pub(crate) fn check_fits(&self, kind: ActKind, w: &[u8], rows: usize, row_bytes: usize) {
+        self.assert_fits(kind, w, rows, row_bytes);
+    }
+
     /// Returns the activations of `count` tokens from `first` on.
     pub fn rows_range(&self, first: usize, count: usize) -> Acts<'a> {
         fn cut<T>(s: &[T], first: usize, count: usize, per_row: usize) -> &[T] {

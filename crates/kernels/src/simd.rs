@@ -29,10 +29,13 @@ pub(crate) trait Simd: Copy + 'static {
     /// 16 lanes of `i32`; addition wraps.
     type I: Copy;
 
+    /// Whether instances of code that only save time are left out, for the reference on machines that never compute with it.
+    const COMPACT: bool = false;
+
     /// The number of queries whose dot products a block of attention keeps in registers: 1, 4 or 8.
     const QUERIES: usize;
 
-    /// Rows and tokens of a tile of float weights, whose outputs are a register of 16 lanes each: (4, 6) or (2, 3).
+    /// Rows and tokens of a tile of float weights, whose outputs are a register of 16 lanes each: (4, 6), (2, 3) or (1, 1).
     const FLOAT_TILE: (usize, usize) = (2, 3);
 
     /// By which the bits of each byte of the keys of [`Simd::dot4`] differ from the signed byte that they stand for:
@@ -46,6 +49,12 @@ pub(crate) trait Simd: Copy + 'static {
     fn token() -> Self;
     /// Runs `op` compiled for these instructions.
     fn vectorize<O: Op>(self, op: O) -> O::Out;
+
+    /// Returns `f(x)`. Compact code calls `f`, so that its users share it; other code inlines it.
+    #[inline(always)]
+    fn outline<X, T>(self, x: X, f: impl FnOnce(Self, X) -> T) -> T {
+        f(self, x)
+    }
 
     /// Prefetches the cache line of `w[at]`, which may lie past the end, or does nothing.
     #[inline(always)]

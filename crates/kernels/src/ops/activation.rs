@@ -1,32 +1,32 @@
 //! Activation functions of feed-forward layers, alone and gated.
 
 use crate::activation::Activation;
-use crate::ops::elementwise::{map, zip};
+use crate::ops::elementwise::{map, map_long, zip, zip_long};
 use crate::ops::math;
 use crate::simd::{Simd, entry};
 
 #[inline(always)]
 fn activate_body<S: Simd>(s: S, activation: Activation, x: &mut [f32]) {
     match activation {
-        Activation::Silu => map(
+        Activation::Silu => map_long(
             s,
             x,
             #[inline(always)]
             |v| math::silu(s, v, 1.0),
         ),
-        Activation::Gelu => map(
+        Activation::Gelu => map_long(
             s,
             x,
             #[inline(always)]
             |v| math::gelu(s, v),
         ),
-        Activation::GeluErf => map(
+        Activation::GeluErf => map_long(
             s,
             x,
             #[inline(always)]
             |v| math::gelu_erf(s, v),
         ),
-        Activation::GeluQuick => map(
+        Activation::GeluQuick => map_long(
             s,
             x,
             #[inline(always)]
@@ -47,25 +47,25 @@ fn activate_body<S: Simd>(s: S, activation: Activation, x: &mut [f32]) {
                 s.mul(v, v)
             },
         ),
-        Activation::Sigmoid => map(
+        Activation::Sigmoid => map_long(
             s,
             x,
             #[inline(always)]
             |v| math::sigmoid(s, v),
         ),
-        Activation::Tanh => map(
+        Activation::Tanh => map_long(
             s,
             x,
             #[inline(always)]
             |v| math::tanh(s, v),
         ),
-        Activation::Softplus => map(
+        Activation::Softplus => map_long(
             s,
             x,
             #[inline(always)]
             |v| math::softplus(s, v),
         ),
-        Activation::Xielu { alpha_n, alpha_p, beta, eps } => map(
+        Activation::Xielu { alpha_n, alpha_p, beta, eps } => map_long(
             s,
             x,
             #[inline(always)]
@@ -77,14 +77,14 @@ fn activate_body<S: Simd>(s: S, activation: Activation, x: &mut [f32]) {
                 s.select_lt(s.splat(0.0), v, above, below)
             },
         ),
-        Activation::SwigluClamped { limit } => map(
+        Activation::SwigluClamped { limit } => map_long(
             s,
             x,
             #[inline(always)]
             |v| math::silu(s, s.min(v, s.splat(limit)), 1.0),
         ),
         Activation::SwigluOai { alpha, limit } => {
-            map(
+            map_long(
                 s,
                 x,
                 #[inline(always)]
@@ -103,21 +103,21 @@ fn relu<S: Simd>(s: S, x: S::V) -> S::V {
 fn glu_body<S: Simd>(s: S, activation: Activation, gate: &mut [f32], up: &[f32]) {
     match activation {
         // The two that nearly every model uses take one pass.
-        Activation::Silu => zip(
+        Activation::Silu if !S::COMPACT => zip(
             s,
             gate,
             up,
             #[inline(always)]
             |g, u| s.mul(math::silu(s, g, 1.0), u),
         ),
-        Activation::Gelu => zip(
+        Activation::Gelu if !S::COMPACT => zip(
             s,
             gate,
             up,
             #[inline(always)]
             |g, u| s.mul(math::gelu(s, g), u),
         ),
-        Activation::SwigluClamped { limit } => zip(
+        Activation::SwigluClamped { limit } => zip_long(
             s,
             gate,
             up,
@@ -127,7 +127,7 @@ fn glu_body<S: Simd>(s: S, activation: Activation, gate: &mut [f32], up: &[f32])
                 s.mul(math::silu(s, s.min(g, s.splat(limit)), 1.0), u)
             },
         ),
-        Activation::SwigluOai { alpha, limit } => zip(
+        Activation::SwigluOai { alpha, limit } => zip_long(
             s,
             gate,
             up,

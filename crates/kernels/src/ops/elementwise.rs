@@ -15,6 +15,19 @@ pub(super) fn map<S: Simd>(s: S, x: &mut [f32], f: impl Fn(S::V) -> S::V) {
     }
 }
 
+/// Does what [`map`] does, with one loop for the lanes past the end too: for long functions, whose code is then there once.
+#[inline(always)]
+pub(super) fn map_long<S: Simd>(s: S, x: &mut [f32], f: impl Fn(S::V) -> S::V) {
+    let (whole, rest) = x.as_chunks_mut::<16>();
+    let mut last = [0.0; 16];
+    last[..rest.len()].copy_from_slice(rest);
+    for i in 0..whole.len() + usize::from(!rest.is_empty()) {
+        let x = whole.get_mut(i).unwrap_or(&mut last);
+        s.store(f(s.load(x)), x);
+    }
+    rest.copy_from_slice(&last[..rest.len()]);
+}
+
 /// Sets `x[i] = f(x[i], y[i])` for the length of the shorter slice.
 #[inline(always)]
 pub(super) fn zip<S: Simd>(s: S, x: &mut [f32], y: &[f32], f: impl Fn(S::V, S::V) -> S::V) {
@@ -28,6 +41,23 @@ pub(super) fn zip<S: Simd>(s: S, x: &mut [f32], y: &[f32], f: impl Fn(S::V, S::V
     if !rest.is_empty() {
         s.store_part(f(s.load_part(rest), s.load_part(rest_y)), rest);
     }
+}
+
+/// Does what [`zip`] does, like [`map_long`].
+#[inline(always)]
+pub(super) fn zip_long<S: Simd>(s: S, x: &mut [f32], y: &[f32], f: impl Fn(S::V, S::V) -> S::V) {
+    debug_assert_eq!(x.len(), y.len());
+    let n = x.len().min(y.len());
+    let (whole, rest) = x[..n].as_chunks_mut::<16>();
+    let (whole_y, rest_y) = y[..n].as_chunks::<16>();
+    let [mut last, mut last_y] = [[0.0; 16]; 2];
+    last[..rest.len()].copy_from_slice(rest);
+    last_y[..rest.len()].copy_from_slice(rest_y);
+    for i in 0..whole.len() + usize::from(!rest.is_empty()) {
+        let (x, y) = (whole.get_mut(i).unwrap_or(&mut last), whole_y.get(i).unwrap_or(&last_y));
+        s.store(f(s.load(x), s.load(y)), x);
+    }
+    rest.copy_from_slice(&last[..rest.len()]);
 }
 
 #[inline(always)]
@@ -75,7 +105,7 @@ fn scale_body<S: Simd>(s: S, x: &mut [f32], factor: f32) {
 
 #[inline(always)]
 fn exp_body<S: Simd>(s: S, x: &mut [f32]) {
-    map(
+    map_long(
         s,
         x,
         #[inline(always)]
@@ -85,7 +115,7 @@ fn exp_body<S: Simd>(s: S, x: &mut [f32]) {
 
 #[inline(always)]
 fn softplus_body<S: Simd>(s: S, x: &mut [f32]) {
-    map(
+    map_long(
         s,
         x,
         #[inline(always)]
@@ -100,7 +130,7 @@ pub(super) fn cap<S: Simd>(s: S, x: S::V, cap: f32) -> S::V {
 
 #[inline(always)]
 fn soft_cap_body<S: Simd>(s: S, x: &mut [f32], c: f32) {
-    map(
+    map_long(
         s,
         x,
         #[inline(always)]

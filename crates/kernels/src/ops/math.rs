@@ -30,6 +30,11 @@ fn horner<S: Simd, const N: usize>(s: S, x: S::V, coefficients: [f32; N]) -> S::
 /// e^x; 0 below -87.3 (no subnormal results), infinity above 88.7.
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(s: S, x: S::V) -> S::V {
+    if S::COMPACT { s.outline(x, exp_body) } else { exp_body(s, x) }
+}
+
+#[inline(always)]
+fn exp_body<S: Simd>(s: S, x: S::V) -> S::V {
     // x = n ln 2 + r; n sits in the low bits of t
     let t = s.fma(x, s.splat(LOG2_E), s.splat(MAGIC));
     let n = s.sub(t, s.splat(MAGIC));
@@ -46,6 +51,11 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::V) -> S::V {
 /// e^x - 1, as precise near 0 as elsewhere.
 #[inline(always)]
 pub(crate) fn exp_m1<S: Simd>(s: S, x: S::V) -> S::V {
+    if S::COMPACT { s.outline(x, exp_m1_body) } else { exp_m1_body(s, x) }
+}
+
+#[inline(always)]
+fn exp_m1_body<S: Simd>(s: S, x: S::V) -> S::V {
     // the polynomial holds up to ln(2) / 2
     let near = s.fma(horner(s, x, EXP), s.mul(x, x), x);
     let far = s.sub(exp(s, x), s.splat(1.0));
@@ -111,6 +121,11 @@ fn log_1p<S: Simd>(s: S, x: S::V) -> S::V {
 /// ln(1 + e^x) as max(x, 0) + ln(1 + e^-|x|).
 #[inline(always)]
 pub(crate) fn softplus<S: Simd>(s: S, x: S::V) -> S::V {
+    if S::COMPACT { s.outline(x, softplus_body) } else { softplus_body(s, x) }
+}
+
+#[inline(always)]
+fn softplus_body<S: Simd>(s: S, x: S::V) -> S::V {
     let e = exp(s, neg(s, abs(s, x)));
     s.add(s.max(x, s.splat(0.0)), log_1p(s, e))
 }
@@ -121,6 +136,11 @@ const TANH: [f32; 5] = [-5.704_988_7e-3, 2.063_909e-2, -5.373_971_6e-2, 1.333_14
 /// tanh x: a polynomial for |x| < 0.625, else 1 - 2 / (e^2|x| + 1) with the sign of x.
 #[inline(always)]
 pub(crate) fn tanh<S: Simd>(s: S, x: S::V) -> S::V {
+    if S::COMPACT { s.outline(x, tanh_body) } else { tanh_body(s, x) }
+}
+
+#[inline(always)]
+fn tanh_body<S: Simd>(s: S, x: S::V) -> S::V {
     let magnitude = abs(s, x);
     let square = s.mul(x, x);
     let small = s.fma(s.mul(horner(s, square, TANH), square), x, x);
@@ -147,6 +167,11 @@ const ERFC: [f32; 10] = [
 /// x (1 + erf(x / sqrt 2)) / 2
 #[inline(always)]
 pub(crate) fn gelu_erf<S: Simd>(s: S, x: S::V) -> S::V {
+    if S::COMPACT { s.outline(x, gelu_erf_body) } else { gelu_erf_body(s, x) }
+}
+
+#[inline(always)]
+fn gelu_erf_body<S: Simd>(s: S, x: S::V) -> S::V {
     let z = s.mul(abs(s, x), s.splat(core::f32::consts::FRAC_1_SQRT_2));
     let t = s.div(s.splat(1.0), s.fma(z, s.splat(0.5), s.splat(1.0)));
     let e = exp(s, s.nfma(z, z, horner(s, t, ERFC)));
@@ -162,6 +187,11 @@ const GELU_CUBIC: f32 = 0.044_715;
 /// x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3), written as x / (1 + e^(-2 u)).
 #[inline(always)]
 pub(crate) fn gelu<S: Simd>(s: S, x: S::V) -> S::V {
+    if S::COMPACT { s.outline(x, gelu_body) } else { gelu_body(s, x) }
+}
+
+#[inline(always)]
+fn gelu_body<S: Simd>(s: S, x: S::V) -> S::V {
     let inner = s.fma(s.mul(x, x), s.splat(GELU_CUBIC), s.splat(1.0));
     let u = s.mul(s.mul(x, s.splat(-2.0 * GELU_SCALE)), inner);
     s.div(x, s.add(s.splat(1.0), exp(s, u)))

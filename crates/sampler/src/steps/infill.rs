@@ -99,7 +99,7 @@ impl Infill {
         };
         order.clear();
         order.extend(0..items.len());
-        order.sort_unstable_by(|&a, &b| by_bytes(piece(items, a), piece(items, b)).then(a.cmp(&b)));
+        order.sort_unstable_by(|a, b| by_piece(vocabulary, items, *a, *b));
         for rank in 0..items.len() {
             let begin = piece(items, rank);
             if begin.is_empty() {
@@ -147,10 +147,11 @@ impl StepParams for Infill {
     }
 }
 
-/// Compares two pieces. Not inlined: a sort has its comparison in many places.
+/// Compares the pieces of two candidates, then their ranks. Not inlined: a sort has its comparison in many places.
 #[inline(never)]
-fn by_bytes(a: &[u8], b: &[u8]) -> Ordering {
-    a.cmp(b)
+fn by_piece(vocabulary: &Vocabulary, items: &[Candidate], a: usize, b: usize) -> Ordering {
+    let piece = |rank: usize| items.get(rank).map(|c| vocabulary.piece(c.id)).unwrap_or_default();
+    piece(a).cmp(piece(b)).then(a.cmp(&b))
 }
 
 impl Step for Infill {

@@ -102,18 +102,34 @@ pub(super) fn gemm<F: Decode + Source, P: Panels>(
     y: &mut Columns<'_>,
     panel: &mut Panel,
 ) {
+    unpacking::<F>(w, x, y, panel, P::PAIRS, panels::<P::Of<F::Shape>, P>);
+}
+
+/// Unpacks rows of 8 for [`panels`]: a first row, a first block of activations, the number of blocks, and the panel.
+type Fill<'a> = dyn Fn(usize, usize, usize, &mut [Bytes]) + 'a;
+
+/// Runs `panels` with the weights of a format. It is not inlined, so that all instruction sets share it.
+#[inline(never)]
+fn unpacking<F: Decode + Source>(
+    w: &[u8],
+    x: Acts<'_>,
+    y: &mut Columns<'_>,
+    panel: &mut Panel,
+    pairs: bool,
+    panels: fn(Acts<'_>, &mut Columns<'_>, &mut Panel, &Fill<'_>),
+) {
     let each = blocks_of_activations::<F>();
     let units = x.k / F::LEN / each;
-    x.assert_fits(F::KIND, w, y.width(), units.saturating_mul(size_of::<F>()));
+    x.check_fits(F::KIND, w, y.width(), units.saturating_mul(size_of::<F>()));
     let blocks = F::blocks(w);
     let last = y.width().saturating_sub(1);
-    panels::<P::Of<F::Shape>, P>(x, y, panel, &|row, unit, n, panel| {
+    panels(x, y, panel, &|row, unit, n, panel| {
         // Rows past the end repeat the last one; their results are not stored.
         let mut rows = [&blocks[..0]; ROWS];
         for (r, slot) in rows.iter_mut().enumerate() {
             *slot = &blocks[(row + r).min(last) * units + unit / each..][..n / each];
         }
-        unpack(rows, panel, P::PAIRS);
+        unpack(rows, panel, pairs);
     });
 }
 
@@ -126,7 +142,7 @@ pub(super) fn panels<S: Shape, P: Panels>(
     x: Acts<'_>,
     y: &mut Columns<'_>,
     panel: &mut Panel,
-    fill: &dyn Fn(usize, usize, usize, &mut [Bytes]),
+    fill: &Fill<'_>,
 ) {
     let dot = P::proof();
     let units = x.k / S::LEN;

@@ -83,18 +83,6 @@ fn multiply_add<U: Unit>(unit: &U, u: usize, x: Acts<'_>, acc: f32) -> f32 {
     if U::HAS_MIN { (-(msum as f32)).mul_add(unit.dmin() * x.d[at], acc) } else { acc }
 }
 
-/// Unit `u` of a row.
-#[inline(always)]
-fn unit_of<S: Source>(row: &[S], u: usize) -> S::Unit {
-    row[u / S::PARTS].unit(u % S::PARTS)
-}
-
-/// Checks that `x` consists of whole blocks of activations and that `w` has `rows` rows of weights for them.
-fn assert_fits<S: Source>(w: &[u8], x: Acts<'_>, rows: usize) {
-    let row = (x.k / S::Unit::LEN).saturating_mul(S::Unit::REPEAT) / S::PARTS;
-    x.assert_fits(S::Unit::KIND, w, rows, row.saturating_mul(size_of::<S>()));
-}
-
 fn gemv<S: Source>(w: &[u8], x: Acts<'_>, y: &mut [f32]) {
     let width = y.len();
     multiply::<S>(w, x, &mut Columns::of(MatMut::new(y, 1, width)));
@@ -104,21 +92,27 @@ fn gemm<S: Source>(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>, _panel: &mut Pane
     multiply::<S>(w, x, y);
 }
 
-/// One function serves one token and many. It is compiled for each format, and as the reference it need not be fast.
+/// One function serves one token and many.
 #[inline(never)]
 fn multiply<S: Source>(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>) {
-    assert_fits::<S>(w, x, y.width());
+    let per_row = (x.k / S::Unit::LEN).saturating_mul(S::Unit::REPEAT) / S::PARTS;
+    x.check_fits(S::Unit::KIND, w, y.width(), per_row.saturating_mul(size_of::<S>()));
+    let blocks = S::blocks(w);
+    multiply_units::<S::Unit>(x, y, &|row, u| blocks[row * per_row + u / S::PARTS].unit(u % S::PARTS));
+}
+
+/// Multiplies `unit(row, u)`, unit `u` of each row. As the reference it need not be fast, so formats of one kind of unit share it.
+#[inline(never)]
+fn multiply_units<U: Unit>(x: Acts<'_>, y: &mut Columns<'_>, unit: &dyn Fn(usize, usize) -> U) {
     <Scalar>::proof().run(
         #[inline(always)]
         |_| {
-            let units = x.k / S::Unit::LEN * S::Unit::REPEAT;
-            let width = y.width();
-            for (r, row) in S::blocks(w).chunks_exact(units / S::PARTS).take(width).enumerate() {
+            for r in 0..y.width() {
                 for t in 0..x.rows {
                     y.row_mut(t)[r] = 0.0;
                 }
-                for u in 0..units {
-                    let unit = unit_of(row, u);
+                for u in 0..x.k / U::LEN * U::REPEAT {
+                    let unit = unit(r, u);
                     for t in 0..x.rows {
                         let y = &mut y.row_mut(t)[r];
                         *y = multiply_add(&unit, u, x.rows_range(t, 1), *y);

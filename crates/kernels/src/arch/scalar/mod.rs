@@ -28,16 +28,40 @@ fn with_fma<O: Op>(op: O) -> O::Out {
     op.run(Scalar::<false>(()))
 }
 
+/// Defines `fn $name(a, b, .., f) -> [T; 16]`, which applies `f` to the lanes of its registers. With `CALLS` it is not inlined, and
+/// takes registers by reference: copies of operands would be most of the code.
+macro_rules! of_lanes {
+    ($name:ident, $called:ident, $($x:ident: $X:ident),*) => {
+        #[inline(never)]
+        fn $called<$($X: Copy,)* T>($($x: &[$X; 16],)* f: impl Fn($($X),*) -> T) -> [T; 16] {
+            core::array::from_fn(|i| f($($x[i]),*))
+        }
+
+        impl<const CALLS: bool> Scalar<CALLS> {
+            #[inline(always)]
+            fn $name<$($X: Copy,)* T>($($x: &[$X; 16],)* f: impl Fn($($X),*) -> T) -> [T; 16] {
+                if CALLS { $called($($x,)* f) } else { core::array::from_fn(|i| f($($x[i]),*)) }
+            }
+        }
+    };
+}
+
+of_lanes!(of_1, called_1, a: A);
+of_lanes!(of_2, called_2, a: A, b: B);
+of_lanes!(of_3, called_3, a: A, b: B, c: C);
+of_lanes!(of_4, called_4, a: A, b: B, c: C, d: D);
+
+/// Runs `f`, which is not inlined.
 #[inline(never)]
-fn called<T>(f: impl FnMut(usize) -> T) -> [T; 16] {
-    core::array::from_fn(f)
+fn called<X, T>(x: X, f: impl FnOnce(X) -> T) -> T {
+    f(x)
 }
 
 impl<const CALLS: bool> Scalar<CALLS> {
-    /// Applies `f` to all lanes.
+    /// Runs `f`, which is not inlined with `CALLS`.
     #[inline(always)]
-    fn map<T>(f: impl FnMut(usize) -> T) -> [T; 16] {
-        if CALLS { called(f) } else { core::array::from_fn(f) }
+    fn of<X, T>(x: X, f: impl FnOnce(X) -> T) -> T {
+        if CALLS { called(x, f) } else { f(x) }
     }
 }
 
@@ -45,7 +69,8 @@ impl<const CALLS: bool> Simd for Scalar<CALLS> {
     type V = [f32; 16];
     type I = [i32; 16];
 
-    // As for `CALLS`: one number of queries is enough for a reference.
+    const COMPACT: bool = CALLS;
+    const FLOAT_TILE: (usize, usize) = if CALLS { (1, 1) } else { (2, 3) };
     const QUERIES: usize = if CALLS { 1 } else { 4 };
 
     #[inline(always)]
@@ -67,6 +92,11 @@ impl<const CALLS: bool> Simd for Scalar<CALLS> {
     }
 
     #[inline(always)]
+    fn outline<X, T>(self, x: X, f: impl FnOnce(Self, X) -> T) -> T {
+        if CALLS { called(x, |x| f(self, x)) } else { f(self, x) }
+    }
+
+    #[inline(always)]
     fn splat(self, x: f32) -> Self::V {
         [x; 16]
     }
@@ -83,100 +113,132 @@ impl<const CALLS: bool> Simd for Scalar<CALLS> {
 
     #[inline(always)]
     fn load_f32_bytes(self, x: &[u8; 64]) -> Self::V {
-        let x = x.as_chunks::<4>().0;
-        Self::map(|i| f32::from_le_bytes(x[i]))
+        Self::of(x, |x| {
+            let x = x.as_chunks::<4>().0;
+            core::array::from_fn(|i| f32::from_le_bytes(x[i]))
+        })
     }
 
     #[inline(always)]
     fn load_f16_bytes(self, x: &[u8; 32]) -> Self::V {
-        let x = x.as_chunks::<2>().0;
-        Self::map(|i| f16_to_f32(u16::from_le_bytes(x[i])))
+        Self::of(x, |x| {
+            let x = x.as_chunks::<2>().0;
+            core::array::from_fn(|i| f16_to_f32(u16::from_le_bytes(x[i])))
+        })
     }
 
     #[inline(always)]
     fn load_bf16_bytes(self, x: &[u8; 32]) -> Self::V {
-        let x = x.as_chunks::<2>().0;
-        Self::map(|i| bf16_to_f32(u16::from_le_bytes(x[i])))
+        Self::of(x, |x| {
+            let x = x.as_chunks::<2>().0;
+            core::array::from_fn(|i| bf16_to_f32(u16::from_le_bytes(x[i])))
+        })
     }
 
     #[inline(always)]
     fn load_f16(self, x: &[u16; 16]) -> Self::V {
-        Self::map(|i| f16_to_f32(x[i]))
+        Self::of_1(x, f16_to_f32)
     }
 
     #[inline(always)]
     fn store_f16(self, v: Self::V, y: &mut [u16; 16]) {
-        *y = Self::map(|i| f16_from_f32(v[i]));
+        *y = Self::of_1(&v, f16_from_f32);
+    }
+
+    #[inline(always)]
+    fn load_i8(self, x: &[i8; 16]) -> Self::V {
+        Self::of_1(x, f32::from)
+    }
+
+    #[inline(always)]
+    fn load_part(self, x: &[f32]) -> Self::V {
+        Self::of(x, |x| {
+            let mut lanes = [0.0; 16];
+            for (lane, x) in lanes.iter_mut().zip(x) {
+                *lane = *x;
+            }
+            lanes
+        })
+    }
+
+    #[inline(always)]
+    fn store_part(self, v: Self::V, y: &mut [f32]) {
+        let v = &v;
+        Self::of(y, |y| {
+            for (y, lane) in y.iter_mut().zip(v) {
+                *y = *lane;
+            }
+        });
     }
 
     #[inline(always)]
     fn add(self, a: Self::V, b: Self::V) -> Self::V {
-        Self::map(|i| a[i] + b[i])
+        Self::of_2(&a, &b, |a, b| a + b)
     }
 
     #[inline(always)]
     fn sub(self, a: Self::V, b: Self::V) -> Self::V {
-        Self::map(|i| a[i] - b[i])
+        Self::of_2(&a, &b, |a, b| a - b)
     }
 
     #[inline(always)]
     fn mul(self, a: Self::V, b: Self::V) -> Self::V {
-        Self::map(|i| a[i] * b[i])
+        Self::of_2(&a, &b, |a, b| a * b)
     }
 
     #[inline(always)]
     fn div(self, a: Self::V, b: Self::V) -> Self::V {
-        Self::map(|i| a[i] / b[i])
+        Self::of_2(&a, &b, |a, b| a / b)
     }
 
     #[inline(always)]
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
-        Self::map(|i| a[i].mul_add(b[i], c[i]))
+        Self::of_3(&a, &b, &c, f32::mul_add)
     }
 
     #[inline(always)]
     fn nfma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
-        Self::map(|i| (-a[i]).mul_add(b[i], c[i]))
+        Self::of_3(&a, &b, &c, |a: f32, b, c| (-a).mul_add(b, c))
     }
 
     #[inline(always)]
     fn min(self, a: Self::V, b: Self::V) -> Self::V {
-        Self::map(|i| if a[i] < b[i] { a[i] } else { b[i] })
+        Self::of_2(&a, &b, |a, b| if a < b { a } else { b })
     }
 
     #[inline(always)]
     fn max(self, a: Self::V, b: Self::V) -> Self::V {
-        Self::map(|i| if a[i] > b[i] { a[i] } else { b[i] })
+        Self::of_2(&a, &b, |a, b| if a > b { a } else { b })
     }
 
     #[inline(always)]
     fn select_lt(self, a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V {
-        Self::map(|i| if a[i] < b[i] { x[i] } else { y[i] })
+        Self::of_4(&a, &b, &x, &y, |a, b, x, y| if a < b { x } else { y })
     }
 
     #[inline(always)]
     fn reduce_add(self, v: Self::V) -> f32 {
-        tree(v, |a, b| a + b)
+        Self::of(&v, |v| tree(*v, |a, b| a + b))
     }
 
     #[inline(always)]
     fn reduce_add_16(self, v: &[Self::V; 16]) -> Self::V {
-        Self::map(|i| self.reduce_add(v[i]))
+        Self::of_1(v, |v| tree(v, |a, b| a + b))
     }
 
     #[inline(always)]
     fn reduce_max(self, v: Self::V) -> f32 {
-        tree(v, |a, b| if a > b { a } else { b })
+        Self::of(&v, |v| tree(*v, |a, b| if a > b { a } else { b }))
     }
 
     #[inline(always)]
     fn to_bits(self, v: Self::V) -> Self::I {
-        Self::map(|i| v[i].to_bits() as i32)
+        Self::of_1(&v, |v| v.to_bits() as i32)
     }
 
     #[inline(always)]
     fn from_bits(self, v: Self::I) -> Self::V {
-        Self::map(|i| f32::from_bits(v[i] as u32))
+        Self::of_1(&v, |v| f32::from_bits(v as u32))
     }
 
     #[inline(always)]
@@ -186,42 +248,64 @@ impl<const CALLS: bool> Simd for Scalar<CALLS> {
 
     #[inline(always)]
     fn add_i(self, a: Self::I, b: Self::I) -> Self::I {
-        Self::map(|i| a[i].wrapping_add(b[i]))
+        Self::of_2(&a, &b, i32::wrapping_add)
     }
 
     #[inline(always)]
     fn and_i(self, a: Self::I, b: Self::I) -> Self::I {
-        Self::map(|i| a[i] & b[i])
+        Self::of_2(&a, &b, |a, b| a & b)
     }
 
     #[inline(always)]
     fn or_i(self, a: Self::I, b: Self::I) -> Self::I {
-        Self::map(|i| a[i] | b[i])
+        Self::of_2(&a, &b, |a, b| a | b)
     }
 
     #[inline(always)]
     fn max_i(self, a: Self::I, b: Self::I) -> Self::I {
-        Self::map(|i| a[i].max(b[i]))
+        Self::of_2(&a, &b, i32::max)
     }
 
     #[inline(always)]
     fn shl_i<const N: u32>(self, a: Self::I) -> Self::I {
-        Self::map(|i| a[i] << N)
+        Self::of_1(&a, |a| a << N)
     }
 
     #[inline(always)]
     fn reduce_max_i(self, v: Self::I) -> i32 {
-        tree(v, i32::max)
+        Self::of(&v, |v| tree(*v, i32::max))
     }
 
     #[inline(always)]
     fn reduce_add_i(self, v: Self::I) -> i32 {
-        tree(v, i32::wrapping_add)
+        Self::of(&v, |v| tree(*v, i32::wrapping_add))
     }
 
     #[inline(always)]
     fn store_i8(self, v: Self::I, y: &mut [i8; 16]) {
-        *y = Self::map(|i| v[i] as i8);
+        *y = Self::of_1(&v, |v| v as i8);
+    }
+
+    #[inline(always)]
+    fn dot4(self, acc: Self::I, keys: Self::V, word: u32) -> Self::I {
+        let word = word.to_le_bytes();
+        Self::of_2(&acc, &keys, |acc, keys| {
+            let keys = keys.to_bits().to_le_bytes();
+            let products =
+                keys.into_iter().zip(word).map(|(key, q)| i32::from(key as i8) * i32::from(q as i8));
+            products.fold(acc, i32::wrapping_add)
+        })
+    }
+
+    #[inline(always)]
+    fn transpose(self, rows: &[[f32; 16]; 16], out: &mut [f32], stride: usize) {
+        Self::of((rows, out, stride), |(rows, out, stride)| {
+            for (i, out) in out.chunks_mut(stride).take(16).enumerate() {
+                for (x, row) in out.iter_mut().zip(rows) {
+                    *x = row[i];
+                }
+            }
+        });
     }
 }
 

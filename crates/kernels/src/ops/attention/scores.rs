@@ -129,6 +129,21 @@ pub(super) fn shared<S: Simd>(
     range: Range<usize>,
     scores: &mut [[f32; TILE]],
 ) {
+    if S::COMPACT {
+        s.outline((q, scores), |s, (q, scores)| shared_body(s, q, transposed, range, scores));
+    } else {
+        shared_body(s, q, transposed, range, scores);
+    }
+}
+
+#[inline(always)]
+fn shared_body<S: Simd>(
+    s: S,
+    q: &[[f32; 16]],
+    transposed: &[f32],
+    range: Range<usize>,
+    scores: &mut [[f32; TILE]],
+) {
     let per_query = q.len() / scores.len();
     let keys = transposed.as_chunks::<16>().0.as_chunks::<{ TILE / 16 }>().0.as_chunks::<16>().0;
     let keys = &keys[..per_query];
@@ -205,6 +220,25 @@ pub(super) const LANES: [f32; 16] = [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 pub(super) fn softmax<S: Simd>(
+    s: S,
+    spec: &AttnSpec<'_>,
+    bias: Option<TileBias<'_>>,
+    scores: &mut [f32; TILE],
+    range: Range<usize>,
+    max: &mut f32,
+    sum: &mut f32,
+    values: &mut [f32],
+) {
+    if S::COMPACT {
+        s.outline(scores, |s, scores| softmax_body(s, spec, bias, scores, range, max, sum, values));
+    } else {
+        softmax_body(s, spec, bias, scores, range, max, sum, values);
+    }
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn softmax_body<S: Simd>(
     s: S,
     spec: &AttnSpec<'_>,
     bias: Option<TileBias<'_>>,

@@ -107,6 +107,11 @@ fn zeros(len: usize) -> Result<Vec<f32>, TryReserveError> {
 /// Returns e^a and e^b.
 #[inline(always)]
 pub(super) fn exp_2<S: Simd>(s: S, a: f32, b: f32) -> (f32, f32) {
+    if S::COMPACT { s.outline((a, b), exp_2_body) } else { exp_2_body(s, (a, b)) }
+}
+
+#[inline(always)]
+fn exp_2_body<S: Simd>(s: S, (a, b): (f32, f32)) -> (f32, f32) {
     let mut lanes = [0.0; 16];
     (lanes[0], lanes[1]) = (a, b);
     let e = math::exp(s, s.load(&lanes));

@@ -119,7 +119,7 @@ impl<T: Element> Stored for T {
         scores: &mut [[f32; TILE]],
         next: Ahead<'_, T>,
     ) {
-        if scores.len() <= FEW {
+        if scores.len() <= FEW && !S::COMPACT {
             scores::direct(s, q, keys, dk, range, scores, next);
         } else {
             scores::transpose(s, keys, dk, range.clone(), spare);
@@ -140,7 +140,7 @@ impl<T: Element> Stored for T {
         next: Ahead<'_, T>,
     ) {
         match T::as_f32(values) {
-            None if p.len() > FEW => {
+            None if p.len() > FEW || S::COMPACT => {
                 values::widen(s, values, dv, range, spare);
                 values::add(s, p, visible, &spare[..TILE * dv], dv, sums, Ahead::default());
             }

@@ -38,6 +38,23 @@ pub(super) fn add<S: Simd, T: Element>(
     sums: &mut [f32],
     next: Ahead<'_, T>,
 ) {
+    if S::COMPACT {
+        s.outline(sums, |s, sums| add_body(s, p, visible, values, dv, sums, next));
+    } else {
+        add_body(s, p, visible, values, dv, sums, next);
+    }
+}
+
+#[inline(always)]
+fn add_body<S: Simd, T: Element>(
+    s: S,
+    p: &[[f32; TILE]],
+    visible: &[(usize, usize)],
+    values: &[T],
+    dv: usize,
+    sums: &mut [f32],
+    next: Ahead<'_, T>,
+) {
     let width = padded(dv);
     let mut i = 0;
     while i < p.len() {

@@ -26,8 +26,8 @@ pub struct Conv<'a> {
 fn conv_body<S: Simd>(s: S, conv: &Conv<'_>, state: &mut Columns<'_>, x: &mut Columns<'_>) {
     // The kernel sizes of known models are compiled separately, so that weights and window stay in registers.
     match conv.weight.rows() {
-        3 => each::<S, 3>(s, conv, state, x),
-        4 => each::<S, 4>(s, conv, state, x),
+        3 if !S::COMPACT => each::<S, 3>(s, conv, state, x),
+        4 if !S::COMPACT => each::<S, 4>(s, conv, state, x),
         _ => each::<S, MAX_CONV>(s, conv, state, x),
     }
 }
@@ -37,6 +37,13 @@ fn conv_body<S: Simd>(s: S, conv: &Conv<'_>, state: &mut Columns<'_>, x: &mut Co
 fn each<S: Simd, const K: usize>(s: S, conv: &Conv<'_>, state: &mut Columns<'_>, x: &mut Columns<'_>) {
     let n = conv.weight.cols();
     let mut column = 0;
+    if S::COMPACT {
+        while column < n {
+            channels::<S, Part, K>(s, conv, state, x, column, Part(16.min(n - column)));
+            column += 16;
+        }
+        return;
+    }
     while n - column >= 16 {
         channels::<S, Whole, K>(s, conv, state, x, column, Whole);
         column += 16;

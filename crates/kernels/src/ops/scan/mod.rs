@@ -113,6 +113,13 @@ trait Scan<S: Simd> {
 #[inline(always)]
 fn each_channel<S: Simd>(s: S, n: usize, scan: &mut impl Scan<S>) {
     let mut column = 0;
+    if S::COMPACT {
+        while column < n {
+            scan.channels::<Part, 1>(s, column, Part(16.min(n - column)));
+            column += 16;
+        }
+        return;
+    }
     while n - column >= 64 {
         scan.channels::<Whole, 4>(s, column, Whole);
         column += 64;
