@@ -8,7 +8,7 @@
 mod java;
 mod support;
 
-use java::{compile, java, library_with_jni, run, sources};
+use java::{classes, java, library_with_jni, run, sources};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::PathBuf;
@@ -56,8 +56,7 @@ fn native_methods_have_their_functions() {
 fn java_without_the_library() {
     if have("javac") && have("java") {
         let folder = Folder::new("jvm-nothing");
-        let classes = compile(&folder).display().to_string();
-        run(&folder, java(&folder.path(""), &classes, "dev.happyllm.NoLibraryTest"));
+        run(&folder, java(&folder.path(""), classes(), "dev.happyllm.NoLibraryTest"));
     }
 }
 
@@ -67,8 +66,7 @@ fn java_embeds_ranks_and_swaps_adapters() {
         return;
     }
     let folder = Folder::new("jvm-embed");
-    let classes = compile(&folder).display().to_string();
-    let mut java = java(&library_with_jni(), &classes, "dev.happyllm.EmbeddingTest");
+    let mut java = java(&library_with_jni(), classes(), "dev.happyllm.EmbeddingTest");
     java.arg(folder.file("embedding.gguf", tiny_embedding_model()));
     java.arg(folder.file("plain.gguf", tiny_model(Some(TEMPLATE))));
     java.arg(folder.file("adapter=1.gguf", tiny_adapter(64, 77)));
@@ -82,8 +80,7 @@ fn java_saves_restores_and_branches() {
         return;
     }
     let folder = Folder::new("jvm-saved");
-    let classes = compile(&folder).display().to_string();
-    let mut java = java(&library_with_jni(), &classes, "dev.happyllm.SavedTest");
+    let mut java = java(&library_with_jni(), classes(), "dev.happyllm.SavedTest");
     java.arg(folder.file("tiny.gguf", tiny_model(Some(TEMPLATE))));
     java.arg(folder.file("other.gguf", tiny_model(Some(&format!("{TEMPLATE}{{# another model #}}")))));
     java.arg(folder.path("chat.happy"));
@@ -98,7 +95,6 @@ fn java_drives_everything() {
     }
     let Some(model) = smollm2() else { return };
     let folder = Folder::new("jvm");
-    let classes = compile(&folder).display().to_string();
     let part = folder.path("part.bin");
     let mut padded = File::create(&part).expect("a temporary file");
     padded.write_all(&[0; OFFSET]).expect("room on the disk");
@@ -107,7 +103,7 @@ fn java_drives_everything() {
     folder.file("answer.txt", greedy_answer(&model, "What is the capital of France?", 24));
     let cycles = std::env::var("HAPPY_CYCLES").unwrap_or_else(|_| "100".into());
 
-    let mut java = java(&library_with_jni(), &classes, "dev.happyllm.BindingTest");
+    let mut java = java(&library_with_jni(), classes(), "dev.happyllm.BindingTest");
     java.args([&model, &OFFSET.to_string(), &tiny, env!("CARGO_PKG_VERSION"), &cycles]).arg(folder.path(""));
     // A descriptor whose number Java knows.
     java.stdin(Stdio::from(File::open(&part).expect("the file at an offset")));

@@ -8,7 +8,7 @@
 mod java;
 mod support;
 
-use java::{compile, java, library_with_jni, run, sources};
+use java::{classes, java, library_with_jni, run, sources};
 use std::process::Command;
 use support::{Folder, package, smollm2, succeed, tiny_embedding_model};
 
@@ -17,8 +17,7 @@ fn coroutines_and_flows() {
     let kotlin = std::env::var("HAPPY_KOTLIN").expect("HAPPY_KOTLIN is a class path");
     let model = smollm2().expect("the real models are fetched");
     let folder = Folder::new("jvm-kotlin");
-    let (classes, out) = (compile(&folder), folder.path("kotlin"));
-    let path = format!("{}:{kotlin}", classes.display());
+    let (path, out) = (format!("{}:{kotlin}", classes()), folder.path("kotlin"));
     let mut kotlinc = Command::new("java");
     kotlinc.args(["-cp", &kotlin, "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", "-no-stdlib", "-no-reflect"]);
     kotlinc.args(["-Werror", "-jvm-target", "1.8", "-cp", &path, "-d"]).arg(&out);

@@ -5,6 +5,7 @@ use crate::support::{Folder, library_folder, package, succeed};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// Longer than any of the programs takes, on any machine.
@@ -37,20 +38,23 @@ pub fn sources(folders: &[&str], ending: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Compiles the binding and the test for Java 8, with no warning of any kind; the folder of the classes.
-pub fn compile(folder: &Folder) -> PathBuf {
-    let classes = folder.path("classes");
-    let mut javac = Command::new("javac");
-    // `-options`: newer compilers warn that Java 8 is old.
-    javac
-        .args(["-Xlint:all,-options", "-Werror", "--release", "8", "-encoding", "UTF-8", "-d"])
-        .arg(&classes);
-    javac.args(sources(
-        &["../../bindings/android/src/main/java/dev/happyllm", "tests/java/dev/happyllm"],
-        "java",
-    ));
-    succeed(&mut javac);
-    classes
+/// The folder of the classes of the binding and the tests, compiled for Java 8 once, with no warning of any kind.
+pub fn classes() -> &'static str {
+    static CLASSES: OnceLock<String> = OnceLock::new();
+    CLASSES.get_or_init(|| {
+        let classes =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(concat!(env!("CARGO_CRATE_NAME"), "-classes"));
+        // What an earlier run left may be of other sources.
+        let _ = fs::remove_dir_all(&classes);
+        let mut javac = Command::new("javac");
+        // `-options`: newer compilers warn that Java 8 is old.
+        javac
+            .args(["-Xlint:all,-options", "-Werror", "--release", "8", "-encoding", "UTF-8", "-d"])
+            .arg(&classes);
+        let folders = ["../../bindings/android/src/main/java/dev/happyllm", "tests/java/dev/happyllm"];
+        succeed(javac.args(sources(&folders, "java")));
+        classes.display().to_string()
+    })
 }
 
 /// A machine that checks what native code does, with a heap whose size does not change.
