@@ -200,7 +200,7 @@ impl Context {
         self.batch.clear();
         for (index, &(sequence, token)) in tokens.iter().enumerate() {
             if tokens.iter().take(index).any(|&(earlier, _)| earlier == sequence) {
-                return Err(BatchError::Repeated { index, sequence }.into());
+                return Err(EngineError::SequenceRepeated { index, sequence });
             }
             self.push(token, self.tokens(sequence).len(), sequence, Want::Logits)?;
         }

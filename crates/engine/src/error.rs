@@ -115,6 +115,14 @@ pub enum EngineError {
     /// The batch is wrong.
     #[error(transparent)]
     Batch(#[from] BatchError),
+    /// A step was given several tokens of a sequence.
+    #[error("token {index} is another one of sequence {sequence}, expected one of each sequence")]
+    SequenceRepeated {
+        /// Index of the token.
+        index: usize,
+        /// The sequence.
+        sequence: u32,
+    },
     /// The model could not compute the tokens.
     #[error(transparent)]
     Forward(ForwardError),

@@ -152,10 +152,7 @@ fn wrong_prompts_change_nothing() {
     }
     assert!(context.decode(&[(7, 5)]).is_err(), "there is no sequence 7");
     let twice = context.decode(&[(0, 5), (0, 6)]).map(|_| ()).map_err(|e| e.to_string());
-    assert_eq!(
-        twice.unwrap_err(),
-        "token 1 of the batch is another one of sequence 0, expected one of each sequence"
-    );
+    assert_eq!(twice.unwrap_err(), "token 1 is another one of sequence 0, expected one of each sequence");
     assert!(context.truncate(0, 4).is_err());
 }
 

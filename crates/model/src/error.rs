@@ -266,16 +266,6 @@ pub enum BatchError {
         /// The position in the batch.
         found: u32,
     },
-    /// A sequence has several tokens, where each has one: in `happy_engine::Context::decode`.
-    #[error(
-        "token {index} of the batch is another one of sequence {sequence}, expected one of each sequence"
-    )]
-    Repeated {
-        /// Index in the batch.
-        index: usize,
-        /// The sequence.
-        sequence: u32,
-    },
     /// The model has learned positions, and none for this one.
     #[error("token {index} of the batch is at position {position}, the model has learned positions 0 to {}", .n - 1)]
     NotLearned {
