@@ -223,9 +223,9 @@ fn gemm_body<S: Simd, W: Weight>(s: S, w: &[u8], x: Acts<'_>, y: &mut Columns<'_
         let mut t = 0;
         while t < x.rows {
             t += match x.rows - t {
-                6.. if S::FLOAT_TILE == (4, 6) => tokens::<S, W, 4, 6>(s, w, rows.clone(), x, t, y),
-                3.. if S::FLOAT_TILE != (1, 1) => tokens::<S, W, 2, 3>(s, w, rows.clone(), x, t, y),
                 _ if S::FLOAT_TILE == (1, 1) => tokens::<S, W, 1, 1>(s, w, rows.clone(), x, t, y),
+                6.. if S::FLOAT_TILE == (4, 6) => tokens::<S, W, 4, 6>(s, w, rows.clone(), x, t, y),
+                3.. => tokens::<S, W, 2, 3>(s, w, rows.clone(), x, t, y),
                 _ => tokens::<S, W, 4, 1>(s, w, rows.clone(), x, t, y),
             };
         }
