@@ -44,7 +44,7 @@ const COMMANDS: &[Command] = &[
     command(
         "test-arm",
         EMULATED,
-        "Run the tests of what computes, and `happy`, on three emulated aarch64 CPUs",
+        "Run the tests of what computes on emulated aarch64, and `happy` on three CPUs",
     ),
     command(
         "arm-cycles",

@@ -28,7 +28,7 @@ struct Cli {
 enum Task {
     /// Make this Debian machine able to build and emulate aarch64
     SetupArm,
-    /// Run the tests of tensor, kernels and model, and `happy`, for aarch64 under three emulated CPUs
+    /// Run the tests of what computes on emulated aarch64, and `happy` on three CPUs
     TestArm(arm::Args),
     /// Count the instructions and cycles of the kernels for aarch64, ours and llama.cpp's
     ArmCycles(arm::cycles::Args),

@@ -153,7 +153,7 @@ pub(super) const STEPS: &[Step] = &[
     Step {
         when: Long,
         name: "test-arm",
-        what: "cargo xtask setup-arm (apt, root) and test-arm under three emulated CPUs",
+        what: "cargo xtask setup-arm (apt, root) and test-arm: the tests on an emulated CPU, `happy` on three",
         advice: "run `cargo xtask test-arm` alone; with `--cpu NAME` on one CPU",
         beside: false,
         run: || tools::step(tools::EMULATED, "test-arm"),
